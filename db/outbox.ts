@@ -1,0 +1,51 @@
+import { inArray, sql } from "drizzle-orm";
+import type { Db, Tx } from "./client.ts";
+import { outbox, type Topic } from "./schema.ts";
+
+/** PostgreSQL channels: "a nudge waits", and "something that people or agents wait for has changed". */
+export const OUTBOX_CHANNEL = "waybill_outbox";
+export const CHANGES_CHANNEL = "waybill_changes";
+
+/** Leaves a nudge, together with the change that it is about or not at all. It says "look at this" and nothing else. */
+export async function nudge(tx: Tx, topic: Topic, subject: string): Promise<void> {
+  await tx.insert(outbox).values({ topic, subject });
+  await tx.execute(sql`select pg_notify(${OUTBOX_CHANNEL}, '')`);
+}
+
+/**
+ * Says, when the transaction commits, that `what` changed: "app:<id>", for those who wait on a
+ * release of it, or "node:<id>", for the agent that polls its wish. A lost one costs a poll's length.
+ */
+export async function announce(tx: Tx, what: `app:${string}` | `node:${string}`): Promise<void> {
+  await tx.execute(sql`select pg_notify(${CHANGES_CHANNEL}, ${what})`);
+}
+
+export type Nudge = { readonly id: number; readonly topic: Topic; readonly subject: string };
+
+/**
+ * Hands up to `limit` nudges to `send` and forgets them once it has returned. A crash in between
+ * sends them again, so `send` must be safe to repeat. Rows that another relay holds are passed over.
+ */
+export async function relayBatch(
+  db: Db,
+  limit: number,
+  send: (nudges: readonly Nudge[]) => Promise<void>,
+): Promise<number> {
+  return await db.transaction(async (tx) => {
+    const rows = await tx
+      .select({ id: outbox.id, topic: outbox.topic, subject: outbox.subject })
+      .from(outbox)
+      .orderBy(outbox.id)
+      .limit(limit)
+      .for("update", { skipLocked: true });
+    if (rows.length === 0) return 0;
+    await send(rows);
+    await tx.delete(outbox).where(
+      inArray(
+        outbox.id,
+        rows.map((row) => row.id),
+      ),
+    );
+    return rows.length;
+  });
+}

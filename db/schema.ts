@@ -1,0 +1,305 @@
+import { sql } from "drizzle-orm";
+import {
+  bigint,
+  bigserial,
+  boolean,
+  customType,
+  index,
+  integer,
+  jsonb,
+  pgTable,
+  primaryKey,
+  text,
+  timestamp,
+  unique,
+  uniqueIndex,
+  uuid,
+} from "drizzle-orm/pg-core";
+import type { AppSpec } from "../contract/app-spec.ts";
+import type { AppId, Digest, NodeId, PodId, ProjectId, ReleaseId } from "../contract/ids.ts";
+import type { NodeReport, PodStatus } from "../contract/node-protocol.ts";
+import type { Pod } from "../contract/pod.ts";
+
+/*
+ * Every fact of an installation, grouped by who writes it. Wish and sight never share a row; a
+ * column has one writer, named above its table; generations only grow.
+ */
+
+const bytea = customType<{ data: Uint8Array; driverData: Uint8Array }>({ dataType: () => "bytea" });
+const at = (name: string) => timestamp(name, { withTimezone: true, mode: "date" });
+const now = (name: string) => at(name).notNull().defaultNow();
+
+// ---- wishes: written by api ---------------------------------------------------------------------
+
+export const projects = pgTable("projects", {
+  id: uuid("id").primaryKey().defaultRandom().$type<ProjectId>(),
+  name: text("name").notNull().unique("projects_name_key"),
+  createdAt: now("created_at"),
+});
+
+export type Scope =
+  | "app:read"
+  | "app:deploy"
+  | "app:admin"
+  | "node:admin"
+  | "audit:read"
+  | "org:admin";
+export type TokenKind = "personal" | "service" | "node" | "join";
+
+/** Only the hash of a secret is kept. `node` is whose token it is, for the kinds node and join. */
+export const tokens = pgTable("tokens", {
+  id: text("id").primaryKey(),
+  kind: text("kind").notNull().$type<TokenKind>(),
+  projectId: uuid("project_id")
+    .notNull()
+    .references(() => projects.id)
+    .$type<ProjectId>(),
+  nodeName: text("node_name"),
+  secretHash: bytea("secret_hash").notNull(),
+  last4: text("last4").notNull(),
+  scopes: text("scopes").array().notNull().$type<Scope[]>(),
+  createdBy: text("created_by").notNull(),
+  createdAt: now("created_at"),
+  expiresAt: at("expires_at"),
+  lastUsedAt: at("last_used_at"),
+  revokedAt: at("revoked_at"),
+});
+
+export const apps = pgTable(
+  "apps",
+  {
+    id: uuid("id").primaryKey().defaultRandom().$type<AppId>(),
+    projectId: uuid("project_id")
+      .notNull()
+      .references(() => projects.id)
+      .$type<ProjectId>(),
+    name: text("name").notNull(),
+    spec: jsonb("spec").notNull().$type<AppSpec>(),
+    generation: bigint("generation", { mode: "number" }).notNull(),
+    createdAt: now("created_at"),
+    updatedAt: now("updated_at"),
+    /** A wish to be gone. The name is free at once; the pods go when the scheduler gets to it. */
+    deletedAt: at("deleted_at"),
+  },
+  (t) => [
+    uniqueIndex("apps_project_name_key").on(t.projectId, t.name).where(sql`${t.deletedAt} is null`),
+  ],
+);
+
+export const artifacts = pgTable(
+  "artifacts",
+  {
+    projectId: uuid("project_id")
+      .notNull()
+      .references(() => projects.id)
+      .$type<ProjectId>(),
+    digest: text("digest").notNull().$type<Digest>(),
+    sizeBytes: bigint("size_bytes", { mode: "number" }).notNull(),
+    createdAt: now("created_at"),
+  },
+  (t) => [primaryKey({ name: "artifacts_pkey", columns: [t.projectId, t.digest] })],
+);
+
+export const nodes = pgTable("nodes", {
+  id: uuid("id").primaryKey().defaultRandom().$type<NodeId>(),
+  name: text("name").notNull().unique("nodes_name_key"),
+  labels: jsonb("labels").notNull().$type<Record<string, string>>().default({}),
+  cordoned: boolean("cordoned").notNull().default(false),
+  joinedAt: now("joined_at"),
+});
+
+export const idempotencyKeys = pgTable(
+  "idempotency_keys",
+  {
+    projectId: uuid("project_id")
+      .notNull()
+      .references(() => projects.id)
+      .$type<ProjectId>(),
+    tokenId: text("token_id").notNull(),
+    key: text("key").notNull(),
+    requestHash: text("request_hash").notNull(),
+    /** Null while the first request with this key is under way. */
+    status: integer("status"),
+    body: jsonb("body"),
+    createdAt: now("created_at"),
+  },
+  (t) => [primaryKey({ name: "idempotency_keys_pkey", columns: [t.projectId, t.tokenId, t.key] })],
+);
+
+// ---- releases: inserted by api; moved forward by worker/build, then by worker/schedule -----------
+
+export const PHASES = [
+  "pending",
+  "building",
+  "built",
+  "rolling",
+  "live",
+  "retired",
+  "failed",
+  "superseded",
+  "cancelled",
+] as const;
+export type Phase = (typeof PHASES)[number];
+export const ENDED: readonly Phase[] = ["retired", "failed", "superseded", "cancelled"];
+
+/** Why a release failed: a stable slug, a sentence for people, and the app's last lines where it ran. */
+export type Failure = {
+  readonly slug: string;
+  readonly message: string;
+  readonly log: readonly string[];
+};
+
+export const releases = pgTable(
+  "releases",
+  {
+    id: uuid("id").primaryKey().defaultRandom().$type<ReleaseId>(),
+    appId: uuid("app_id")
+      .notNull()
+      .references(() => apps.id, { onDelete: "cascade" })
+      .$type<AppId>(),
+    number: integer("number").notNull(),
+    generation: bigint("generation", { mode: "number" }).notNull(),
+    spec: jsonb("spec").notNull().$type<AppSpec>(),
+    createdBy: text("created_by").notNull(),
+    createdAt: now("created_at"),
+    phase: text("phase").notNull().$type<Phase>().default("pending"),
+    phaseAt: now("phase_at"),
+    failure: jsonb("failure").$type<Failure>(),
+    supersededBy: integer("superseded_by"),
+    cancelledBy: text("cancelled_by"),
+    /** Grows with each worker that takes the build; a write of an older attempt is refused. */
+    buildAttempt: integer("build_attempt").notNull().default(0),
+    buildLeaseUntil: at("build_lease_until"),
+    /** The image `repository@digest` and what it was made from, once built. */
+    imageRepository: text("image_repository"),
+    imageDigest: text("image_digest").$type<Digest>(),
+    baseDigest: text("base_digest").$type<Digest>(),
+  },
+  (t) => [
+    unique("releases_app_number_key").on(t.appId, t.number),
+    unique("releases_app_generation_key").on(t.appId, t.generation),
+    index("releases_unsettled")
+      .on(t.phase)
+      .where(sql`${t.phase} in ('pending','building','built','rolling')`),
+  ],
+);
+
+// ---- decisions: written by worker/schedule -------------------------------------------------------
+
+export const pods = pgTable(
+  "pods",
+  {
+    id: uuid("id").primaryKey().$type<PodId>(),
+    appId: uuid("app_id")
+      .notNull()
+      .references(() => apps.id, { onDelete: "cascade" })
+      .$type<AppId>(),
+    releaseId: uuid("release_id")
+      .notNull()
+      .references(() => releases.id, { onDelete: "cascade" })
+      .$type<ReleaseId>(),
+    nodeId: uuid("node_id")
+      .notNull()
+      .references(() => nodes.id)
+      .$type<NodeId>(),
+    spec: jsonb("spec").notNull().$type<Pod>(),
+    wanted: text("wanted").notNull().$type<"run" | "gone">().default("run"),
+    createdAt: now("created_at"),
+    goneAt: at("gone_at"),
+  },
+  (t) => [index("pods_node").on(t.nodeId), index("pods_app").on(t.appId)],
+);
+
+/** +1 with every change to what a node should run, by compare-and-set. */
+export const nodePlans = pgTable("node_plans", {
+  nodeId: uuid("node_id")
+    .primaryKey()
+    .references(() => nodes.id, { onDelete: "cascade" })
+    .$type<NodeId>(),
+  generation: bigint("generation", { mode: "number" }).notNull().default(0),
+});
+
+export const workers = pgTable("workers", {
+  id: text("id").primaryKey(),
+  seenAt: now("seen_at"),
+});
+
+// ---- sight: written by api, from an agent's report -----------------------------------------------
+
+export const nodeStatus = pgTable("node_status", {
+  nodeId: uuid("node_id")
+    .primaryKey()
+    .references(() => nodes.id, { onDelete: "cascade" })
+    .$type<NodeId>(),
+  observedGeneration: bigint("observed_generation", { mode: "number" }).notNull(),
+  bootId: text("boot_id").notNull(),
+  version: text("version").notNull(),
+  capacity: jsonb("capacity").notNull().$type<NodeReport["capacity"]>(),
+  seenAt: now("seen_at"),
+});
+
+/** No row for a pod that its node has not, or no longer. `status` is the agent's own word. */
+export const podStatus = pgTable(
+  "pod_status",
+  {
+    podId: uuid("pod_id")
+      .primaryKey()
+      .references(() => pods.id, { onDelete: "cascade" })
+      .$type<PodId>(),
+    nodeId: uuid("node_id")
+      .notNull()
+      .references(() => nodes.id)
+      .$type<NodeId>(),
+    observedGeneration: bigint("observed_generation", { mode: "number" }).notNull(),
+    status: jsonb("status").notNull().$type<PodStatus>(),
+    since: now("since"),
+    seenAt: now("seen_at"),
+  },
+  (t) => [index("pod_status_node").on(t.nodeId)],
+);
+
+// ---- nudges: inserted by api and worker, deleted by worker/relay ---------------------------------
+
+export type Topic = "build" | "schedule";
+
+export const outbox = pgTable("outbox", {
+  id: bigserial("id", { mode: "number" }).primaryKey(),
+  topic: text("topic").notNull().$type<Topic>(),
+  subject: text("subject").notNull(),
+  createdAt: now("created_at"),
+});
+
+// ---- history: appended by anyone, changed by nobody ----------------------------------------------
+
+export const events = pgTable(
+  "events",
+  {
+    id: bigserial("id", { mode: "number" }).primaryKey(),
+    appId: uuid("app_id")
+      .notNull()
+      .references(() => apps.id, { onDelete: "cascade" })
+      .$type<AppId>(),
+    releaseId: uuid("release_id")
+      .references(() => releases.id, { onDelete: "cascade" })
+      .$type<ReleaseId>(),
+    type: text("type").notNull(),
+    message: text("message").notNull(),
+    at: now("at"),
+  },
+  (t) => [index("events_app").on(t.appId, t.id), index("events_release").on(t.releaseId, t.id)],
+);
+
+/** One row per change and per denied change; `before` and `after` are hashes, never values. */
+export const audit = pgTable("audit", {
+  seq: bigserial("seq", { mode: "number" }).primaryKey(),
+  at: now("at"),
+  projectId: uuid("project_id").$type<ProjectId>(),
+  actor: text("actor").notNull(),
+  action: text("action").notNull(),
+  object: text("object").notNull(),
+  requestId: text("request_id").notNull(),
+  ip: text("ip"),
+  result: text("result").notNull(),
+  before: text("before"),
+  after: text("after"),
+});
