@@ -12,10 +12,12 @@ export type EventType =
   | "pod-waiting"
   | "pod-seen"
   | "pod-removed"
+  | "release-rolling"
   | "release-live"
   | "release-retired"
   | "release-failed"
   | "release-superseded"
+  | "release-cancelled"
   | "app-deleted";
 
 /** Appends to an app's history and tells those who follow it. */

@@ -260,7 +260,8 @@ export const podStatus = pgTable(
 
 // ---- nudges: inserted by api and worker, deleted by worker/relay ---------------------------------
 
-export type Topic = "build" | "schedule";
+export const TOPICS = ["build", "schedule"] as const;
+export type Topic = (typeof TOPICS)[number];
 
 export const outbox = pgTable("outbox", {
   id: bigserial("id", { mode: "number" }).primaryKey(),

@@ -1,0 +1,235 @@
+import { and, desc, eq, gt, inArray, lt, or, sql } from "drizzle-orm";
+import type { AppSpec } from "../contract/app-spec.ts";
+import type { AppId, Digest, ReleaseId } from "../contract/ids.ts";
+import type { Db, Tx } from "./client.ts";
+import { record } from "./events.ts";
+import { nudge } from "./outbox.ts";
+import { apps, type Failure, projects, releases } from "./schema.ts";
+
+/* Releases on their way from `pending` to `built`: only worker/build calls what is here. */
+
+/** A worker that has said nothing for this long has lost its build to whoever asks next. */
+const LEASE_SECONDS = 10;
+/** A build that failed for no fault of its spec, or took its worker down, this often is not tried again. */
+export const MAX_ATTEMPTS = 5;
+
+export type BuildClaim = {
+  readonly release: ReleaseId;
+  readonly app: AppId;
+  readonly project: string;
+  readonly number: number;
+  readonly spec: AppSpec;
+  /** Every later write of this build carries it; a newer attempt makes those writes miss. */
+  readonly attempt: number;
+};
+
+export type ClaimOutcome =
+  | { readonly kind: "claimed"; readonly claim: BuildClaim }
+  /** Another worker builds it, or it is past building. */
+  | { readonly kind: "nothing-to-do" }
+  | { readonly kind: "superseded"; readonly by: number }
+  | { readonly kind: "given-up" };
+
+/** Takes the build of a release: pending, or building by a worker that fell silent. The newest push wins. */
+export async function claimBuild(db: Db, release: ReleaseId): Promise<ClaimOutcome> {
+  return await db.transaction(async (tx): Promise<ClaimOutcome> => {
+    const [row] = await tx
+      .select({
+        release: releases,
+        name: apps.name,
+        project: projects.name,
+        deletedAt: apps.deletedAt,
+      })
+      .from(releases)
+      .innerJoin(apps, eq(apps.id, releases.appId))
+      .innerJoin(projects, eq(projects.id, apps.projectId))
+      .where(and(eq(releases.id, release), claimable()))
+      .for("update", { of: releases });
+    if (!row) return { kind: "nothing-to-do" };
+    const { appId: app, number, buildAttempt, spec } = row.release;
+    if (row.deletedAt) {
+      await end(tx, row.release, { phase: "cancelled", cancelledBy: "the deletion of the app" });
+      return { kind: "nothing-to-do" };
+    }
+    const newer = await newestAfter(tx, app, number);
+    if (newer !== undefined) {
+      await end(tx, row.release, { phase: "superseded", supersededBy: newer });
+      await record(tx, {
+        app,
+        release,
+        type: "release-superseded",
+        message: `release ${newer} is newer`,
+      });
+      return { kind: "superseded", by: newer };
+    }
+    if (buildAttempt >= MAX_ATTEMPTS) {
+      await fail(tx, row.release, {
+        slug: "build-crashed",
+        message: `its build did not end in ${MAX_ATTEMPTS} attempts; see the worker's log`,
+        log: [],
+      });
+      return { kind: "given-up" };
+    }
+    const attempt = buildAttempt + 1;
+    await tx
+      .update(releases)
+      .set({
+        phase: "building",
+        phaseAt: sql`now()`,
+        buildAttempt: attempt,
+        buildLeaseUntil: lease(),
+      })
+      .where(eq(releases.id, release));
+    await record(tx, {
+      app,
+      release,
+      type: "build-started",
+      message: attempt === 1 ? "building the image" : `building the image, attempt ${attempt}`,
+    });
+    return {
+      kind: "claimed",
+      claim: { release, app, project: row.project, number, spec, attempt },
+    };
+  });
+}
+
+/** Says that the build goes on; false when it belongs to somebody else by now and has to stop. */
+export async function extendLease(db: Db, claim: BuildClaim): Promise<boolean> {
+  const held = await db
+    .update(releases)
+    .set({ buildLeaseUntil: lease() })
+    .where(heldBy(claim))
+    .returning({ id: releases.id });
+  return held.length === 1;
+}
+
+export type BuiltImage = {
+  readonly repository: string;
+  readonly image: Digest;
+  readonly base: Digest;
+};
+
+/** `building -> built`, with what was built; false when the claim was lost and nothing was written. */
+export async function finishBuild(
+  db: Db,
+  claim: BuildClaim,
+  built: BuiltImage,
+  message: string,
+): Promise<boolean> {
+  return await db.transaction(async (tx) => {
+    const written = await tx
+      .update(releases)
+      .set({
+        phase: "built",
+        phaseAt: sql`now()`,
+        buildLeaseUntil: null,
+        imageRepository: built.repository,
+        imageDigest: built.image,
+        baseDigest: built.base,
+      })
+      .where(heldBy(claim))
+      .returning({ id: releases.id });
+    if (written.length === 0) return false;
+    await record(tx, { app: claim.app, release: claim.release, type: "build-finished", message });
+    await nudge(tx, "schedule", claim.app);
+    return true;
+  });
+}
+
+/** `building -> failed`, with a reason; false when the claim was lost and nothing was written. */
+export async function failBuild(db: Db, claim: BuildClaim, failure: Failure): Promise<boolean> {
+  return await db.transaction(async (tx) => {
+    const [held] = await tx.select().from(releases).where(heldBy(claim)).for("update");
+    if (!held) return false;
+    await fail(tx, held, failure);
+    return true;
+  });
+}
+
+/** Gives the build back, so that the sweep's next nudge may take it at once. The attempt stays counted. */
+export async function releaseBuild(db: Db, claim: BuildClaim): Promise<void> {
+  await db.update(releases).set({ buildLeaseUntil: sql`now()` }).where(heldBy(claim));
+}
+
+/** The image of an earlier release of this app that was made of the same WAR, path, Tomcat and base. */
+export async function imageOfEqualRelease(
+  db: Db,
+  claim: BuildClaim,
+  base: Digest,
+): Promise<{ repository: string; image: Digest } | undefined> {
+  const { war, tomcat } = claim.spec;
+  const [row] = await db
+    .select({ repository: releases.imageRepository, image: releases.imageDigest })
+    .from(releases)
+    .where(
+      and(
+        eq(releases.appId, claim.app),
+        eq(releases.baseDigest, base),
+        sql`${releases.spec}->'war' = ${JSON.stringify(war)}::jsonb`,
+        sql`${releases.spec}->'tomcat'->>'version' = ${tomcat.version}`,
+      ),
+    )
+    .orderBy(desc(releases.number))
+    .limit(1);
+  return row?.repository && row.image
+    ? { repository: row.repository, image: row.image }
+    : undefined;
+}
+
+type ReleaseRow = typeof releases.$inferSelect;
+
+function claimable() {
+  return or(
+    eq(releases.phase, "pending"),
+    and(eq(releases.phase, "building"), lt(releases.buildLeaseUntil, sql`now()`)),
+  );
+}
+
+function heldBy(claim: BuildClaim) {
+  return and(
+    eq(releases.id, claim.release),
+    eq(releases.phase, "building"),
+    eq(releases.buildAttempt, claim.attempt),
+  );
+}
+
+function lease() {
+  return sql`now() + make_interval(secs => ${LEASE_SECONDS})`;
+}
+
+async function newestAfter(tx: Tx, app: AppId, number: number): Promise<number | undefined> {
+  const [newer] = await tx
+    .select({ number: releases.number })
+    .from(releases)
+    .where(
+      and(
+        eq(releases.appId, app),
+        gt(releases.number, number),
+        inArray(releases.phase, ["pending", "building", "built", "rolling", "live"]),
+      ),
+    )
+    .orderBy(desc(releases.number))
+    .limit(1);
+  return newer?.number;
+}
+
+async function end(
+  tx: Tx,
+  row: ReleaseRow,
+  values: Pick<typeof releases.$inferInsert, "phase" | "supersededBy" | "cancelledBy" | "failure">,
+): Promise<void> {
+  await tx
+    .update(releases)
+    .set({ ...values, phaseAt: sql`now()`, buildLeaseUntil: null })
+    .where(eq(releases.id, row.id));
+}
+
+async function fail(tx: Tx, row: ReleaseRow, failure: Failure): Promise<void> {
+  await end(tx, row, { phase: "failed", failure });
+  await record(tx, {
+    app: row.appId,
+    release: row.id,
+    type: "release-failed",
+    message: failure.message,
+  });
+}

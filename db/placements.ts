@@ -1,0 +1,229 @@
+import { and, eq, inArray, isNotNull, ne, or, sql } from "drizzle-orm";
+import type { AppSpec } from "../contract/app-spec.ts";
+import type { AppId, Digest, NodeId, PodId, ReleaseId } from "../contract/ids.ts";
+import type { NodeReport, PodStatus } from "../contract/node-protocol.ts";
+import type { Pod } from "../contract/pod.ts";
+import type { Tx } from "./client.ts";
+import { record } from "./events.ts";
+import { announce } from "./outbox.ts";
+import {
+  apps,
+  type Failure,
+  nodePlans,
+  nodeStatus,
+  nodes,
+  type Phase,
+  podStatus,
+  pods,
+  projects,
+  releases,
+} from "./schema.ts";
+
+/* Releases from `built` to their end, and pods on nodes: only worker/schedule calls what is here. */
+
+export type AppRow = {
+  readonly id: AppId;
+  readonly name: string;
+  readonly project: string;
+  readonly deleted: boolean;
+};
+
+/** The app, locked until the transaction ends: one pass over an app at a time, in all workers. */
+export async function lockApp(tx: Tx, id: AppId): Promise<AppRow | undefined> {
+  const [row] = await tx
+    .select({ name: apps.name, project: projects.name, deletedAt: apps.deletedAt })
+    .from(apps)
+    .innerJoin(projects, eq(projects.id, apps.projectId))
+    .where(eq(apps.id, id))
+    .for("no key update", { of: apps });
+  return row && { id, name: row.name, project: row.project, deleted: row.deletedAt !== null };
+}
+
+export type ReleaseRow = {
+  readonly id: ReleaseId;
+  readonly number: number;
+  readonly phase: "built" | "rolling" | "live";
+  readonly phaseAt: Date;
+  readonly spec: AppSpec;
+  readonly imageRepository: string;
+  readonly imageDigest: Digest;
+};
+
+export async function activeReleases(tx: Tx, app: AppId): Promise<readonly ReleaseRow[]> {
+  const rows = await tx
+    .select()
+    .from(releases)
+    .where(and(eq(releases.appId, app), inArray(releases.phase, ["built", "rolling", "live"])));
+  return rows.map(({ id, number, phase, phaseAt, spec, imageRepository, imageDigest }) => {
+    if (!imageRepository || !imageDigest)
+      throw new Error(`release ${id} is ${phase} and has no image`);
+    return {
+      id,
+      number,
+      phase: phase as ReleaseRow["phase"],
+      phaseAt,
+      spec,
+      imageRepository,
+      imageDigest,
+    };
+  });
+}
+
+export type PodRow = {
+  readonly id: PodId;
+  readonly release: ReleaseId;
+  readonly node: NodeId;
+  readonly wanted: "run" | "gone";
+  readonly spec: Pod;
+  readonly status: PodStatus | null;
+  readonly since: Date | null;
+};
+
+/** The app's pods that are wanted, and those that are gone and still seen. */
+export async function podsOfApp(tx: Tx, app: AppId): Promise<readonly PodRow[]> {
+  return await tx
+    .select({
+      id: pods.id,
+      release: pods.releaseId,
+      node: pods.nodeId,
+      wanted: pods.wanted,
+      spec: pods.spec,
+      status: podStatus.status,
+      since: podStatus.since,
+    })
+    .from(pods)
+    .leftJoin(podStatus, eq(podStatus.podId, pods.id))
+    .where(and(eq(pods.appId, app), or(eq(pods.wanted, "run"), isNotNull(podStatus.podId))));
+}
+
+export type NodeRow = {
+  readonly id: NodeId;
+  readonly name: string;
+  readonly cordoned: boolean;
+  readonly generation: number;
+  readonly seenAt: Date | null;
+  readonly capacity: NodeReport["capacity"] | null;
+};
+
+export async function allNodes(tx: Tx): Promise<readonly NodeRow[]> {
+  return await tx
+    .select({
+      id: nodes.id,
+      name: nodes.name,
+      cordoned: nodes.cordoned,
+      generation: nodePlans.generation,
+      seenAt: nodeStatus.seenAt,
+      capacity: nodeStatus.capacity,
+    })
+    .from(nodes)
+    .innerJoin(nodePlans, eq(nodePlans.nodeId, nodes.id))
+    .leftJoin(nodeStatus, eq(nodeStatus.nodeId, nodes.id));
+}
+
+/** The specs of all pods that take room on nodes: wanted there, or still seen there. */
+export async function podsTakingRoom(tx: Tx): Promise<readonly { node: NodeId; spec: Pod }[]> {
+  return await tx
+    .select({ node: pods.nodeId, spec: pods.spec })
+    .from(pods)
+    .leftJoin(podStatus, eq(podStatus.podId, pods.id))
+    .where(or(eq(pods.wanted, "run"), isNotNull(podStatus.podId)));
+}
+
+export async function addPod(
+  tx: Tx,
+  pod: { app: AppId; release: ReleaseId; node: NodeId; spec: Pod },
+): Promise<void> {
+  await tx.insert(pods).values({
+    id: pod.spec.metadata.uid,
+    appId: pod.app,
+    releaseId: pod.release,
+    nodeId: pod.node,
+    spec: pod.spec,
+  });
+}
+
+export async function removePod(tx: Tx, id: PodId): Promise<void> {
+  await tx
+    .update(pods)
+    .set({ wanted: "gone", goneAt: sql`now()` })
+    .where(and(eq(pods.id, id), eq(pods.wanted, "run")));
+}
+
+/** Somebody else changed what this node should run since it was read: read again and plan anew. */
+export class PlanOutdated extends Error {}
+
+/** What the node should run has changed: +1, unless its generation is no longer the one that was read. */
+export async function raiseGeneration(tx: Tx, node: NodeId, from: number): Promise<void> {
+  const raised = await tx
+    .update(nodePlans)
+    .set({ generation: from + 1 })
+    .where(and(eq(nodePlans.nodeId, node), eq(nodePlans.generation, from)))
+    .returning({ node: nodePlans.nodeId });
+  if (raised.length === 0) throw new PlanOutdated(`node ${node} is past generation ${from}`);
+  await announce(tx, `node:${node}`);
+}
+
+/** From which phases each one may be entered: releases only move forward. */
+const ENTERED_FROM = {
+  rolling: ["built"],
+  live: ["built", "rolling"],
+  retired: ["live"],
+  superseded: ["built", "rolling"],
+  cancelled: ["built", "rolling"],
+  failed: ["built", "rolling"],
+} as const satisfies Partial<Record<Phase, readonly Phase[]>>;
+
+export type PhaseChange = {
+  readonly app: AppId;
+  readonly release: ReleaseId;
+  readonly to: keyof typeof ENTERED_FROM;
+  readonly message: string;
+  readonly because?: { failure: Failure } | { supersededBy: number } | { cancelledBy: string };
+};
+
+/** Moves a release forward, if it still is where the plan saw it, and writes that into its history. */
+export async function movePhase(tx: Tx, change: PhaseChange): Promise<void> {
+  const { app, release, to, message, because } = change;
+  const moved = await tx
+    .update(releases)
+    .set({ phase: to, phaseAt: sql`now()`, ...because })
+    .where(and(eq(releases.id, release), inArray(releases.phase, [...ENTERED_FROM[to]])))
+    .returning({ id: releases.id });
+  if (moved.length === 0) throw new PlanOutdated(`release ${release} has moved on`);
+  await record(tx, { app, release, type: `release-${to}`, message });
+}
+
+/** Says once why a pod waits: the same words in a row are not repeated. */
+export async function recordWaiting(
+  tx: Tx,
+  app: AppId,
+  release: ReleaseId,
+  why: string,
+): Promise<void> {
+  const [last] = await tx.execute<{ message: string }>(
+    sql`select message from events where release_id = ${release} order by id desc limit 1`,
+  );
+  if (last?.message !== why) await record(tx, { app, release, type: "pod-waiting", message: why });
+}
+
+/** Releases of a deleted app that never got as far as the scheduler. */
+export async function cancelUnbuilt(tx: Tx, app: AppId, by: string): Promise<void> {
+  await tx
+    .update(releases)
+    .set({ phase: "cancelled", phaseAt: sql`now()`, cancelledBy: by })
+    .where(and(eq(releases.appId, app), inArray(releases.phase, ["pending", "building"])));
+}
+
+/** Forgets the pods that are gone and no longer seen, save for those of a node that may yet show them. */
+export async function forgetGonePods(tx: Tx, app: AppId): Promise<void> {
+  await tx
+    .delete(pods)
+    .where(
+      and(
+        eq(pods.appId, app),
+        ne(pods.wanted, "run"),
+        sql`not exists (select 1 from pod_status s where s.pod_id = ${pods.id})`,
+        sql`${pods.goneAt} < now() - interval '1 day'`,
+      ),
+    );
+}

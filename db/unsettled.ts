@@ -1,0 +1,60 @@
+import { lt, sql } from "drizzle-orm";
+import type { Db } from "./client.ts";
+import { idempotencyKeys, type Topic, workers } from "./schema.ts";
+
+export type Unsettled = {
+  readonly topic: Topic;
+  readonly subject: string;
+  /** True for what time alone makes due (a deadline); false for what a nudge should have brought about. */
+  readonly expected: boolean;
+};
+
+/**
+ * Everything that waits for somebody to look at it and has waited longer than a nudge takes. One
+ * statement, no locks; returns at most 1,000 rows, oldest first.
+ */
+export async function findUnsettled(db: Db): Promise<readonly Unsettled[]> {
+  const rows = await db.execute<{ topic: Topic; subject: string; expected: boolean }>(sql`
+    with waiting as (
+      select 'build' as topic, r.id::text as subject, r.phase_at as at, false as expected
+      from releases r
+      where (r.phase = 'pending' and r.phase_at < now() - interval '10 seconds')
+         or (r.phase = 'building' and r.build_lease_until < now())
+      union all
+      select 'schedule', r.app_id::text, r.phase_at, r.phase = 'rolling'
+      from releases r
+      where (r.phase = 'built' and r.phase_at < now() - interval '10 seconds')
+         or (r.phase = 'rolling' and r.phase_at < now() - interval '5 seconds')
+      union all
+      select 'schedule', a.id::text, a.deleted_at, false
+      from apps a
+      where a.deleted_at < now() - interval '10 seconds'
+        and (exists (select 1 from pods p where p.app_id = a.id and p.wanted = 'run')
+          or exists (select 1 from releases r where r.app_id = a.id
+                     and r.phase in ('pending', 'built', 'rolling', 'live')))
+      union all
+      select 'schedule', r.app_id::text, r.phase_at, true
+      from releases r
+      where r.phase = 'live' and r.phase_at < now() - interval '10 seconds'
+        and (r.spec->>'replicas')::int <>
+            (select count(*) from pods p where p.release_id = r.id and p.wanted = 'run')
+    )
+    select topic, subject, bool_and(expected) as expected
+    from waiting group by topic, subject order by min(at) limit 1000`);
+  return [...rows];
+}
+
+/** Says that this worker lives; readiness asks for it. */
+export async function heartbeat(db: Db, worker: string): Promise<void> {
+  await db
+    .insert(workers)
+    .values({ id: worker })
+    .onConflictDoUpdate({ target: workers.id, set: { seenAt: sql`now()` } });
+}
+
+/** Drops what nobody asks for any more: workers silent for a day, idempotency keys older than one. */
+export async function forgetOld(db: Db): Promise<void> {
+  const aDayAgo = sql`now() - interval '1 day'`;
+  await db.delete(workers).where(lt(workers.seenAt, aDayAgo));
+  await db.delete(idempotencyKeys).where(lt(idempotencyKeys.createdAt, aDayAgo));
+}

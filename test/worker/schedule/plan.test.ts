@@ -1,0 +1,204 @@
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import { planApp } from "../../../worker/schedule/plan.ts";
+import type { PodView, World } from "../../../worker/schedule/world.ts";
+import { aNode, aPod, aRelease, aWorld, MIB, round } from "./world.ts";
+
+const kinds = (world: World) => planApp(world).map((change) => change.kind);
+
+test("a built release is rolled out with as many pods as it asks for", () => {
+  const release = aRelease({ replicas: 2 });
+
+  expect(kinds(aWorld({ releases: [release] }))).toEqual(["roll", "place", "place"]);
+});
+
+test("the old pod leaves only once the new one is ready, and the release is live then", () => {
+  const node = aNode();
+  const [old, fresh] = [
+    aRelease({ number: 1, phase: "live" }),
+    aRelease({ number: 2, phase: "rolling" }),
+  ];
+  const oldPod = aPod(old, node, { ready: true });
+  const rolling = aWorld({
+    releases: [old, fresh],
+    nodes: [node],
+    pods: [oldPod, aPod(fresh, node)],
+  });
+  const ready = { ...rolling, pods: [oldPod, aPod(fresh, node, { ready: true })] };
+
+  expect(planApp(rolling)).toEqual([]);
+  expect(planApp(ready)).toEqual([
+    { kind: "go-live", release: fresh.id },
+    { kind: "retire", release: old.id },
+    { kind: "remove", pod: oldPod.id, because: "old-release" },
+  ]);
+});
+
+test("a health path that answers 404 fails the release in words and leaves the one before it", () => {
+  const node = aNode();
+  const [old, bad] = [
+    aRelease({ number: 1, phase: "live" }),
+    aRelease({ number: 2, phase: "rolling" }),
+  ];
+  const badPod = aPod(bad, node, { probe: { status: 404, times: 5 }, logTail: ["started"] });
+  const world = aWorld({
+    releases: [old, bad],
+    nodes: [node],
+    pods: [aPod(old, node, { ready: true }), badPod],
+  });
+
+  expect(planApp(world)).toMatchObject([
+    { kind: "fail", release: bad.id, failure: { slug: "health-not-found", log: ["started"] } },
+    { kind: "remove", pod: badPod.id, because: "release-failed" },
+  ]);
+});
+
+test("a web app that Tomcat could not start is told from a wrong health path", () => {
+  const node = aNode();
+  const bad = aRelease({ phase: "rolling" });
+  const line = "SEVERE: Context [] startup failed due to previous errors";
+  const pod = aPod(bad, node, { probe: { status: 404, times: 9 }, logTail: [line] });
+
+  const [failure] = planApp(aWorld({ releases: [bad], nodes: [node], pods: [pod] }));
+
+  expect(failure).toMatchObject({ kind: "fail", failure: { slug: "war-start-failed" } });
+});
+
+test("a pod that fits nowhere waits, and the words say what each node lacks", () => {
+  const requests = { cpuMillis: 500, memoryBytes: 1.5e9, pods: 1 };
+  const small = aNode({ allocatable: { cpuMillis: 4_000, memoryBytes: 1.25e9, pods: 9 } });
+  const cordoned = aNode({ name: "node-b", cordoned: true });
+
+  const changes = planApp(aWorld({ releases: [aRelease({ requests })], nodes: [small, cordoned] }));
+
+  expect(changes.at(-1)).toMatchObject({
+    kind: "wait",
+    why: "node-a: short by 0.25G memory; node-b: cordoned",
+  });
+});
+
+test("a release without progress fails at its deadline, with what its pod last showed", () => {
+  const node = aNode();
+  const stuck = aRelease({ phase: "rolling", progressDeadlineMs: 60_000 });
+  const pod = aPod(stuck, node, { probe: { times: 99, excerpt: "connection refused" } });
+  const world = aWorld({ releases: [stuck], nodes: [node], pods: [pod] });
+
+  expect(planApp({ ...world, nowMs: 1_059_999 })).toEqual([]);
+  expect(planApp({ ...world, nowMs: 1_060_000 })[0]).toMatchObject({
+    kind: "fail",
+    failure: { slug: "nothing-listens" },
+  });
+});
+
+test("a newer built release supersedes one that still rolls", () => {
+  const node = aNode();
+  const [slow, newest] = [aRelease({ number: 1, phase: "rolling" }), aRelease({ number: 2 })];
+  const world = aWorld({ releases: [slow, newest], nodes: [node], pods: [aPod(slow, node)] });
+
+  expect(planApp(world)).toContainEqual({ kind: "supersede", release: slow.id, by: 2 });
+});
+
+test("a deleted app keeps no pod and no release", () => {
+  const node = aNode();
+  const live = aRelease({ phase: "live" });
+  const world = aWorld({
+    appDeleted: true,
+    releases: [live],
+    nodes: [node],
+    pods: [aPod(live, node)],
+  });
+
+  expect(kinds(world)).toEqual(["retire", "remove"]);
+});
+
+const worlds = fc
+  .record({
+    replicas: fc.integer({ min: 0, max: 6 }),
+    maxSurge: fc.integer({ min: 1, max: 3 }),
+    nodes: fc.integer({ min: 1, max: 3 }),
+    oldReady: fc.array(fc.boolean(), { maxLength: 6 }),
+  })
+  .map(({ replicas, maxSurge, nodes: count, oldReady }) => {
+    const nodes = Array.from({ length: count }, (_, at) => aNode({ name: `node-${at}` }));
+    const old = aRelease({ number: 1, phase: "live", replicas: oldReady.length });
+    const fresh = aRelease({ number: 2, replicas, maxSurge });
+    const pods = oldReady.map((ready, at) => aPod(old, nodes[at % count] ?? aNode(), { ready }));
+    return {
+      world: aWorld({ releases: [old, fresh], nodes, pods }),
+      old,
+      fresh,
+      replicas,
+      maxSurge,
+    };
+  });
+
+/** Lives through 60 rounds and reports the fewest ready pods and the most pods that there ever were. */
+function live(start: World, becomesReady: (pod: PodView) => boolean) {
+  let world = start;
+  let fewestReady = Number.POSITIVE_INFINITY;
+  let mostPods = 0;
+  for (let rounds = 0; rounds < 60; rounds++) {
+    ({ world } = round(world, becomesReady));
+    fewestReady = Math.min(fewestReady, world.pods.filter((pod) => pod.seen?.status.ready).length);
+    mostPods = Math.max(mostPods, world.pods.length);
+  }
+  return { world, fewestReady, mostPods };
+}
+
+test("where new pods work, every rollout ends live, serves throughout and settles", () => {
+  fc.assert(
+    fc.property(worlds, ({ world: start, fresh, replicas, maxSurge }) => {
+      const oldIds = new Map(start.pods.map((pod) => [pod.id, pod.seen?.status.ready === true]));
+      const startReady = [...oldIds.values()].filter(Boolean).length;
+
+      const { world, fewestReady, mostPods } = live(start, (pod) => oldIds.get(pod.id) ?? true);
+
+      expect(world.releases.map((it) => [it.id, it.phase])).toEqual([[fresh.id, "live"]]);
+      expect(world.pods).toHaveLength(replicas);
+      expect(fewestReady).toBeGreaterThanOrEqual(Math.min(startReady, replicas));
+      expect(mostPods).toBeLessThanOrEqual(Math.max(start.pods.length, replicas) + maxSurge);
+      expect(planApp(world)).toEqual([]);
+    }),
+    { numRuns: 1_000 },
+  );
+});
+
+test("where new pods never work, the old release serves on with all it had", () => {
+  fc.assert(
+    fc.property(worlds, ({ world: start, old, replicas }) => {
+      fc.pre(replicas > 0);
+      const oldIds = new Map(start.pods.map((pod) => [pod.id, pod.seen?.status.ready === true]));
+      const startReady = [...oldIds.values()].filter(Boolean).length;
+
+      const { world, fewestReady } = live(start, (pod) => oldIds.get(pod.id) ?? false);
+
+      expect(world.releases.map((it) => it.id)).toEqual([old.id]);
+      expect(world.pods.map((pod) => pod.id).toSorted()).toEqual([...oldIds.keys()].toSorted());
+      expect(fewestReady).toBeGreaterThanOrEqual(Math.min(startReady, replicas));
+      expect(planApp(world)).toEqual([]);
+    }),
+    { numRuns: 1_000 },
+  );
+});
+
+test("no node ever holds more than it can", () => {
+  fc.assert(
+    fc.property(
+      fc.integer({ min: 1, max: 30 }),
+      fc.integer({ min: 1, max: 4 }),
+      (replicas, count) => {
+        const nodes = Array.from({ length: count }, (_, at) =>
+          aNode({
+            name: `node-${at}`,
+            allocatable: { cpuMillis: 2_000, memoryBytes: 2_048 * MIB, pods: 5 },
+          }),
+        );
+        const { world } = live(aWorld({ releases: [aRelease({ replicas })], nodes }), () => true);
+
+        for (const node of nodes) {
+          expect(world.pods.filter((pod) => pod.node === node.id).length).toBeLessThanOrEqual(4);
+        }
+      },
+    ),
+  );
+});

@@ -1,0 +1,144 @@
+import { setInterval } from "node:timers/promises";
+import { ReleaseId } from "../../contract/ids.ts";
+import {
+  type BuildClaim,
+  claimBuild,
+  extendLease,
+  failBuild,
+  finishBuild,
+  imageOfEqualRelease,
+  MAX_ATTEMPTS,
+  releaseBuild,
+} from "../../db/builds.ts";
+import type { Db } from "../../db/client.ts";
+import { record } from "../../db/events.ts";
+import type { Log } from "../../kit/log.ts";
+import type { Bases } from "./base.ts";
+import type { Registry } from "./registry.ts";
+import { buildWarImage, type WarImage, type WarRefusal } from "./war-image.ts";
+
+export type BuildDeps = {
+  readonly db: Db;
+  readonly registry: Registry;
+  readonly bases: Bases;
+  readonly workDir: string;
+  readonly log: Log;
+  readonly signal: AbortSignal;
+};
+
+/** One attempt, the making of a base image included. */
+const DEADLINE_MS = 15 * 60_000;
+/** A third of a lease, so that one late beat loses nothing. */
+const BEAT_MS = 3_000;
+
+/** One look at one release: builds its image if it is this worker's turn, and writes down what came of it. */
+export async function buildRelease(deps: BuildDeps, subject: string): Promise<void> {
+  const outcome = await claimBuild(deps.db, ReleaseId.parse(subject));
+  if (outcome.kind !== "claimed") return;
+  const { claim } = outcome;
+  const lost = new AbortController();
+  const beat = holdLease(deps, claim, lost);
+  try {
+    const deadline = AbortSignal.timeout(DEADLINE_MS);
+    await build(deps, claim, AbortSignal.any([deps.signal, lost.signal, deadline]));
+  } catch (error) {
+    await giveBack(deps, claim, error);
+    const { release, attempt } = claim;
+    throw new Error(`building release ${release}, attempt ${attempt}`, { cause: error });
+  } finally {
+    lost.abort();
+    await beat;
+  }
+}
+
+async function build(deps: BuildDeps, claim: BuildClaim, signal: AbortSignal): Promise<void> {
+  const { db, bases } = deps;
+  const progress = (message: string) =>
+    record(db, { app: claim.app, release: claim.release, type: "build-progress", message });
+  const startedMs = Date.now();
+  const base = await bases.tomcat(progress, signal);
+  const earlier = await imageOfEqualRelease(db, claim, base.digest);
+  if (earlier) {
+    await finishBuild(
+      db,
+      claim,
+      { ...earlier, base: base.digest },
+      "the image of an earlier release is the same",
+    );
+    return;
+  }
+  const result = await buildWarImage(
+    { ...deps, progress, signal },
+    {
+      artifact: claim.spec.war.artifact,
+      artifactRepository: `artifacts/${claim.project}`,
+      repository: repositoryOf(claim),
+      contextPath: claim.spec.war.contextPath,
+      tomcatVersion: claim.spec.tomcat.version,
+    },
+  );
+  await writeDown(deps, claim, result, Date.now() - startedMs);
+}
+
+async function writeDown(
+  { db, log }: BuildDeps,
+  claim: BuildClaim,
+  result: WarImage | WarRefusal,
+  tookMs: number,
+): Promise<void> {
+  if (result.kind === "refused") {
+    await failBuild(db, claim, { slug: result.slug, message: result.message, log: [] });
+    return;
+  }
+  const { image, base, pushedBytes, timingsMs } = result;
+  const message = `built ${image} in ${tookMs} ms, ${pushedBytes} bytes pushed`;
+  const written = await finishBuild(
+    db,
+    claim,
+    { repository: repositoryOf(claim), image, base },
+    message,
+  );
+  log.info(written ? "built" : "built for nothing, the claim was lost", {
+    release: claim.release,
+    ...{ image, pushedBytes, timingsMs },
+  });
+}
+
+/** What broke was not the WAR: the next attempt may fare better, and after the last one the release says why. */
+async function giveBack(
+  { db, signal }: BuildDeps,
+  claim: BuildClaim,
+  error: unknown,
+): Promise<void> {
+  const why = error instanceof Error ? error.message : String(error);
+  if (claim.attempt >= MAX_ATTEMPTS && !signal.aborted) {
+    const message = `the build failed ${claim.attempt} times: ${why}`;
+    await failBuild(db, claim, { slug: "build-failed", message, log: [] });
+    return;
+  }
+  const { app, release, attempt } = claim;
+  const message = `attempt ${attempt} failed and will be repeated: ${why}`;
+  await record(db, { app, release, type: "build-progress", message });
+  await releaseBuild(db, claim);
+}
+
+function repositoryOf({ project, spec }: BuildClaim): string {
+  return `apps/${project}/${spec.name}`;
+}
+
+/** Extends the lease until `lost` is aborted; aborts it itself when the build went to somebody else. */
+async function holdLease(
+  { db, log }: BuildDeps,
+  claim: BuildClaim,
+  lost: AbortController,
+): Promise<void> {
+  try {
+    for await (const _ of setInterval(BEAT_MS, undefined, { signal: lost.signal })) {
+      if (!(await extendLease(db, claim))) lost.abort();
+    }
+  } catch (error) {
+    if (lost.signal.aborted) return;
+    log.error("extending a build's lease", error, { release: claim.release });
+    lost.abort();
+  }
+}

@@ -1,0 +1,67 @@
+import { randomUUID } from "node:crypto";
+import { connect } from "../db/client.ts";
+import { OUTBOX_CHANNEL } from "../db/outbox.ts";
+import { readEnv } from "../kit/env.ts";
+import { openLog } from "../kit/log.ts";
+import { startLoop } from "../kit/loop.ts";
+import { closeAll, onTermination } from "../kit/shutdown.ts";
+import { openBases } from "./build/base.ts";
+import { openRegistry } from "./build/registry.ts";
+import { buildRelease } from "./build/run.ts";
+import { WorkerEnv } from "./env.ts";
+import { openQueues, startProcessors } from "./queues.ts";
+import { relayOutbox } from "./relay/run.ts";
+import { scheduleApp } from "./schedule/run.ts";
+import { sweep } from "./sweep/run.ts";
+
+const RELAY_EVERY_MS = 2_000;
+const SWEEP_EVERY_MS = 5_000;
+
+const log = openLog("worker");
+const env = readEnv(WorkerEnv);
+const signal = onTermination();
+const { db, listen, close } = connect(env.DATABASE_URL, { max: 8, name: "worker" });
+const registry = openRegistry(env.REGISTRY_URL);
+const bases = openBases({ registry, workDir: env.WAYBILL_WORK_DIR });
+const onError = (error: unknown) => log.error("a pass failed", error);
+
+const queues = openQueues(env.REDIS_URL, env.WAYBILL_QUEUE_PREFIX, onError);
+const build = { db, registry, bases, workDir: env.WAYBILL_WORK_DIR, log, signal };
+const processors = startProcessors(
+  env.REDIS_URL,
+  env.WAYBILL_QUEUE_PREFIX,
+  {
+    build: (subject) => buildRelease(build, subject),
+    schedule: (subject) => scheduleApp(db, subject),
+  },
+  onError,
+);
+const relay = startLoop({
+  everyMs: RELAY_EVERY_MS,
+  signal,
+  pass: () => relayOutbox(db, queues),
+  onError,
+});
+const worker = randomUUID();
+const sweeper = startLoop({
+  everyMs: SWEEP_EVERY_MS,
+  signal,
+  pass: () => sweep({ db, queues, log, worker }),
+  onError,
+});
+await listen(OUTBOX_CHANNEL, relay.wake, relay.wake);
+// The nodes need it for their first pod; a failure is only early news, each build asks again.
+bases.pause(async () => undefined, signal).catch(onError);
+log.info("worker ready", { worker });
+
+signal.addEventListener("abort", async () => {
+  const late = await closeAll([
+    { name: "relay", close: () => relay.done },
+    { name: "sweep", close: () => sweeper.done },
+    { name: "processors", close: processors.close },
+    { name: "queues", close: queues.close },
+    { name: "database", close },
+  ]);
+  log.info("worker stopped", { late });
+  process.exit(0);
+});

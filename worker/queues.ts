@@ -1,0 +1,74 @@
+import { Queue, Worker } from "bullmq";
+import { Redis } from "ioredis";
+import { TOPICS, type Topic } from "../db/schema.ts";
+
+/** All that a job says: look at this. Running it twice, late or never is harmless. */
+export type LookAt = { readonly subject: string };
+
+const CONCURRENCY: Readonly<Record<Topic, number>> = { build: 1, schedule: 4 };
+
+export type Queues = {
+  /** Rings for a subject. `key` makes a repeated call for the same nudge the same job. */
+  add(topic: Topic, subject: string, key: string): Promise<void>;
+  close(): Promise<void>;
+};
+
+/** Redis is a doorbell: jobs are dropped once they ran, and a failed one is left to the sweep. */
+export function openQueues(
+  redisUrl: string,
+  prefix: string,
+  onError: (error: unknown) => void,
+): Queues {
+  const connection = new Redis(redisUrl, {
+    maxRetriesPerRequest: 1,
+    enableOfflineQueue: false,
+    lazyConnect: false,
+  });
+  connection.on("error", onError);
+  const queues = Object.fromEntries(
+    TOPICS.map((topic) => {
+      const queue = new Queue<LookAt>(topic, { connection, prefix });
+      queue.on("error", onError);
+      return [topic, queue];
+    }),
+  ) as Record<Topic, Queue<LookAt>>;
+  return {
+    add: async (topic, subject, key) => {
+      const options = { jobId: key, removeOnComplete: true, removeOnFail: true };
+      await queues[topic].add(topic, { subject }, options);
+    },
+    close: async () => {
+      for (const topic of TOPICS) await queues[topic].close();
+      connection.disconnect();
+    },
+  };
+}
+
+/** Starts taking jobs; each runs its topic's look. What a look throws is reported and left to the sweep. */
+export function startProcessors(
+  redisUrl: string,
+  prefix: string,
+  looks: Readonly<Record<Topic, (subject: string) => Promise<void>>>,
+  onError: (error: unknown) => void,
+): { close(): Promise<void> } {
+  const started = TOPICS.map((topic) => {
+    const connection = new Redis(redisUrl, { maxRetriesPerRequest: null });
+    connection.on("error", onError);
+    const worker = new Worker<LookAt>(topic, ({ data }) => looks[topic](data.subject), {
+      connection,
+      prefix,
+      concurrency: CONCURRENCY[topic],
+      stalledInterval: 5_000,
+      drainDelay: 5,
+    });
+    worker.on("error", onError);
+    worker.on("failed", (_job, error) => onError(error));
+    return { worker, connection };
+  });
+  return {
+    close: async () => {
+      await Promise.all(started.map(({ worker }) => worker.close(true)));
+      for (const { connection } of started) connection.disconnect();
+    },
+  };
+}

@@ -1,0 +1,202 @@
+import type { NodeId, PodId, ReleaseId } from "../../contract/ids.ts";
+import type { Failure } from "../../db/schema.ts";
+import { describeUnready, diagnose } from "./diagnose.ts";
+import { canTake, withPod } from "./filter.ts";
+import { best } from "./score.ts";
+import type { PodView, ReleaseView, World } from "./world.ts";
+
+export type RemovalReason = "app-deleted" | "old-release" | "release-failed" | "surplus";
+
+export type Change =
+  | { readonly kind: "place"; readonly release: ReleaseId; readonly node: NodeId }
+  | { readonly kind: "remove"; readonly pod: PodId; readonly because: RemovalReason }
+  | { readonly kind: "wait"; readonly release: ReleaseId; readonly why: string }
+  | { readonly kind: "roll"; readonly release: ReleaseId }
+  | { readonly kind: "go-live"; readonly release: ReleaseId }
+  | { readonly kind: "retire"; readonly release: ReleaseId }
+  | { readonly kind: "supersede"; readonly release: ReleaseId; readonly by: number }
+  | { readonly kind: "cancel"; readonly release: ReleaseId }
+  | { readonly kind: "fail"; readonly release: ReleaseId; readonly failure: Failure };
+
+/**
+ * What to change so that the app's newest built release runs with the pods it asks for.
+ *
+ * Pure, and a fixed point: applied to the world it asks for, it returns nothing but `wait`s. A pod of
+ * the old release goes only when enough others are ready, so a rollout never serves with fewer ready
+ * pods than it found or than are asked for; a release that is proven bad fails and leaves the one
+ * before it as it is.
+ */
+export function planApp(world: World): readonly Change[] {
+  const releases = world.releases.toSorted((a, b) => b.number - a.number);
+  const wanted = world.pods.filter((pod) => pod.wanted === "run");
+  if (world.appDeleted) {
+    return [
+      ...releases.map(
+        (it): Change =>
+          it.phase === "live"
+            ? { kind: "retire", release: it.id }
+            : { kind: "cancel", release: it.id },
+      ),
+      ...wanted.map((pod) => remove(pod, "app-deleted")),
+    ];
+  }
+  const [target, ...older] = releases;
+  if (!target) return wanted.map((pod) => remove(pod, "release-failed"));
+  const overtaken = older
+    .filter((it) => it.phase !== "live")
+    .map((it): Change => ({ kind: "supersede", release: it.id, by: target.number }));
+  const changes =
+    target.phase === "live" ? keep(world, target, wanted) : rollOut(world, target, older, wanted);
+  return [...overtaken, ...changes];
+}
+
+/** The live release: as many pods as asked, and none of any other release. */
+function keep(world: World, live: ReleaseView, wanted: readonly PodView[]): readonly Change[] {
+  const own = wanted.filter((pod) => pod.release === live.id);
+  const others = wanted.filter((pod) => pod.release !== live.id);
+  const missing = live.replicas - own.length;
+  return [
+    ...others.map((pod) => remove(pod, "old-release")),
+    ...worstFirst(own)
+      .slice(0, Math.max(0, -missing))
+      .map((pod) => remove(pod, "surplus")),
+    ...place(world, live, missing, wanted),
+  ];
+}
+
+function rollOut(
+  world: World,
+  target: ReleaseView,
+  older: readonly ReleaseView[],
+  wanted: readonly PodView[],
+): readonly Change[] {
+  const fresh = wanted.filter((pod) => pod.release === target.id);
+  const old = wanted.filter((pod) => pod.release !== target.id);
+  const failure = failureOf(world, target, fresh);
+  if (failure) {
+    return [
+      { kind: "fail", release: target.id, failure },
+      ...fresh.map((pod) => remove(pod, "release-failed")),
+    ];
+  }
+  const started: Change[] = target.phase === "built" ? [{ kind: "roll", release: target.id }] : [];
+  const freshReady = fresh.filter(isReady).length;
+  if (freshReady >= target.replicas) {
+    return [
+      ...started,
+      { kind: "go-live", release: target.id },
+      ...older
+        .filter((it) => it.phase === "live")
+        .map((it): Change => ({ kind: "retire", release: it.id })),
+      ...old.map((pod) => remove(pod, "old-release")),
+    ];
+  }
+  const before = older.find((it) => it.phase === "live")?.replicas ?? 0;
+  const leaving = replaced(target, freshReady, before, old);
+  const room = Math.max(target.replicas, before) + target.maxSurge - wanted.length;
+  return [
+    ...started,
+    ...leaving.map((pod) => remove(pod, "old-release")),
+    ...place(world, target, Math.min(target.replicas - fresh.length, room), wanted),
+  ];
+}
+
+/**
+ * The old pods that the ready new ones have made dispensable: one for one, unready ones first, and
+ * of the ready ones none that is still needed to serve with as many as the new release asks for.
+ */
+function replaced(
+  target: ReleaseView,
+  freshReady: number,
+  before: number,
+  old: readonly PodView[],
+): readonly PodView[] {
+  const count = Math.max(0, old.length - Math.max(0, before - freshReady));
+  const spare = Math.max(0, freshReady + old.filter(isReady).length - target.replicas);
+  const unready = old.filter((pod) => !isReady(pod));
+  const ready = old.filter(isReady).slice(0, spare);
+  return [...unready, ...ready].slice(0, freshReady > 0 ? count : 0);
+}
+
+/** Places up to `count` pods, each counted against its node for the next; says why where none fits. */
+function place(
+  world: World,
+  release: ReleaseView,
+  count: number,
+  wanted: readonly PodView[],
+): readonly Change[] {
+  const changes: Change[] = [];
+  const taken = wanted.filter((pod) => pod.release === release.id).map((pod) => pod.node);
+  let nodes = world.nodes;
+  for (let placed = 0; placed < count; placed++) {
+    const verdicts = nodes.map((node) => ({
+      node,
+      verdict: canTake(node, release.requests, world.nowMs),
+    }));
+    const node = best(
+      verdicts.filter((it) => it.verdict.fits).map((it) => it.node),
+      taken,
+    );
+    if (!node) {
+      const why = verdicts.flatMap(({ verdict }) => (verdict.fits ? [] : [verdict.why])).join("; ");
+      return [
+        ...changes,
+        { kind: "wait", release: release.id, why: why || "no node has joined yet" },
+      ];
+    }
+    changes.push({ kind: "place", release: release.id, node: node.id });
+    taken.push(node.id);
+    nodes = nodes.map((it) => (it.id === node.id ? withPod(it, release.requests) : it));
+  }
+  return changes;
+}
+
+/** Proof from what was seen of a new pod, or a deadline without progress; else undefined. */
+function failureOf(
+  world: World,
+  target: ReleaseView,
+  fresh: readonly PodView[],
+): Failure | undefined {
+  for (const { seen } of fresh) {
+    const diagnosis = seen && diagnose(seen.status);
+    if (diagnosis) return { ...diagnosis, log: seen.status.logTail };
+  }
+  if (target.phase !== "rolling" || fresh.filter(isReady).length >= target.replicas)
+    return undefined;
+  const lastProgressMs = Math.max(
+    target.phaseAtMs,
+    ...fresh.filter(isReady).map((pod) => pod.seen?.sinceMs ?? 0),
+  );
+  if (world.nowMs - lastProgressMs < target.progressDeadlineMs) return undefined;
+  const within = `within ${target.progressDeadlineMs / 1000} s`;
+  const stuck = fresh.find((pod) => !isReady(pod));
+  if (!stuck) {
+    const why = place(world, target, 1, fresh).flatMap((it) =>
+      it.kind === "wait" ? [it.why] : [],
+    );
+    return {
+      slug: "no-room",
+      message: `no node could take the pod ${within}: ${why.join("; ")}`,
+      log: [],
+    };
+  }
+  const { slug, message } = describeUnready(stuck.seen?.status);
+  return {
+    slug,
+    message: `not ready ${within}: ${message}`,
+    log: stuck.seen?.status.logTail ?? [],
+  };
+}
+
+function isReady(pod: PodView): boolean {
+  return pod.seen?.status.ready === true;
+}
+
+/** Unready pods first, then by id, so that what serves is kept. */
+function worstFirst(pods: readonly PodView[]): readonly PodView[] {
+  return pods.toSorted((a, b) => Number(isReady(a)) - Number(isReady(b)) || (a.id < b.id ? -1 : 1));
+}
+
+function remove(pod: PodView, because: RemovalReason): Change {
+  return { kind: "remove", pod: pod.id, because };
+}

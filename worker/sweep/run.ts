@@ -1,0 +1,25 @@
+import type { Db } from "../../db/client.ts";
+import { findUnsettled, forgetOld, heartbeat } from "../../db/unsettled.ts";
+import type { Log } from "../../kit/log.ts";
+import type { Queues } from "../queues.ts";
+
+/**
+ * Rings again for everything that nobody has looked at in time. What a nudge should have brought
+ * about is counted and logged: the count should be 0, and when it is not, a nudge was lost.
+ */
+export async function sweep(deps: {
+  db: Db;
+  queues: Queues;
+  log: Log;
+  worker: string;
+}): Promise<void> {
+  const { db, queues, log, worker } = deps;
+  await heartbeat(db, worker);
+  const unsettled = await findUnsettled(db);
+  const lost = unsettled.filter((it) => !it.expected).length;
+  if (lost > 0) log.warn("nudges were lost; ringing again", { lost });
+  const round = Math.floor(Date.now() / 5_000);
+  for (const { topic, subject } of unsettled)
+    await queues.add(topic, subject, `s${round}-${subject}`);
+  await forgetOld(db);
+}
