@@ -17,5 +17,7 @@ export default async function setup(project: TestProject): Promise<() => Promise
     await cluster[Symbol.asyncDispose]();
     throw error;
   }
-  return () => cluster[Symbol.asyncDispose]();
+  return async () => {
+    await cluster[Symbol.asyncDispose]();
+  };
 }

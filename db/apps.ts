@@ -1,0 +1,169 @@
+import { and, asc, desc, eq, gt, isNull, sql } from "drizzle-orm";
+import type { AppSpec } from "../contract/app-spec.ts";
+import type { AppId, Digest, ProjectId, ReleaseId } from "../contract/ids.ts";
+import { canonicalJson } from "../contract/pod.ts";
+import type { Tx } from "./client.ts";
+import { record } from "./events.ts";
+import { announce, nudge } from "./outbox.ts";
+import { apps, type Phase, releases } from "./schema.ts";
+
+export type AppRow = {
+  readonly id: AppId;
+  readonly name: string;
+  readonly spec: AppSpec;
+  readonly generation: number;
+  readonly createdAt: Date;
+  readonly updatedAt: Date;
+};
+
+const APP = {
+  id: apps.id,
+  name: apps.name,
+  spec: apps.spec,
+  generation: apps.generation,
+  createdAt: apps.createdAt,
+  updatedAt: apps.updatedAt,
+};
+
+/** The project's app of this name; another project's, or a removed one, is not there. */
+export async function findApp(
+  tx: Tx,
+  project: ProjectId,
+  name: string,
+): Promise<AppRow | undefined> {
+  const [row] = await tx.select(APP).from(apps).where(named(project, name));
+  return row;
+}
+
+/** Up to `limit` apps in the order of their names, the first of them after `after`. */
+export async function listApps(
+  tx: Tx,
+  project: ProjectId,
+  page: { after: string; limit: number },
+): Promise<readonly AppRow[]> {
+  return await tx
+    .select(APP)
+    .from(apps)
+    .where(and(eq(apps.projectId, project), isNull(apps.deletedAt), gt(apps.name, page.after)))
+    .orderBy(asc(apps.name))
+    .limit(page.limit);
+}
+
+/** Whether the app is still wished for, by id: a removed one never comes back under its id. */
+export async function appExists(tx: Tx, app: AppId): Promise<boolean> {
+  const rows = await tx
+    .select({ id: apps.id })
+    .from(apps)
+    .where(and(eq(apps.id, app), isNull(apps.deletedAt)));
+  return rows.length > 0;
+}
+
+// ---- called by api alone ------------------------------------------------------------------------
+
+/** The app, locked until the transaction ends: whoever else declares it waits. */
+export async function lockApp(
+  tx: Tx,
+  project: ProjectId,
+  name: string,
+): Promise<AppRow | undefined> {
+  const [row] = await tx.select(APP).from(apps).where(named(project, name)).for("update");
+  return row;
+}
+
+export type Declared = {
+  readonly app: AppId;
+  readonly release: ReleaseId;
+  readonly number: number;
+  readonly phase: Phase;
+  readonly digest: Digest | null;
+  /** The spec was what it is already, and nothing was written. */
+  readonly unchanged: boolean;
+  readonly created: boolean;
+  readonly before: AppSpec | null;
+};
+
+/**
+ * Hop 2: the app's spec becomes `spec` and a release of it is wanted, in the caller's transaction.
+ * The same spec again answers the newest release, unless that one failed or was cancelled: then the
+ * caller asks for another try. `force` makes a new release in any case.
+ */
+export async function declareApp(
+  tx: Tx,
+  wish: { project: ProjectId; spec: AppSpec; by: string; force?: boolean },
+): Promise<Declared> {
+  const { app, created, before } = await lockOrCreate(tx, wish);
+  const newest = await newestRelease(tx, app.id);
+  const same = !created && canonicalJson(app.spec) === canonicalJson(wish.spec);
+  if (same && newest && !wish.force && newest.phase !== "failed" && newest.phase !== "cancelled") {
+    return { app: app.id, ...newest, unchanged: true, created: false, before };
+  }
+  const generation = app.generation + 1;
+  await tx
+    .update(apps)
+    .set({ spec: wish.spec, generation, updatedAt: sql`now()` })
+    .where(and(eq(apps.id, app.id), eq(apps.generation, app.generation)));
+  const number = (newest?.number ?? 0) + 1;
+  const [release] = await tx
+    .insert(releases)
+    .values({ appId: app.id, number, generation, spec: wish.spec, createdBy: wish.by })
+    .returning({ id: releases.id });
+  if (release === undefined) throw new Error("insert into releases returned no row");
+  await nudge(tx, "build", release.id);
+  const message = `release ${number} of ${wish.spec.name} is wanted`;
+  await record(tx, { app: app.id, release: release.id, type: "release-created", message });
+  const made = { release: release.id, number, phase: "pending" as const, digest: null };
+  return { app: app.id, ...made, unchanged: false, created, before };
+}
+
+/** A wish that the app be gone. Its name is free at once; its pods go when the scheduler gets to it. */
+export async function removeApp(tx: Tx, app: AppRow, by: string): Promise<void> {
+  await tx
+    .update(apps)
+    .set({ deletedAt: sql`now()`, updatedAt: sql`now()`, generation: app.generation + 1 })
+    .where(eq(apps.id, app.id));
+  await nudge(tx, "schedule", app.id);
+  await record(tx, {
+    app: app.id,
+    release: null,
+    type: "app-deleted",
+    message: `${app.name} was removed by ${by}`,
+  });
+  await announce(tx, `app:${app.id}`);
+}
+
+/** Two first declarations at once: the slower insert finds the name taken, and locks what it finds. */
+async function lockOrCreate(
+  tx: Tx,
+  wish: { project: ProjectId; spec: AppSpec },
+): Promise<{ app: AppRow; created: boolean; before: AppSpec | null }> {
+  for (let attempt = 0; attempt < 5; attempt++) {
+    const found = await lockApp(tx, wish.project, wish.spec.name);
+    if (found) return { app: found, created: false, before: found.spec };
+    const [made] = await tx
+      .insert(apps)
+      .values({ projectId: wish.project, name: wish.spec.name, spec: wish.spec, generation: 0 })
+      .onConflictDoNothing()
+      .returning(APP);
+    if (made) return { app: made, created: true, before: null };
+  }
+  throw new Error(`the app "${wish.spec.name}" was made and removed by others, again and again`);
+}
+
+async function newestRelease(tx: Tx, app: AppId) {
+  const [row] = await tx
+    .select({
+      release: releases.id,
+      number: releases.number,
+      phase: releases.phase,
+      digest: releases.imageDigest,
+    })
+    .from(releases)
+    .where(eq(releases.appId, app))
+    .orderBy(desc(releases.number))
+    .limit(1);
+  return row;
+}
+
+function named(project: ProjectId, name: string) {
+  return and(eq(apps.projectId, project), eq(apps.name, name), isNull(apps.deletedAt));
+}

@@ -1,0 +1,38 @@
+import { sql } from "drizzle-orm";
+import type { Tx } from "./client.ts";
+import { apps, nodeStatus, nodes, outbox, pods, releases, workers } from "./schema.ts";
+
+/** How many workers spoke in the last 15 s, and how many nodes that take pods spoke in the last 30 s. */
+export async function whoIsThere(
+  tx: Tx,
+): Promise<{ readonly workers: number; readonly nodes: number }> {
+  const [row] = await tx.execute<{ workers: number; nodes: number }>(sql`
+    select
+      (select count(*)::int from ${workers} where ${workers.seenAt} > now() - interval '15 seconds') as workers,
+      (select count(*)::int from ${nodes} join ${nodeStatus} on ${nodeStatus.nodeId} = ${nodes.id}
+        where not ${nodes.cordoned} and ${nodeStatus.seenAt} > now() - interval '30 seconds') as nodes`);
+  if (row === undefined) throw new Error("counting returned no row");
+  return row;
+}
+
+export type Counts = {
+  readonly apps: number;
+  readonly podsWanted: number;
+  readonly nudgesWaiting: number;
+  readonly oldestNudgeSeconds: number;
+  readonly releases: Readonly<Record<string, number>>;
+};
+
+/** The numbers that an operator's graphs start from, of the whole installation. */
+export async function countThings(tx: Tx): Promise<Counts> {
+  const [row] = await tx.execute<Counts>(sql`
+    select
+      (select count(*)::int from ${apps} where ${apps.deletedAt} is null) as apps,
+      (select count(*)::int from ${pods} where ${pods.wanted} = 'run') as "podsWanted",
+      (select count(*)::int from ${outbox}) as "nudgesWaiting",
+      (select coalesce(extract(epoch from now() - min(${outbox.createdAt})), 0)::float8 from ${outbox}) as "oldestNudgeSeconds",
+      (select coalesce(jsonb_object_agg(phase, count), '{}') from
+        (select ${releases.phase} as phase, count(*)::int from ${releases} group by 1) as by_phase) as releases`);
+  if (row === undefined) throw new Error("counting returned no row");
+  return row;
+}

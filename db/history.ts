@@ -1,0 +1,128 @@
+import { and, asc, desc, eq, gt, lt, sql } from "drizzle-orm";
+import type { AppSpec } from "../contract/app-spec.ts";
+import type { AppId, Digest, ReleaseId } from "../contract/ids.ts";
+import type { Tx } from "./client.ts";
+import { apps, events, type Failure, type Phase, releases } from "./schema.ts";
+
+/* What was and what happened: reads only. */
+
+export type ReleaseRow = {
+  readonly id: ReleaseId;
+  readonly number: number;
+  readonly generation: number;
+  readonly phase: Phase;
+  readonly phaseAt: Date;
+  readonly createdAt: Date;
+  readonly createdBy: string;
+  readonly digest: Digest | null;
+  readonly failure: Failure | null;
+  readonly supersededBy: number | null;
+  readonly cancelledBy: string | null;
+  readonly spec: AppSpec;
+};
+
+const RELEASE = {
+  id: releases.id,
+  number: releases.number,
+  generation: releases.generation,
+  phase: releases.phase,
+  phaseAt: releases.phaseAt,
+  createdAt: releases.createdAt,
+  createdBy: releases.createdBy,
+  digest: releases.imageDigest,
+  failure: releases.failure,
+  supersededBy: releases.supersededBy,
+  cancelledBy: releases.cancelledBy,
+  spec: releases.spec,
+};
+
+/** Newest first, those with a number below `before`. */
+export async function listReleases(
+  tx: Tx,
+  app: AppId,
+  page: { before: number; limit: number },
+): Promise<readonly ReleaseRow[]> {
+  return await tx
+    .select(RELEASE)
+    .from(releases)
+    .where(and(eq(releases.appId, app), lt(releases.number, page.before)))
+    .orderBy(desc(releases.number))
+    .limit(page.limit);
+}
+
+export async function findRelease(
+  tx: Tx,
+  app: AppId,
+  number: number,
+): Promise<ReleaseRow | undefined> {
+  const [row] = await tx
+    .select(RELEASE)
+    .from(releases)
+    .where(and(eq(releases.appId, app), eq(releases.number, number)));
+  return row;
+}
+
+/** The release's state as those see it who wait for it, and whether its app is still wished for. */
+export async function watchRelease(
+  tx: Tx,
+  release: ReleaseId,
+): Promise<(ReleaseRow & { readonly appGone: boolean }) | undefined> {
+  const [row] = await tx
+    .select({ ...RELEASE, appGone: sql<boolean>`${apps.deletedAt} is not null` })
+    .from(releases)
+    .innerJoin(apps, eq(apps.id, releases.appId))
+    .where(eq(releases.id, release));
+  return row;
+}
+
+/** The number that serves, and the number that should: the newest that has not ended. Null where there is none. */
+export async function wantedAndLive(
+  tx: Tx,
+  app: AppId,
+): Promise<{ readonly wanted: number | null; readonly live: number | null }> {
+  const notEnded = sql`${releases.phase} not in ('failed', 'superseded', 'cancelled', 'retired')`;
+  const [row] = await tx
+    .select({
+      wanted: sql<number | null>`max(${releases.number}) filter (where ${notEnded})`,
+      live: sql<number | null>`max(${releases.number}) filter (where ${releases.phase} = 'live')`,
+    })
+    .from(releases)
+    .where(eq(releases.appId, app));
+  return { wanted: row?.wanted ?? null, live: row?.live ?? null };
+}
+
+export type EventRow = {
+  readonly id: number;
+  readonly at: Date;
+  readonly type: string;
+  readonly message: string;
+  /** The release's number; null for what concerns the app alone. */
+  readonly release: number | null;
+};
+
+/** Oldest first, those after the event `after`; of one release where `release` names it. */
+export async function listEvents(
+  tx: Tx,
+  app: AppId,
+  page: { after: number; limit: number; release?: number | undefined },
+): Promise<readonly EventRow[]> {
+  return await tx
+    .select({
+      id: events.id,
+      at: events.at,
+      type: events.type,
+      message: events.message,
+      release: releases.number,
+    })
+    .from(events)
+    .leftJoin(releases, eq(releases.id, events.releaseId))
+    .where(
+      and(
+        eq(events.appId, app),
+        gt(events.id, page.after),
+        page.release === undefined ? undefined : eq(releases.number, page.release),
+      ),
+    )
+    .orderBy(asc(events.id))
+    .limit(page.limit);
+}

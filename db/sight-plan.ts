@@ -1,0 +1,59 @@
+import type { PodId } from "../contract/ids.ts";
+import type { PodStatus } from "../contract/node-protocol.ts";
+import { canonicalJson } from "../contract/pod.ts";
+
+/** What the database knows of a pod on the reporting node. `status` is null before its first sighting. */
+export type KnownPod<App> = {
+  readonly pod: PodId;
+  readonly app: App;
+  readonly status: PodStatus | null;
+};
+
+export type SightChange<App> = {
+  /** Sightings to store; `moved` says that phase or readiness is another than before. */
+  readonly store: readonly { readonly status: PodStatus; readonly moved: boolean }[];
+  /** Pods that were seen before and are not there now. */
+  readonly forget: readonly PodId[];
+  /** Apps whose scheduler should look: something changed that matters to it. */
+  readonly apps: readonly App[];
+  /** Pods in the report that are not this node's. */
+  readonly strangers: readonly PodId[];
+};
+
+/**
+ * What a node's report changes in what is known of its pods. Pure; the same report again changes
+ * nothing, so a heartbeat stores nothing and wakes nobody.
+ */
+export function planSight<App>(
+  known: readonly KnownPod<App>[],
+  reported: readonly PodStatus[],
+): SightChange<App> {
+  const byId = new Map(known.map((pod) => [pod.pod, pod]));
+  const store: { status: PodStatus; moved: boolean }[] = [];
+  const strangers: PodId[] = [];
+  const apps = new Set<App>();
+  const seen = new Set<PodId>();
+  for (const status of reported) {
+    const pod = byId.get(status.pod);
+    if (!pod) strangers.push(status.pod);
+    if (!pod || seen.has(status.pod)) continue;
+    seen.add(status.pod);
+    if (pod.status !== null && canonicalJson(pod.status) === canonicalJson(status)) continue;
+    store.push({ status, moved: pod.status === null || hasMoved(pod.status, status) });
+    if (pod.status === null || matters(pod.status, status)) apps.add(pod.app);
+  }
+  const forget = known.filter((pod) => pod.status !== null && !seen.has(pod.pod));
+  for (const pod of forget) apps.add(pod.app);
+  return { store, forget: forget.map((pod) => pod.pod), apps: [...apps], strangers };
+}
+
+function hasMoved(before: PodStatus, after: PodStatus): boolean {
+  return before.phase !== after.phase || before.ready !== after.ready;
+}
+
+/** A probe's count and a log's tail change all the time and decide nothing. */
+function matters(before: PodStatus, after: PodStatus): boolean {
+  return (
+    hasMoved(before, after) || before.restarts !== after.restarts || before.reason !== after.reason
+  );
+}
