@@ -20,10 +20,8 @@ import type { AppId, Digest, NodeId, PodId, ProjectId, ReleaseId } from "../cont
 import type { NodeReport, PodStatus } from "../contract/node-protocol.ts";
 import type { Pod } from "../contract/pod.ts";
 
-/*
- * Every fact of an installation, grouped by who writes it. Wish and sight never share a row; a
- * column has one writer, named above its table; generations only grow.
- */
+// Every fact of an installation, grouped by who writes it. Wish and sight never share a row; a
+// column has one writer, named above its table; generations only grow.
 
 const bytea = customType<{ data: Uint8Array; driverData: Uint8Array }>({ dataType: () => "bytea" });
 const at = (name: string) => timestamp(name, { withTimezone: true, mode: "date" });
@@ -140,7 +138,6 @@ export const PHASES = [
   "cancelled",
 ] as const;
 export type Phase = (typeof PHASES)[number];
-export const ENDED: readonly Phase[] = ["retired", "failed", "superseded", "cancelled"];
 
 /** Why a release failed: a stable slug, a sentence for people, and the app's last lines where it ran. */
 export type Failure = {
@@ -219,10 +216,7 @@ export const nodePlans = pgTable("node_plans", {
   generation: bigint("generation", { mode: "number" }).notNull().default(0),
 });
 
-export const workers = pgTable("workers", {
-  id: text("id").primaryKey(),
-  seenAt: now("seen_at"),
-});
+export const workers = pgTable("workers", { id: text("id").primaryKey(), seenAt: now("seen_at") });
 
 // ---- sight: written by api, from an agent's report -----------------------------------------------
 

@@ -1,0 +1,57 @@
+import { expect, test } from "vitest";
+import { parseDocumentText } from "../../contract/document.ts";
+import { Problem } from "../../contract/problem.ts";
+
+function refusal(text: string, syntax: "json" | "yaml"): Problem {
+  try {
+    parseDocumentText(text, syntax);
+  } catch (error) {
+    if (error instanceof Problem) return error;
+    throw error;
+  }
+  throw new Error("the text was taken");
+}
+
+test("JSON and YAML of the same document are the same values", () => {
+  const value = { name: "shop", replicas: 2, env: { A: "1", B: "[[[{{{" } };
+
+  expect(parseDocumentText(JSON.stringify(value), "json")).toEqual(value);
+  expect(
+    parseDocumentText('name: shop\nreplicas: 2\nenv: { A: "1", B: "[[[{{{" }\n', "yaml"),
+  ).toEqual(value);
+});
+
+test("every key that stands twice is named with its pointer", () => {
+  const { slug, extras } = refusal('{"a":1,"a":2,"list":[{"c":1,"c":2}]}', "json");
+
+  expect(slug).toBe("duplicate-key");
+  expect(extras.errors?.map((it) => it.pointer)).toEqual(["/a", "/list/0/c"]);
+});
+
+test.each([
+  ["[".repeat(5_000), "json"],
+  [`${'{"a":'.repeat(200_000)}1${"}".repeat(200_000)}`, "json"],
+  ["[".repeat(5_000), "yaml"],
+  [`${"- ".repeat(5_000)}x`, "yaml"],
+  [Array.from({ length: 600 }, (_, at) => `${" ".repeat(at)}a:`).join("\n"), "yaml"],
+] as const)(
+  "a document nested too deeply is refused before anything recursive reads it",
+  (text, syntax) => {
+    expect(refusal(text, syntax).slug).toBe("too-deep");
+  },
+);
+
+test.each([
+  ["a: &x 1\nb: *x", "yaml"],
+  ["a: !!js/function x", "yaml"],
+  ["a: !!binary aGk=", "yaml"],
+  ["a: 1\n---\nb: 2", "yaml"],
+  ["__proto__: { admin: true }", "yaml"],
+  ['{"__proto__": {"admin": true}}', "json"],
+  ['{"a": 1,}', "json"],
+  ["{a: 1}", "json"],
+  ["", "json"],
+  ["a: [1", "yaml"],
+] as const)("%j is refused as %s", (text, syntax) => {
+  expect(refusal(text, syntax).slug).toBe("body-invalid");
+});
