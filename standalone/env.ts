@@ -1,0 +1,96 @@
+import { isIP } from "node:net";
+import { resolve } from "node:path";
+import { z } from "zod";
+import { readEnv } from "../kit/env.ts";
+
+const Port = z.coerce
+  .number("must be a port number")
+  .int("must be a port number")
+  .min(1, "must be a port from 1 to 65535")
+  .max(65_535, "must be a port from 1 to 65535");
+const Quantity = z
+  .string()
+  .regex(/^\d+(\.\d+)?(k|M|G|T|Ki|Mi|Gi|Ti)?$/, 'must be a size such as "512Mi" or "1G"');
+const HostName = /^[a-z0-9]([-a-z0-9]{0,62})(\.[a-z0-9][-a-z0-9]{0,62})*$/i;
+const urlWith = (...protocols: string[]) =>
+  z
+    .string()
+    .refine(
+      (text) => protocols.includes(URL.parse(text)?.protocol ?? ""),
+      `must be a URL that starts with ${protocols.join("// or ")}//`,
+    )
+    .optional();
+
+const Variables = z
+  .object({
+    WAYBILL_DATA_DIR: z.string().default("/var/lib/waybill"),
+    WAYBILL_API_HOST: z
+      .string()
+      .refine((host) => isIP(host) !== 0 || HostName.test(host), "must be an address or a name")
+      .default("127.0.0.1"),
+    WAYBILL_API_PORT: Port.default(7070),
+    WAYBILL_HTTP_PORT: Port.default(8080),
+    WAYBILL_APPS_DOMAIN: z.string().regex(HostName, "must be a domain name").default("localhost"),
+    DATABASE_URL: urlWith("postgres:", "postgresql:"),
+    REDIS_URL: urlWith("redis:", "rediss:"),
+    REGISTRY_URL: urlWith("http:", "https:"),
+    CONTAINER_RUNTIME_ENDPOINT: urlWith("unix:"),
+    WAYBILL_NODE_MEMORY: Quantity.optional(),
+    WAYBILL_NODE_CPU: z
+      .string()
+      .regex(/^\d+(\.\d+)?m?$/, 'must be a number of cores such as "2" or "500m"')
+      .optional(),
+    WAYBILL_HOST_PATHS: z.string().optional(),
+    WAYBILL_MAX_ARTIFACT: Quantity.default("1Gi"),
+  })
+  .refine((read) => read.WAYBILL_API_PORT !== read.WAYBILL_HTTP_PORT, {
+    path: ["WAYBILL_HTTP_PORT"],
+    message: "must differ from WAYBILL_API_PORT",
+  });
+
+/** What the operator chose; `undefined` means the embedded part, or what the machine offers. */
+export type Settings = {
+  readonly dataDir: string;
+  readonly apiHost: string;
+  readonly apiPort: number;
+  readonly httpPort: number;
+  readonly appsDomain: string;
+  readonly databaseUrl: string | undefined;
+  readonly redisUrl: string | undefined;
+  readonly registryUrl: string | undefined;
+  readonly runtimeEndpoint: string | undefined;
+  readonly nodeMemory: string | undefined;
+  readonly nodeCpu: string | undefined;
+  readonly hostPaths: string | undefined;
+  readonly maxArtifact: string;
+};
+
+/** Reads section 9's variables; an empty one counts as unset. Throws one error that names every bad one. */
+export function readSettings(
+  source: Readonly<Record<string, string | undefined>> = process.env,
+): Settings {
+  const set = Object.fromEntries(Object.entries(source).filter(([, value]) => value !== ""));
+  const read = readEnv(Variables, set);
+  return {
+    dataDir: resolve(read.WAYBILL_DATA_DIR),
+    apiHost: read.WAYBILL_API_HOST,
+    apiPort: read.WAYBILL_API_PORT,
+    httpPort: read.WAYBILL_HTTP_PORT,
+    appsDomain: read.WAYBILL_APPS_DOMAIN,
+    databaseUrl: read.DATABASE_URL,
+    redisUrl: read.REDIS_URL,
+    registryUrl: read.REGISTRY_URL,
+    runtimeEndpoint: read.CONTAINER_RUNTIME_ENDPOINT,
+    nodeMemory: read.WAYBILL_NODE_MEMORY,
+    nodeCpu: read.WAYBILL_NODE_CPU,
+    hostPaths: read.WAYBILL_HOST_PATHS,
+    maxArtifact: read.WAYBILL_MAX_ARTIFACT,
+  };
+}
+
+/** Where a program on this machine reaches the api, also when it listens on every address. */
+export function apiUrl(settings: Pick<Settings, "apiHost" | "apiPort">): string {
+  const everywhere: Readonly<Record<string, string>> = { "0.0.0.0": "127.0.0.1", "::": "::1" };
+  const host = everywhere[settings.apiHost] ?? settings.apiHost;
+  return `http://${isIP(host) === 6 ? `[${host}]` : host}:${settings.apiPort}`;
+}

@@ -1,0 +1,84 @@
+import { request } from "node:http";
+import { connect } from "node:net";
+import { exec } from "../kit/exec.ts";
+import { readIfThere } from "./files.ts";
+import type { Check } from "./part.ts";
+
+const PATIENCE_MS = 2_000;
+
+type Checks = {
+  readonly [Kind in Check["kind"]]: (
+    check: Extract<Check, { kind: Kind }>,
+    log: LogSince,
+  ) => Promise<boolean>;
+};
+
+/** A part's log, and the length that it had when the part was started. */
+export type LogSince = { readonly path: string; readonly from: number };
+
+const CHECKS: Checks = {
+  http: ({ url }) => answersOk({ url }),
+  "http-on-socket": ({ socket, path }) => answersOk({ socket, path }),
+  socket: ({ socket }) => talk({ path: socket }, "", () => true),
+  redis: ({ port, password }) =>
+    talk({ host: "127.0.0.1", port }, `AUTH ${password}\r\nPING\r\n`, (heard) =>
+      heard.includes("+PONG"),
+    ),
+  command: ({ program, argv }) =>
+    exec(program, argv, { timeoutMs: PATIENCE_MS }).then(
+      () => true,
+      () => false,
+    ),
+  "log-line": async ({ text }, log) =>
+    ((await readIfThere(log.path)) ?? "").slice(log.from).includes(text),
+};
+
+/** Whether the part answers right now; never throws, and never takes longer than two seconds. */
+export function answers(check: Check, log: LogSince): Promise<boolean> {
+  const run = CHECKS[check.kind] as (check: Check, log: LogSince) => Promise<boolean>;
+  return run(check, log);
+}
+
+type Address = { readonly url: string } | { readonly socket: string; readonly path: string };
+
+function answersOk(address: Address): Promise<boolean> {
+  return new Promise((resolve) => {
+    const signal = AbortSignal.timeout(PATIENCE_MS);
+    const asked =
+      "url" in address
+        ? request(address.url, { signal })
+        : request({ socketPath: address.socket, path: address.path, signal });
+    asked.once("error", () => resolve(false));
+    asked.once("response", (response) => {
+      response.resume();
+      resolve(response.statusCode === 200);
+    });
+    asked.end();
+  });
+}
+
+type Target = { readonly path: string } | { readonly host: string; readonly port: number };
+
+/** Connects, says `words`, and is satisfied by the connection itself or by what it hears. */
+function talk(
+  target: Target,
+  words: string,
+  satisfied: (heard: string) => boolean,
+): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect({ ...target, timeout: PATIENCE_MS });
+    let heard = "";
+    const end = (verdict: boolean) => {
+      socket.destroy();
+      resolve(verdict);
+    };
+    socket.once("error", () => end(false));
+    socket.once("timeout", () => end(false));
+    socket.once("close", () => end(false));
+    socket.once("connect", () => (words === "" ? end(satisfied("")) : socket.write(words)));
+    socket.on("data", (chunk: Buffer) => {
+      heard += chunk.toString("latin1");
+      if (satisfied(heard)) end(true);
+    });
+  });
+}

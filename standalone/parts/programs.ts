@@ -1,0 +1,134 @@
+import { apiUrl, type Settings } from "../env.ts";
+import type { Check, Part, PartName } from "../part.ts";
+import type { Places } from "../places.ts";
+
+/** What our own programs are told: where everything is, embedded or not. */
+export type Wiring = {
+  readonly id: string;
+  readonly root: string;
+  readonly nodeBinary: string;
+  readonly settings: Settings;
+  readonly places: Places;
+  readonly databaseUrl: string;
+  readonly redisUrl: string;
+  readonly registryUrl: string;
+  readonly runtimeEndpoint: string;
+  readonly registryHostsDir: string;
+  readonly caddyAdmin: string;
+  /** Variables of the machine that programs with outbound traffic need: proxies and certificates. */
+  readonly outbound: Readonly<Record<string, string>>;
+};
+
+/** One of our programs as it is run: its file and its whole environment. */
+export type Program = {
+  readonly program: string;
+  readonly argv: readonly string[];
+  readonly env: Readonly<Record<string, string>>;
+};
+
+/** A small young generation keeps an idle process small; the rest of the heap grows only when used. */
+const SMALL = ["--max-semi-space-size=2", "--optimize-for-size"];
+
+/** Applies the migrations and makes the tokens; run to its end before api and worker start. */
+export function databaseProgram(w: Wiring): Program {
+  return node(w, "db/main.ts", [], {
+    DATABASE_URL: w.databaseUrl,
+    WAYBILL_ADMIN_TOKEN_FILE: w.places.adminToken,
+    WAYBILL_JOIN_TOKEN_FILE: w.places.joinToken,
+    WAYBILL_NODE_NAME: "local",
+  });
+}
+
+export function apiPart(w: Wiring): Part {
+  const { settings } = w;
+  const program = node(w, "api/main.ts", [...SMALL, "--max-old-space-size=256"], {
+    DATABASE_URL: w.databaseUrl,
+    REGISTRY_URL: w.registryUrl,
+    WAYBILL_API_HOST: settings.apiHost,
+    WAYBILL_API_PORT: String(settings.apiPort),
+    WAYBILL_HTTP_PORT: String(settings.httpPort),
+    WAYBILL_APPS_DOMAIN: settings.appsDomain,
+    WAYBILL_MAX_ARTIFACT: settings.maxArtifact,
+    ...named({ WAYBILL_HOST_PATHS: settings.hostPaths }),
+  });
+  const ready = { kind: "http", url: `${apiUrl(settings)}/healthz` } as const;
+  return { ...ours("api", program, ready), ports: [settings.apiPort] };
+}
+
+export function workerPart(w: Wiring): Part {
+  const { settings } = w;
+  const program = node(w, "worker/main.ts", [...SMALL, "--max-old-space-size=384"], {
+    ...w.outbound,
+    DATABASE_URL: w.databaseUrl,
+    REDIS_URL: w.redisUrl,
+    REGISTRY_URL: w.registryUrl,
+    WAYBILL_APPS_DOMAIN: settings.appsDomain,
+    WAYBILL_HTTP_PORT: String(settings.httpPort),
+    WAYBILL_WORK_DIR: w.places.workDir,
+    WAYBILL_QUEUE_PREFIX: w.id,
+    ...named({ WAYBILL_HOST_PATHS: settings.hostPaths }),
+  });
+  const part = ours("worker", program, { kind: "log-line", text: '"worker ready"' });
+  return { ...part, folders: [{ path: w.places.workDir, mode: "0700" }] };
+}
+
+export function nodeAgentPart(w: Wiring): Part {
+  const flags = [...SMALL, "--max-old-space-size=128"];
+  const program = node(w, "node-agent/main.ts", flags, nodeAgentEnv(w));
+  const check = { kind: "http-on-socket", socket: w.places.agentSocket, path: "/healthz" } as const;
+  const part = ours("node-agent", program, check);
+  return { ...part, folders: [{ path: w.places.agentDir, mode: "0700" }] };
+}
+
+/** Removes every pod of this installation through its container runtime; run to its end. */
+export function nodeAgentDownProgram(w: Wiring): Program {
+  return node(w, "node-agent/down.ts", [], nodeAgentEnv(w));
+}
+
+function nodeAgentEnv(w: Wiring): Readonly<Record<string, string>> {
+  const { settings, places } = w;
+  return {
+    WAYBILL_API_URL: apiUrl(settings),
+    WAYBILL_AGENT_DIR: places.agentDir,
+    WAYBILL_JOIN_TOKEN_FILE: places.joinToken,
+    CONTAINER_RUNTIME_ENDPOINT: w.runtimeEndpoint,
+    WAYBILL_REGISTRY_HOSTS_DIR: w.registryHostsDir,
+    WAYBILL_CADDY_ADMIN: w.caddyAdmin,
+    WAYBILL_HTTP_PORT: String(settings.httpPort),
+    WAYBILL_CGROUP_PARENT: places.cgroup,
+    WAYBILL_AGENT_HEALTH: places.agentSocket,
+    ...named({ WAYBILL_NODE_MEMORY: settings.nodeMemory, WAYBILL_NODE_CPU: settings.nodeCpu }),
+  };
+}
+
+function node(
+  w: Wiring,
+  file: string,
+  flags: readonly string[],
+  env: Readonly<Record<string, string>>,
+): Program {
+  return { program: w.nodeBinary, argv: [...flags, `${w.root}/${file}`], env };
+}
+
+/** Ours are always started anew: an older one may run older code. */
+function ours(name: PartName, program: Program, ready: Check): Part {
+  return {
+    name,
+    ...program,
+    folders: [],
+    files: [],
+    ports: [],
+    adopt: false,
+    ready,
+    readyWithinMs: 60_000,
+    stop: { signal: "SIGTERM", graceMs: 15_000 },
+  };
+}
+
+function named(
+  values: Readonly<Record<string, string | undefined>>,
+): Readonly<Record<string, string>> {
+  return Object.fromEntries(
+    Object.entries(values).filter((entry): entry is [string, string] => entry[1] !== undefined),
+  );
+}

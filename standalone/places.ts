@@ -1,0 +1,41 @@
+import { join } from "node:path";
+
+/** Every path of an installation. Sockets lie under /run, since their paths are limited to 107 bytes. */
+export type Places = {
+  readonly dataDir: string;
+  readonly runDir: string;
+  readonly logDir: string;
+  readonly recordsDir: string;
+  readonly adminToken: string;
+  readonly agentDir: string;
+  readonly joinToken: string;
+  readonly agentSocket: string;
+  readonly workDir: string;
+  readonly cgroup: string;
+};
+
+export function placesOf(dataDir: string, id: string): Places {
+  const runDir = `/run/waybill-${id}`;
+  const agentDir = join(dataDir, "node-agent");
+  return {
+    dataDir,
+    runDir,
+    logDir: join(dataDir, "log"),
+    recordsDir: recordsDirOf(dataDir),
+    adminToken: join(dataDir, "admin.token"),
+    agentDir,
+    joinToken: join(agentDir, "join.token"),
+    agentSocket: join(runDir, "node-agent.sock"),
+    workDir: join(dataDir, "worker"),
+    cgroup: `/waybill-${id}`,
+  };
+}
+
+export function logFile(places: Places, name: string): string {
+  return join(places.logDir, `${name}.log`);
+}
+
+/** Known before the installation is: it says whose ports are in use. */
+export function recordsDirOf(dataDir: string): string {
+  return join(dataDir, "run");
+}
