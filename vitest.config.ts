@@ -11,6 +11,7 @@ const PURE = [
 export default defineConfig({
   test: {
     maxWorkers: 2,
+    reporters: ["default", "./test/support/closing-line.ts"],
     projects: [
       { test: { name: "pure", include: PURE } },
       {

@@ -1,0 +1,58 @@
+import { randomUUID } from "node:crypto";
+import { AppSpec } from "../../contract/app-spec.ts";
+import { Digest, NodeId } from "../../contract/ids.ts";
+import type { NodeReport, PodStatus } from "../../contract/node-protocol.ts";
+import { type Declared, declareApp } from "../../db/apps.ts";
+import { claimBuild, finishBuild } from "../../db/builds.ts";
+import type { Db } from "../../db/client.ts";
+import { ensureProject } from "../../db/projects.ts";
+import { nodePlans, nodes } from "../../db/schema.ts";
+import { storeReport } from "../../db/sight.ts";
+
+export const aDigest = (letter: string) => Digest.parse(`sha256:${letter.repeat(64)}`);
+
+/** An app of the default project is declared with this WAR, as a PUT would. */
+export async function declare(
+  db: Db,
+  name: string,
+  war = aDigest("a"),
+  rest: object = {},
+): Promise<Declared> {
+  const spec = AppSpec.parse({ name, war: { artifact: war }, ...rest });
+  return await db.transaction(async (tx) =>
+    declareApp(tx, { project: await ensureProject(tx, "default"), spec, by: "test" }),
+  );
+}
+
+/** The release is built, as a worker would write it down. */
+export async function built(db: Db, { release }: Declared, image = aDigest("c")): Promise<void> {
+  const outcome = await claimBuild(db, release);
+  if (outcome.kind !== "claimed")
+    throw new Error(`the build could not be claimed: ${outcome.kind}`);
+  await finishBuild(
+    db,
+    outcome.claim,
+    { repository: "apps/default/shop", image, base: aDigest("b") },
+    "built",
+  );
+}
+
+/** A node that has joined and reported, with room for what tests place. */
+export async function joinedNode(db: Db, name = "local"): Promise<NodeId> {
+  const id = NodeId.parse(randomUUID());
+  await db.insert(nodes).values({ id, name });
+  await db.insert(nodePlans).values({ nodeId: id });
+  await storeReport(db, id, aReport([]));
+  return id;
+}
+
+export function aReport(pods: readonly PodStatus[], generation = 0): NodeReport {
+  const capacity = { cpuMillis: 8_000, memoryBytes: 16 * 1024 ** 3, pods: 100 };
+  return {
+    observedGeneration: generation,
+    bootId: "boot",
+    version: "test",
+    capacity,
+    pods: [...pods],
+  };
+}

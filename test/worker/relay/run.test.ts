@@ -1,0 +1,84 @@
+import { randomBytes } from "node:crypto";
+import { sql } from "drizzle-orm";
+import { Redis } from "ioredis";
+import { expect, test } from "vitest";
+import { nudge, relayBatch } from "../../../db/outbox.ts";
+import { findUnsettled } from "../../../db/unsettled.ts";
+import { openQueues, startProcessors } from "../../../worker/queues.ts";
+import { relayOutbox } from "../../../worker/relay/run.ts";
+import { aDigest, declare } from "../../support/declared.ts";
+import { eventually } from "../../support/eventually.ts";
+import { freshDb } from "../../support/postgres.ts";
+import { startRedis } from "../../support/redis.ts";
+
+const fail = (error: unknown) => {
+  throw error;
+};
+const aPrefix = () => `t${randomBytes(4).toString("hex")}`;
+
+test("a nudge rings once, however often the relay crashes between sending and forgetting", async () => {
+  await using pg = await freshDb();
+  await using redis = await startRedis();
+  const prefix = aPrefix();
+  const queues = openQueues(redis.url, prefix, fail);
+  const sent: string[] = [];
+  await pg.db.transaction((tx) => nudge(tx, "schedule", "subject-1"));
+
+  await expect(
+    relayBatch(pg.db, 10, async (nudges) => {
+      for (const { id, topic, subject } of nudges) await queues.add(topic, subject, `n${id}`);
+      throw new Error("crash before commit");
+    }),
+  ).rejects.toThrow("crash before commit");
+  await relayOutbox(pg.db, queues);
+  const processors = startProcessors(
+    redis.url,
+    prefix,
+    { build: async () => undefined, schedule: async (subject) => void sent.push(subject) },
+    () => undefined,
+  );
+
+  await eventually(async () => expect(sent).toEqual(["subject-1"]));
+  expect(await pg.db.execute(sql`select * from outbox`)).toHaveLength(0);
+  await processors.close();
+  await queues.close();
+});
+
+test("FLUSHALL loses the bell and not the work: the sweep finds what waits", async () => {
+  await using pg = await freshDb();
+  await using redis = await startRedis();
+  const queues = openQueues(redis.url, aPrefix(), fail);
+  const { release } = await declare(pg.db, "shop", aDigest("a"));
+  await relayOutbox(pg.db, queues);
+  const admin = new Redis(redis.url);
+  await admin.flushall();
+  admin.disconnect();
+  await pg.db.execute(sql`update releases set phase_at = now() - interval '11 seconds'`);
+
+  expect(await findUnsettled(pg.db)).toEqual([
+    { topic: "build", subject: release, expected: false },
+  ]);
+  await queues.close();
+});
+
+test("relays that race carry every nudge once", async () => {
+  await using pg = await freshDb({ max: 4 });
+  await pg.db.transaction(async (tx) => {
+    for (let at = 0; at < 200; at++) await nudge(tx, "schedule", `subject-${at}`);
+  });
+  const sent: string[] = [];
+
+  const relay = async () => {
+    while (
+      (await relayBatch(
+        pg.db,
+        20,
+        async (rows) => void sent.push(...rows.map((it) => it.subject)),
+      )) > 0
+    );
+  };
+  await Promise.all([relay(), relay(), relay()]);
+
+  expect(sent).toHaveLength(200);
+  expect(new Set(sent).size).toBe(200);
+});

@@ -1,0 +1,140 @@
+import { eq, sql } from "drizzle-orm";
+import { expect, test } from "vitest";
+import { type AppId, type NodeId, PodId } from "../../../contract/ids.ts";
+import type { PodStatus } from "../../../contract/node-protocol.ts";
+import type { Db } from "../../../db/client.ts";
+import { apps, nodePlans, pods, releases } from "../../../db/schema.ts";
+import { storeReport } from "../../../db/sight.ts";
+import { scheduleApp } from "../../../worker/schedule/run.ts";
+import { aDigest, aReport, built, declare, joinedNode } from "../../support/declared.ts";
+import { freshDb } from "../../support/postgres.ts";
+import { aStatus } from "./world.ts";
+
+const wantedPods = (db: Db) => db.select().from(pods).where(eq(pods.wanted, "run"));
+const phases = async (db: Db) =>
+  (await db.select().from(releases).orderBy(releases.number)).map((it) => it.phase);
+
+async function generation(db: Db, node: NodeId) {
+  const [row] = await db.select().from(nodePlans).where(eq(nodePlans.nodeId, node));
+  return row?.generation;
+}
+
+/** The node reports every wanted pod of the app, each as `sight` says, and the scheduler looks. */
+async function seenAndScheduled(db: Db, app: AppId, node: NodeId, sight: Partial<PodStatus>) {
+  const wanted = await wantedPods(db);
+  await storeReport(db, node, aReport(wanted.map((pod) => aStatus(pod.id, sight))));
+  await scheduleApp(db, app);
+}
+
+test("a built release becomes a pod on the node, and the node's generation grows by one", async () => {
+  await using pg = await freshDb();
+  const node = await joinedNode(pg.db);
+  const declared = await declare(pg.db, "shop");
+  await built(pg.db, declared);
+
+  await scheduleApp(pg.db, declared.app);
+
+  const [pod, ...others] = await wantedPods(pg.db);
+  expect(others).toEqual([]);
+  expect(pod?.spec.spec.containers[0]?.image).toBe(
+    `waybill.internal/apps/default/shop@${aDigest("c")}`,
+  );
+  expect(pod?.spec.metadata.uid).toBe(pod?.id);
+  expect(await generation(pg.db, node)).toBe(1);
+  expect(await phases(pg.db)).toEqual(["rolling"]);
+});
+
+test("looking again, and from many workers at once, places nothing twice", async () => {
+  await using pg = await freshDb({ max: 10 });
+  const node = await joinedNode(pg.db);
+  const declared = await declare(pg.db, "shop", aDigest("a"), { replicas: 3 });
+  await built(pg.db, declared);
+
+  await Promise.all(Array.from({ length: 8 }, () => scheduleApp(pg.db, declared.app)));
+
+  expect(await wantedPods(pg.db)).toHaveLength(3);
+  expect(await generation(pg.db, node)).toBe(1);
+});
+
+test("apps that are scheduled at the same moment all get their pods, and each change its generation", async () => {
+  await using pg = await freshDb({ max: 10 });
+  const node = await joinedNode(pg.db);
+  const names = ["one", "two", "three", "four", "five"];
+  const declared = await Promise.all(names.map((name) => declare(pg.db, name)));
+  for (const it of declared) await built(pg.db, it);
+
+  await Promise.all(declared.map((it) => scheduleApp(pg.db, it.app)));
+
+  expect(await wantedPods(pg.db)).toHaveLength(5);
+  expect(await generation(pg.db, node)).toBe(5);
+});
+
+test("a release is live once its pod is ready, and retires the one before it", async () => {
+  await using pg = await freshDb();
+  const node = await joinedNode(pg.db);
+  const first = await declare(pg.db, "shop", aDigest("a"));
+  await built(pg.db, first);
+  await scheduleApp(pg.db, first.app);
+  await seenAndScheduled(pg.db, first.app, node, { ready: true });
+  expect(await phases(pg.db)).toEqual(["live"]);
+
+  const second = await declare(pg.db, "shop", aDigest("d"));
+  await built(pg.db, second, aDigest("e"));
+  await scheduleApp(pg.db, second.app);
+  expect(await wantedPods(pg.db)).toHaveLength(2);
+  await seenAndScheduled(pg.db, second.app, node, { ready: true });
+
+  expect(await phases(pg.db)).toEqual(["retired", "live"]);
+  expect((await wantedPods(pg.db)).map((pod) => pod.releaseId)).toEqual([second.release]);
+});
+
+test("a bad release fails with its reason and log, and the good one keeps its pod", async () => {
+  await using pg = await freshDb();
+  const node = await joinedNode(pg.db);
+  const good = await declare(pg.db, "shop", aDigest("a"));
+  await built(pg.db, good);
+  await scheduleApp(pg.db, good.app);
+  await seenAndScheduled(pg.db, good.app, node, { ready: true });
+  const [goodPod] = await wantedPods(pg.db);
+  const bad = await declare(pg.db, "shop", aDigest("d"));
+  await built(pg.db, bad, aDigest("e"));
+  await scheduleApp(pg.db, bad.app);
+
+  const status = (id: PodId) =>
+    id === goodPod?.id
+      ? aStatus(id, { ready: true })
+      : aStatus(id, {
+          restarts: 3,
+          containers: [{ name: "tomcat", state: "exited", exitCode: 1, restarts: 3 }],
+          logTail: ["boom"],
+        });
+  await storeReport(
+    pg.db,
+    node,
+    aReport((await wantedPods(pg.db)).map((pod) => status(PodId.parse(pod.id)))),
+  );
+  await scheduleApp(pg.db, bad.app);
+
+  expect(await phases(pg.db)).toEqual(["live", "failed"]);
+  expect((await wantedPods(pg.db)).map((pod) => pod.id)).toEqual([goodPod?.id]);
+  const [row] = await pg.db.select().from(releases).where(eq(releases.id, bad.release));
+  expect(row?.failure).toEqual({
+    slug: "app-crashes",
+    message: expect.stringContaining("exit code 1"),
+    log: ["boom"],
+  });
+});
+
+test("a deleted app loses its pods and keeps no release under way", async () => {
+  await using pg = await freshDb();
+  await joinedNode(pg.db);
+  const declared = await declare(pg.db, "shop");
+  await built(pg.db, declared);
+  await scheduleApp(pg.db, declared.app);
+
+  await pg.db.update(apps).set({ deletedAt: sql`now()` }).where(eq(apps.id, declared.app));
+  await scheduleApp(pg.db, declared.app);
+
+  expect(await wantedPods(pg.db)).toEqual([]);
+  expect(await phases(pg.db)).toEqual(["cancelled"]);
+});
