@@ -63,7 +63,14 @@ export type Settings = {
   readonly nodeCpu: string | undefined;
   readonly hostPaths: string | undefined;
   readonly maxArtifact: string;
+  /** Variables of the machine that programs with outbound traffic need: proxies and certificates. */
+  readonly outbound: Readonly<Record<string, string>>;
 };
+
+const OUTBOUND = [
+  ...["http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"],
+  ...["NODE_EXTRA_CA_CERTS", "SSL_CERT_FILE", "SSL_CERT_DIR"],
+];
 
 /** Reads section 9's variables; an empty one counts as unset. Throws one error that names every bad one. */
 export function readSettings(
@@ -85,6 +92,9 @@ export function readSettings(
     nodeCpu: read.WAYBILL_NODE_CPU,
     hostPaths: read.WAYBILL_HOST_PATHS,
     maxArtifact: read.WAYBILL_MAX_ARTIFACT,
+    outbound: Object.fromEntries(
+      OUTBOUND.flatMap((name) => (set[name] === undefined ? [] : [[name, set[name]]])),
+    ),
   };
 }
 

@@ -39,6 +39,9 @@ export function answers(check: Check, log: LogSince): Promise<boolean> {
   return run(check, log);
 }
 
+/** On a socket Caddy's admin takes no Host but an empty one. */
+const NO_HOST = { setHost: false, headers: ["Host", ""] };
+
 type Address = { readonly url: string } | { readonly socket: string; readonly path: string };
 
 function answersOk(address: Address): Promise<boolean> {
@@ -47,7 +50,7 @@ function answersOk(address: Address): Promise<boolean> {
     const asked =
       "url" in address
         ? request(address.url, { signal })
-        : request({ socketPath: address.socket, path: address.path, signal });
+        : request({ ...NO_HOST, socketPath: address.socket, path: address.path, signal });
     asked.once("error", () => resolve(false));
     asked.once("response", (response) => {
       response.resume();

@@ -40,6 +40,10 @@ export type Part = {
   readonly folders: readonly Folder[];
   /** Written before each start, readable by their owner only. */
   readonly files: readonly ConfigFile[];
+  /** Sockets that a killed predecessor may have left; removed before each start. */
+  readonly sockets: readonly string[];
+  /** What it remembers of its configuration; removed when `files` changed since the last start. */
+  readonly memories: readonly string[];
   /** TCP ports that it listens on while it runs. */
   readonly ports: readonly number[];
   /** One that an earlier standalone left running is kept where it is healthy and was started the same way. */
@@ -54,8 +58,17 @@ type Command = Pick<Part, "program" | "argv">;
 /** The same command as an unprivileged user that can never gain more. */
 export function asUser(user: string, command: Command): Command {
   const identity = [`--reuid=${user}`, `--regid=${user}`, "--init-groups", "--no-new-privs"];
-  return {
-    program: "/usr/bin/setpriv",
-    argv: [...identity, "--", command.program, ...command.argv],
-  };
+  return setpriv(identity, command);
+}
+
+/** The same command as root without root's powers, save listening on ports below 1024. */
+export function asPowerlessRoot(command: Command): Command {
+  return setpriv(
+    ["--no-new-privs", "--inh-caps=-all", "--bounding-set=-all,+net_bind_service"],
+    command,
+  );
+}
+
+function setpriv(how: readonly string[], command: Command): Command {
+  return { program: "/usr/bin/setpriv", argv: [...how, "--", command.program, ...command.argv] };
 }

@@ -3,7 +3,10 @@ import { join } from "node:path";
 /** Every path of an installation. Sockets lie under /run, since their paths are limited to 107 bytes. */
 export type Places = {
   readonly dataDir: string;
+  /** For root only. */
   readonly runDir: string;
+  /** Where unprivileged parts find their folders when they may not walk the path to `dataDir`. */
+  readonly doorsDir: string;
   readonly logDir: string;
   readonly recordsDir: string;
   readonly adminToken: string;
@@ -20,6 +23,7 @@ export function placesOf(dataDir: string, id: string): Places {
   return {
     dataDir,
     runDir,
+    doorsDir: `${runDir}-homes`,
     logDir: join(dataDir, "log"),
     recordsDir: recordsDirOf(dataDir),
     adminToken: join(dataDir, "admin.token"),

@@ -37,6 +37,8 @@ export function postgresPart(o: PostgresOptions): Part {
     env: { LC_ALL: "C.UTF-8", PATH: "/usr/bin:/bin" },
     folders: [{ path: o.home, mode: "0700", owner: "postgres" }],
     files: [],
+    sockets: [],
+    memories: [],
     ports: [o.port],
     adopt: true,
     ready: {

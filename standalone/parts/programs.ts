@@ -15,8 +15,6 @@ export type Wiring = {
   readonly runtimeEndpoint: string;
   readonly registryHostsDir: string;
   readonly caddyAdmin: string;
-  /** Variables of the machine that programs with outbound traffic need: proxies and certificates. */
-  readonly outbound: Readonly<Record<string, string>>;
 };
 
 /** One of our programs as it is run: its file and its whole environment. */
@@ -58,7 +56,7 @@ export function apiPart(w: Wiring): Part {
 export function workerPart(w: Wiring): Part {
   const { settings } = w;
   const program = node(w, "worker/main.ts", [...SMALL, "--max-old-space-size=384"], {
-    ...w.outbound,
+    ...settings.outbound,
     DATABASE_URL: w.databaseUrl,
     REDIS_URL: w.redisUrl,
     REGISTRY_URL: w.registryUrl,
@@ -77,7 +75,11 @@ export function nodeAgentPart(w: Wiring): Part {
   const program = node(w, "node-agent/main.ts", flags, nodeAgentEnv(w));
   const check = { kind: "http-on-socket", socket: w.places.agentSocket, path: "/healthz" } as const;
   const part = ours("node-agent", program, check);
-  return { ...part, folders: [{ path: w.places.agentDir, mode: "0700" }] };
+  return {
+    ...part,
+    folders: [{ path: w.places.agentDir, mode: "0700" }],
+    sockets: [w.places.agentSocket],
+  };
 }
 
 /** Removes every pod of this installation through its container runtime; run to its end. */
@@ -117,6 +119,8 @@ function ours(name: PartName, program: Program, ready: Check): Part {
     ...program,
     folders: [],
     files: [],
+    sockets: [],
+    memories: [],
     ports: [],
     adopt: false,
     ready,

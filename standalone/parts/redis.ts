@@ -30,6 +30,8 @@ export function redisPart(o: RedisOptions): Part {
     env: {},
     folders: [{ path: o.home, mode: "0700", owner: "redis" }],
     files: [{ path: config, text: `${text}\n`, owner: "redis" }],
+    sockets: [],
+    memories: [],
     ports: [o.port],
     adopt: true,
     ready: { kind: "redis", port: o.port, password: o.password },

@@ -29,6 +29,8 @@ export function registryPart(o: RegistryOptions): Part {
     env: { OTEL_TRACES_EXPORTER: "none" },
     folders: [{ path: o.home, mode: "0700", owner: "docker-registry" }],
     files: [{ path: config, text: `${text}\n`, owner: "docker-registry" }],
+    sockets: [],
+    memories: [],
     ports: [o.port],
     adopt: true,
     ready: { kind: "http", url: `${registryUrl(o)}/v2/` },

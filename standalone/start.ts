@@ -1,0 +1,86 @@
+import { ExecError, execLines } from "../kit/exec.ts";
+import type { Assembly } from "./assemble.ts";
+import { makeFolder } from "./furnish.ts";
+import type { Part } from "./part.ts";
+import { endForgottenServer, ensureCluster, ensureDatabase } from "./parts/postgres-cluster.ts";
+import { databaseProgram } from "./parts/programs.ts";
+import type { Places } from "./places.ts";
+import { type Say, showing } from "./progress.ts";
+import { readRecord } from "./records.ts";
+import { bringUp, type Running, StartError, untilReady } from "./supervise.ts";
+import type { Fleet } from "./watch.ts";
+
+export type Startup = {
+  readonly assembly: Assembly;
+  readonly places: Places;
+  /** Gets each part as soon as its process exists, so that a failed start can be undone. */
+  readonly fleet: Fleet;
+  readonly say: Say;
+  readonly signal: AbortSignal;
+};
+
+const PART_WORDS = {
+  going: "starting",
+  done: ({ adopted }: Running) => (adopted ? "taken over" : "ready"),
+};
+const DATABASE_WORDS = { going: "preparing", done: () => "prepared" };
+
+/** Starts every part in its order and waits until each answers; throws when one does not. */
+export async function startAll(startup: Startup): Promise<void> {
+  const { assembly, places, say } = startup;
+  await together(startup, assembly.foundation);
+  await makeFolder({ path: places.agentDir, mode: "0700" });
+  await showing(say, "database", () => prepareDatabase(startup), DATABASE_WORDS);
+  await together(startup, [assembly.api, assembly.worker]);
+  await together(startup, [assembly.nodeAgent]);
+}
+
+/** Starts several at once. One that fails ends the waiting for the others; all have settled after. */
+async function together(startup: Startup, parts: readonly Part[]): Promise<void> {
+  const failed = new AbortController();
+  const signal = AbortSignal.any([startup.signal, failed.signal]);
+  const causes: unknown[] = [];
+  await Promise.all(
+    parts.map((part) =>
+      startOne({ ...startup, signal }, part).catch((error: unknown) => {
+        causes.push(error);
+        failed.abort();
+      }),
+    ),
+  );
+  startup.signal.throwIfAborted();
+  if (causes.length > 0) throw causes[0];
+}
+
+function startOne(startup: Startup, part: Part): Promise<Running> {
+  const { assembly, places, fleet, say, signal } = startup;
+  const postgres = part.name === "postgres" ? assembly.postgres : undefined;
+  const work = async () => {
+    if (postgres) {
+      await endForgottenServer(postgres.home, await readRecord(places.recordsDir, part.name));
+      await ensureCluster(postgres);
+    }
+    signal.throwIfAborted();
+    const running = await bringUp(part, places);
+    fleet.set(part.name, running);
+    await untilReady(running, signal);
+    if (postgres) await ensureDatabase(postgres);
+    return running;
+  };
+  return showing(say, part.name, work, PART_WORDS);
+}
+
+async function prepareDatabase({ assembly, signal }: Startup): Promise<void> {
+  const { program, argv, env } = databaseProgram(assembly.wiring);
+  const lines: string[] = [];
+  const onLine = (line: string) => lines.push(line);
+  try {
+    await execLines(program, argv, { env, timeoutMs: 300_000, signal, onLine });
+  } catch (error) {
+    if (!(error instanceof ExecError)) throw error;
+    const said = lines.slice(-8).map((line) => `    ${line.slice(0, 1_000)}`);
+    throw new StartError(`The database could not be prepared:\n${said.join("\n")}`, {
+      cause: error,
+    });
+  }
+}

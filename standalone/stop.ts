@@ -1,0 +1,48 @@
+import { exec } from "../kit/exec.ts";
+import { mountsUnder, readMountinfo } from "./mounts.ts";
+import type { PartName } from "./part.ts";
+import type { Places } from "./places.ts";
+import { type Say, seconds } from "./progress.ts";
+import { shutDown } from "./supervise.ts";
+import type { Fleet } from "./watch.ts";
+
+/** The order in which the control plane ends: first those who use the others. */
+export const CONTROL_PLANE: readonly PartName[] = [
+  "worker",
+  "api",
+  "redis",
+  "registry",
+  "postgres",
+];
+/** What keeps apps serving; only `npm run down`, and a start that failed, end it. */
+export const NODE_SIDE: readonly PartName[] = ["node-agent", "caddy", "containerd"];
+
+/** Ends the named parts one after the other; one that resists is reported and does not keep the rest. */
+export async function stopParts(
+  fleet: Fleet,
+  names: readonly PartName[],
+  places: Places,
+  say: Say,
+): Promise<void> {
+  for (const name of names) {
+    const running = fleet.get(name);
+    if (running === undefined) continue;
+    fleet.delete(name);
+    const fromMs = Date.now();
+    const how = { ...running.part.stop, withGroup: CONTROL_PLANE.includes(name) };
+    try {
+      const outcome = await shutDown(name, running.process, how, places);
+      const words = { "was-gone": "was gone", ended: "stopped", killed: "killed" }[outcome];
+      say(`${name.padEnd(12)}${words} in ${seconds(Date.now() - fromMs)}`);
+    } catch (error) {
+      say(`${name.padEnd(12)}${error instanceof Error ? error.message : String(error)}`);
+    }
+  }
+}
+
+/** Takes the bind mounts of the unprivileged parts away; they have ended by now. */
+export async function closeDoors(places: Places): Promise<void> {
+  for (const point of mountsUnder(await readMountinfo(), [places.doorsDir])) {
+    await exec("/usr/bin/umount", ["--", point], { timeoutMs: 10_000 });
+  }
+}

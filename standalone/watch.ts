@@ -1,0 +1,45 @@
+import { startLoop } from "../kit/loop.ts";
+import type { Places } from "./places.ts";
+import { isAlive } from "./processes.ts";
+import type { Say } from "./progress.ts";
+import { launch, type Running } from "./supervise.ts";
+import { look, type Watched } from "./watch-plan.ts";
+
+/** The parts as they run now; the watch replaces one that it starts again. */
+export type Fleet = Map<string, Running>;
+
+const LOOK_EVERY_MS = 500;
+
+/** Starts again, with growing patience, each part that dies. Resolves when `signal` is aborted. */
+export async function watch(
+  fleet: Fleet,
+  places: Places,
+  say: Say,
+  signal: AbortSignal,
+): Promise<void> {
+  const watched = new Map<string, Watched>();
+  const nowMs = Date.now();
+  for (const name of fleet.keys()) {
+    watched.set(name, { startedAtMs: nowMs, deaths: 0, retryAtMs: undefined });
+  }
+  async function pass() {
+    for (const [name, state] of watched) await attend(name, state);
+  }
+  async function attend(name: string, state: Watched) {
+    const running = fleet.get(name);
+    if (running === undefined || signal.aborted) return;
+    const nowMs = Date.now();
+    const { next, act } = look(state, isAlive(running.process), nowMs);
+    watched.set(name, next);
+    if (act === "say-it-died" && next.retryAtMs !== undefined) {
+      const seconds = Math.round((next.retryAtMs - nowMs) / 1_000);
+      say(`${name} ${running.ending() ?? "ended"}; starting it again in ${seconds} s`);
+    }
+    if (act === "start") {
+      fleet.set(name, await launch(running.part, places));
+      say(`${name} started again`);
+    }
+  }
+  const onError = (error: unknown) => say(error instanceof Error ? error.message : String(error));
+  await startLoop({ everyMs: LOOK_EVERY_MS, signal, pass, onError }).done;
+}
