@@ -15,6 +15,8 @@ export type TokenRow = {
   readonly nodeName: string | null;
   readonly secretHash: Uint8Array;
   readonly scopes: readonly Scope[];
+  /** Its last use was noted more than a minute ago, or never. */
+  readonly stale: boolean;
 };
 
 /** The token of this id that is neither expired nor revoked. Whether the secret fits is the caller's check. */
@@ -28,6 +30,7 @@ export async function findLiveToken(tx: Tx, id: string): Promise<TokenRow | unde
       nodeName: tokens.nodeName,
       secretHash: tokens.secretHash,
       scopes: tokens.scopes,
+      stale: sql<boolean>`${tokens.lastUsedAt} is null or ${tokens.lastUsedAt} < now() - interval '1 minute'`,
     })
     .from(tokens)
     .innerJoin(projects, eq(projects.id, tokens.projectId))

@@ -1,0 +1,38 @@
+import type { Context } from "hono";
+import type { Db } from "../db/client.ts";
+import type { Log } from "../kit/log.ts";
+import type { Changes } from "./changes.ts";
+
+/** A SHA-256 under way. */
+export type Hash = { update(bytes: Uint8Array | string): void; hex(): string };
+
+/** All that the api touches. Only main.ts and edge.ts know how a platform gives it. */
+export type ApiDeps = {
+  readonly db: Db;
+  readonly registry: { readonly url: string; readonly fetch: typeof fetch };
+  readonly sha256: () => Hash;
+  readonly randomBytes: (count: number) => Uint8Array;
+  readonly changes: Changes;
+  readonly config: ApiConfig;
+  readonly log: Log;
+  /** Aborted when the process is about to end: whoever waits is answered at once. */
+  readonly stopping: AbortSignal;
+  readonly addressOf: (c: Context) => string | null;
+};
+
+export type ApiConfig = {
+  readonly appsDomain: string;
+  readonly httpPort: number;
+  readonly maxArtifactBytes: number;
+};
+
+export function sha256Bytes(deps: Pick<ApiDeps, "sha256">, text: string): Uint8Array {
+  const hex = sha256Hex(deps, text);
+  return Uint8Array.from(hex.match(/../g) ?? [], (pair) => Number.parseInt(pair, 16));
+}
+
+export function sha256Hex(deps: Pick<ApiDeps, "sha256">, text: string): string {
+  const hash = deps.sha256();
+  hash.update(text);
+  return hash.hex();
+}

@@ -1,0 +1,33 @@
+import { jsonPointer } from "../contract/document.ts";
+
+export type FieldChange = {
+  readonly pointer: string;
+  /** Absent: it was not there. */
+  readonly from?: unknown;
+  /** Absent: it is not there any more. */
+  readonly to?: unknown;
+};
+
+/** Every leaf in which two plain values differ, in the order of their pointers. Arrays differ as a whole. */
+export function diff(
+  from: unknown,
+  to: unknown,
+  path: readonly PropertyKey[] = [],
+): readonly FieldChange[] {
+  if (isObject(from) && isObject(to)) {
+    const keys = [...new Set([...Object.keys(from), ...Object.keys(to)])].sort();
+    return keys.flatMap((key) => diff(from[key], to[key], [...path, key]));
+  }
+  if (JSON.stringify(from) === JSON.stringify(to)) return [];
+  return [
+    {
+      pointer: jsonPointer(path),
+      ...(from !== undefined && { from }),
+      ...(to !== undefined && { to }),
+    },
+  ];
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return value !== null && typeof value === "object" && !Array.isArray(value);
+}

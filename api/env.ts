@@ -1,0 +1,22 @@
+import { z } from "zod";
+import { bytes } from "../contract/units.ts";
+
+const Port = z.coerce.number().int().min(0).max(65_535);
+
+export const ApiEnv = z.object({
+  DATABASE_URL: z.string().min(1),
+  REGISTRY_URL: z.url({ protocol: /^https?$/ }),
+  WAYBILL_API_HOST: z.string().min(1).default("127.0.0.1"),
+  WAYBILL_API_PORT: Port.default(7070),
+  WAYBILL_HTTP_PORT: Port.default(8080),
+  WAYBILL_APPS_DOMAIN: z
+    .string()
+    .regex(/^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$/, "must be a domain name in lower case")
+    .default("localhost"),
+  WAYBILL_MAX_ARTIFACT: z
+    .string()
+    .default("1Gi")
+    .transform((text) => bytes(text) ?? 0)
+    .refine((count) => count > 0, 'must be a quantity above zero, such as "1Gi"'),
+});
+export type ApiEnv = z.infer<typeof ApiEnv>;

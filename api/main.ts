@@ -1,0 +1,61 @@
+import { createHash, randomBytes } from "node:crypto";
+import type { HttpBindings } from "@hono/node-server";
+import { connect } from "../db/client.ts";
+import { CHANGES_CHANNEL } from "../db/outbox.ts";
+import { readEnv } from "../kit/env.ts";
+import { openLog } from "../kit/log.ts";
+import { closeAll, onTermination } from "../kit/shutdown.ts";
+import { changesHub } from "./changes.ts";
+import { ApiEnv } from "./env.ts";
+import { httpApi } from "./http.ts";
+import { listenForChanges } from "./news.ts";
+import { listen } from "./server.ts";
+
+const log = openLog("api");
+
+async function main(): Promise<void> {
+  const env = readEnv(ApiEnv);
+  const stopping = onTermination();
+  const connection = connect(env.DATABASE_URL, { max: 10, name: "api" });
+  const changes = changesHub();
+  const news = listenForChanges(connection, CHANGES_CHANNEL, changes, stopping, log);
+  const api = httpApi({
+    db: connection.db,
+    registry: { url: env.REGISTRY_URL, fetch },
+    sha256: () => {
+      const hash = createHash("sha256");
+      return { update: (bytes) => void hash.update(bytes), hex: () => hash.digest("hex") };
+    },
+    randomBytes,
+    changes,
+    config: {
+      appsDomain: env.WAYBILL_APPS_DOMAIN,
+      httpPort: env.WAYBILL_HTTP_PORT,
+      maxArtifactBytes: env.WAYBILL_MAX_ARTIFACT,
+    },
+    log,
+    stopping,
+    addressOf: (c) => (c.env as HttpBindings).incoming.socket.remoteAddress ?? null,
+  });
+  const server = await listen(api.fetch, {
+    host: env.WAYBILL_API_HOST,
+    port: env.WAYBILL_API_PORT,
+  });
+  log.info("api ready", { host: env.WAYBILL_API_HOST, port: server.port });
+
+  await new Promise((resolve) => stopping.addEventListener("abort", resolve));
+  const late = await closeAll([
+    { name: "http", close: () => server.close(4_000) },
+    { name: "news", close: () => news },
+    { name: "database", close: connection.close },
+  ]);
+  log.info("api ended", { late });
+  process.exit(0);
+}
+
+try {
+  await main();
+} catch (error) {
+  log.error("the api cannot run", error);
+  process.exit(1);
+}

@@ -1,0 +1,24 @@
+import { z } from "zod";
+import { listNodes } from "../../db/nodes.ts";
+import { NodeAnswer, nodeAnswer } from "../answers.ts";
+import { NoQuery } from "../query.ts";
+import { PEOPLE, type Route, route } from "../route.ts";
+
+export const nodeRoutes: readonly Route[] = [
+  route({
+    method: "GET",
+    path: "/v1/nodes",
+    auth: PEOPLE,
+    scope: "node:admin",
+    project: "installation",
+    audit: null,
+    bodyLimit: 0,
+    summary: "The hosts, and when each was last heard of",
+    query: NoQuery,
+    answers: { 200: z.strictObject({ nodes: z.array(NodeAnswer) }) },
+    handle: async (call) => {
+      const nodes = await listNodes(call.deps.db);
+      return call.c.json({ nodes: nodes.map((node) => nodeAnswer(node, Date.now())) });
+    },
+  }),
+];
