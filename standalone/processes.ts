@@ -42,8 +42,12 @@ export async function endProcess(
   throw new Error(`process ${target.pid} does not end, not even by SIGKILL`);
 }
 
-/** Ends what a session leader left behind in its group. */
+/**
+ * Ends what a dead session leader left behind in its group. While such a group exists, the kernel
+ * gives the leader's number to nobody, so a number that is in use means that there is no group.
+ */
 export function killGroup(leader: ProcessId): void {
+  if (leader.bootId !== bootId() || identify(leader.pid) !== undefined) return;
   sendSignal(-leader.pid, "SIGKILL");
 }
 

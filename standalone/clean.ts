@@ -1,0 +1,75 @@
+import { readdir, readFile, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { ExecError, exec } from "../kit/exec.ts";
+import { cgroupFolders, processesIn, removeCgroups } from "./cgroups.ts";
+import { mountsUnder, readMountinfo } from "./mounts.ts";
+import { removeBridge, removeMasquerade } from "./network.ts";
+import type { Places } from "./places.ts";
+import { endProcess, identify } from "./processes.ts";
+import type { Say } from "./progress.ts";
+
+export type Traces = {
+  readonly places: Places;
+  readonly bridge: string;
+  /** The name of the pods' CNI network. */
+  readonly network: string;
+};
+
+/**
+ * Removes whatever the orderly way left: it may have been killed in the middle, or the machine may
+ * have. Touches only what carries this installation's name; says what it had to remove.
+ */
+export async function cleanUp({ places, bridge, network }: Traces, say: Say): Promise<void> {
+  const tell = (count: number, what: string) => {
+    if (count > 0) say(`removed ${count} ${what}${count === 1 ? "" : "s"}`);
+  };
+  tell(await killAll(await processesNaming(`${places.runDir}/`)), "leftover process");
+  tell(await killAll(await processesIn(await cgroupFolders(places.cgroup))), "process of a pod");
+  tell(await unmountAll(places), "mount");
+  tell(await removeBridge(bridge), "network link");
+  tell(await removeMasquerade(network), "address translation");
+  const cgroups = await cgroupFolders(places.cgroup);
+  await removeCgroups(cgroups);
+  tell(cgroups.length, "cgroup");
+  for (const folder of [places.runDir, places.doorsDir, places.recordsDir]) {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+/** Those whose command line names a path of ours: shims, and what our own tools forgot. */
+async function processesNaming(text: string): Promise<ReadonlySet<number>> {
+  const pids = new Set<number>();
+  for (const name of await readdir("/proc")) {
+    if (!/^\d+$/.test(name) || Number(name) === process.pid) continue;
+    const commandLine = await readFile(`/proc/${name}/cmdline`, "utf8").catch(gone);
+    if (commandLine.includes(text)) pids.add(Number(name));
+  }
+  return pids;
+}
+
+/** A process that ended while it was looked at names nothing. */
+function gone(error: NodeJS.ErrnoException): string {
+  if (error.code === "ENOENT" || error.code === "ESRCH") return "";
+  throw error;
+}
+
+async function killAll(pids: ReadonlySet<number>): Promise<number> {
+  const found = [...pids].map(identify).filter((target) => target !== undefined);
+  for (const target of found) await endProcess(target, { signal: "SIGKILL", graceMs: 5_000 });
+  return found.length;
+}
+
+async function unmountAll({ dataDir, runDir, doorsDir }: Places): Promise<number> {
+  // Not all of the data folder: an operator may have mounted a disk in it.
+  const folders = [join(dataDir, "containerd"), join(dataDir, "worker"), runDir, doorsDir];
+  const points = mountsUnder(await readMountinfo(), folders);
+  for (const point of points) {
+    try {
+      await exec("/usr/bin/umount", ["--", point], { timeoutMs: 10_000 });
+    } catch (error) {
+      if (!(error instanceof ExecError)) throw error;
+      await exec("/usr/bin/umount", ["--lazy", "--", point], { timeoutMs: 10_000 });
+    }
+  }
+  return points.length;
+}

@@ -1,0 +1,58 @@
+import { access } from "node:fs/promises";
+import { exec } from "../kit/exec.ts";
+import { unlessAbsent } from "./files.ts";
+
+const IP = "/usr/sbin/ip";
+const IPTABLES = "/usr/sbin/iptables";
+const WITHIN = { timeoutMs: 20_000 };
+
+/** Removes the bridge and what is plugged into it; says how many links there were. */
+export async function removeBridge(bridge: string): Promise<number> {
+  const links = linkNames((await exec(IP, ["-j", "link", "show"], WITHIN)).stdout);
+  if (!links.some(({ ifname }) => ifname === bridge)) return 0;
+  const plugged = links.filter(({ master }) => master === bridge);
+  for (const { ifname } of [...plugged, { ifname: bridge }]) {
+    await exec(IP, ["link", "delete", ifname], WITHIN);
+  }
+  return plugged.length + 1;
+}
+
+/** Removes the address translation that CNI made for a network's pods; says how many rules there were. */
+export async function removeMasquerade(network: string): Promise<number> {
+  if ((await unlessAbsent(access(IPTABLES).then(() => true))) === undefined) return 0;
+  const nat = ["-w", "10", "-t", "nat"];
+  const listing = await exec(
+    IPTABLES,
+    [...nat, "-n", "--line-numbers", "-L", "POSTROUTING"],
+    WITHIN,
+  );
+  const rules = masqueradeRules(listing.stdout, network);
+  for (const { number, chain } of rules.toReversed()) {
+    await exec(IPTABLES, [...nat, "-D", "POSTROUTING", String(number)], WITHIN);
+    await exec(IPTABLES, [...nat, "-F", chain], WITHIN);
+    await exec(IPTABLES, [...nat, "-X", chain], WITHIN);
+  }
+  return rules.length;
+}
+
+/** The rules of one CNI network in `iptables -n --line-numbers -L POSTROUTING`, in its order. Pure. */
+export function masqueradeRules(
+  listing: string,
+  network: string,
+): readonly { readonly number: number; readonly chain: string }[] {
+  return listing.split("\n").flatMap((line) => {
+    if (!line.includes(`name: "${network}"`)) return [];
+    const match = /^(\d+)\s+(CNI-[0-9a-f]+)\s/.exec(line);
+    return match?.[2] === undefined ? [] : [{ number: Number(match[1]), chain: match[2] }];
+  });
+}
+
+type Link = { readonly ifname: string; readonly master?: string };
+
+function linkNames(json: string): readonly Link[] {
+  return (JSON.parse(json) as readonly Link[]).map(({ ifname, master }) => ({
+    // A veth is listed as name@peer by some versions.
+    ifname: ifname.split("@")[0] ?? ifname,
+    ...(master !== undefined && { master }),
+  }));
+}

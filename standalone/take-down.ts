@@ -1,0 +1,139 @@
+import { realpath, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { execLines } from "../kit/exec.ts";
+import { type Assembly, assemble } from "./assemble.ts";
+import { cleanUp } from "./clean.ts";
+import type { Settings } from "./env.ts";
+import { unlessAbsent } from "./files.ts";
+import { makeFolder } from "./furnish.ts";
+import { type Installation, readInstallation } from "./installation.ts";
+import { type Lock, takeLock } from "./lock.ts";
+import type { Part, PartName } from "./part.ts";
+import { endForgottenServer } from "./parts/postgres-cluster.ts";
+import { nodeAgentDownProgram } from "./parts/programs.ts";
+import { type Places, placesOf, recordsDirOf } from "./places.ts";
+import { endProcess } from "./processes.ts";
+import { type Say, seconds } from "./progress.ts";
+import { liveRecords, readRecord, STANDALONE } from "./records.ts";
+import { CONTROL_PLANE } from "./stop.ts";
+import { bringUp, shutDown, untilReady } from "./supervise.ts";
+
+export type Down = { readonly settings: Settings; readonly root: string; readonly say: Say };
+
+/** `npm run down`: ends everything that the installation runs, and keeps its data. Comes back with the exit code. */
+export async function takeDown({ settings: asked, root, say }: Down): Promise<number> {
+  if (process.getuid?.() !== 0) {
+    say("Waybill needs root to stop containers and their network: run this as root.");
+    return 1;
+  }
+  const dataDir = (await unlessAbsent(realpath(asked.dataDir))) ?? asked.dataDir;
+  const settings = { ...asked, dataDir };
+  const installation = await readInstallation(dataDir);
+  if (installation === undefined) {
+    say(`There is no installation of Waybill in ${dataDir}: nothing to stop.`);
+    return 0;
+  }
+  const lock = await stopStandalone(dataDir, say);
+  try {
+    await stopEverything(settings, installation, root, say);
+  } finally {
+    await lock.release();
+  }
+  say(`Nothing of this installation runs any more. Its data is in ${dataDir}.`);
+  return 0;
+}
+
+async function stopEverything(
+  settings: Settings,
+  installation: Installation,
+  root: string,
+  say: Say,
+): Promise<void> {
+  const places = placesOf(settings.dataDir, installation.id);
+  const home = (name: string) => join(settings.dataDir, name);
+  const assembly = assemble(settings, installation, places, {
+    root,
+    nodeBinary: process.execPath,
+    postgresBin: "",
+    homes: { postgres: home("postgres"), redis: home("redis"), registry: home("registry") },
+  });
+  for (const name of CONTROL_PLANE) await stopRecorded(name, assembly, places, say);
+  await endForgottenServer(home("postgres"), undefined);
+  await stopRecorded("node-agent", assembly, places, say);
+  await removePods(assembly, places, say);
+  await stopRecorded("caddy", assembly, places, say);
+  await stopRecorded("containerd", assembly, places, say);
+  const { bridge } = assembly;
+  await cleanUp({ places, bridge, network: `waybill-${installation.id}` }, say);
+}
+
+const STANDALONE_ENDS_WITHIN_MS = 180_000;
+
+/** Asks a running standalone to end, and becomes the only one that works on the data folder. */
+async function stopStandalone(dataDir: string, say: Say): Promise<Lock> {
+  const untilMs = Date.now() + STANDALONE_ENDS_WITHIN_MS;
+  let said = false;
+  for (;;) {
+    const lock = await takeLock(dataDir);
+    if (lock) return lock;
+    const running = (await liveRecords(recordsDirOf(dataDir))).get(STANDALONE);
+    if (running && !said) {
+      said = true;
+      say(`stopping npm start (process ${running.pid})…`);
+      await endProcess(running, { signal: "SIGTERM", graceMs: STANDALONE_ENDS_WITHIN_MS });
+    }
+    if (Date.now() > untilMs) {
+      throw new Error("another Waybill process keeps working on this data folder");
+    }
+    await sleep(100);
+  }
+}
+
+async function stopRecorded(
+  name: PartName,
+  assembly: Assembly,
+  places: Places,
+  say: Say,
+): Promise<void> {
+  const record = await readRecord(places.recordsDir, name);
+  if (record === undefined) return;
+  const how = partOf(name, assembly)?.stop ?? { signal: "SIGTERM", graceMs: 15_000 };
+  const fromMs = Date.now();
+  const withGroup = CONTROL_PLANE.includes(name);
+  const outcome = await shutDown(name, record, { ...how, withGroup }, places);
+  if (outcome !== "was-gone") say(`${name.padEnd(12)}stopped in ${seconds(Date.now() - fromMs)}`);
+}
+
+function partOf(name: PartName, { foundation, api, worker, nodeAgent }: Assembly) {
+  return [...foundation, api, worker, nodeAgent].find((part) => part.name === name);
+}
+
+/**
+ * Removes the pods in an orderly way, through the container runtime: brought back for it where it
+ * was killed. What that way cannot do, the clean-up after it does.
+ */
+async function removePods(assembly: Assembly, places: Places, say: Say): Promise<void> {
+  const { containerd, wiring } = assembly;
+  const state = join(places.runDir, "containerd");
+  const usedSinceBoot = containerd === undefined || (await unlessAbsent(stat(state))) !== undefined;
+  if (!usedSinceBoot) return;
+  try {
+    if (containerd) await ready(containerd, places);
+    const { program, argv, env } = nodeAgentDownProgram(wiring);
+    const fromMs = Date.now();
+    await execLines(program, argv, { env, timeoutMs: 180_000, onLine: () => undefined });
+    say(`${"pods".padEnd(12)}removed in ${seconds(Date.now() - fromMs)}`);
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    say(`The pods could not be removed in an orderly way: ${why}`);
+  }
+}
+
+async function ready(containerd: Part, places: Places): Promise<void> {
+  for (const path of [places.logDir, places.recordsDir, places.runDir]) {
+    await makeFolder({ path, mode: "0700" });
+  }
+  const running = await bringUp(containerd, places);
+  await untilReady(running, AbortSignal.timeout(60_000));
+}
