@@ -20,7 +20,7 @@ export function checkSpec(document: unknown, name: string | undefined): AppSpec 
   const errors: FieldError[] = [];
   let named = document;
   if (name !== undefined && isObject(document)) {
-    if (document["name"] !== undefined && document["name"] !== name) {
+    if (document.name !== undefined && document.name !== name) {
       errors.push({ pointer: "/name", message: `must be "${name}", as in the path` });
     }
     named = { ...document, name };

@@ -1,4 +1,5 @@
 import { jsonPointer } from "../contract/document.ts";
+import { canonicalJson } from "../contract/pod.ts";
 
 export type FieldChange = {
   readonly pointer: string;
@@ -18,7 +19,7 @@ export function diff(
     const keys = [...new Set([...Object.keys(from), ...Object.keys(to)])].sort();
     return keys.flatMap((key) => diff(from[key], to[key], [...path, key]));
   }
-  if (JSON.stringify(from) === JSON.stringify(to)) return [];
+  if (same(from, to)) return [];
   return [
     {
       pointer: jsonPointer(path),
@@ -26,6 +27,11 @@ export function diff(
       ...(to !== undefined && { to }),
     },
   ];
+}
+
+/** Keys have no order. */
+function same(a: unknown, b: unknown): boolean {
+  return a === undefined || b === undefined ? a === b : canonicalJson(a) === canonicalJson(b);
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {

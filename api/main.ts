@@ -9,7 +9,8 @@ import { changesHub } from "./changes.ts";
 import { ApiEnv } from "./env.ts";
 import { httpApi } from "./http.ts";
 import { listenForChanges } from "./news.ts";
-import { listen } from "./server.ts";
+import { listen } from "./node/server.ts";
+import { streamingFetch } from "./node/streaming-fetch.ts";
 
 const log = openLog("api");
 
@@ -21,7 +22,7 @@ async function main(): Promise<void> {
   const news = listenForChanges(connection, CHANGES_CHANNEL, changes, stopping, log);
   const api = httpApi({
     db: connection.db,
-    registry: { url: env.REGISTRY_URL, fetch },
+    registry: { url: env.REGISTRY_URL, fetch: streamingFetch },
     sha256: () => {
       const hash = createHash("sha256");
       return { update: (bytes) => void hash.update(bytes), hex: () => hash.digest("hex") };

@@ -1,7 +1,7 @@
 import type { Context } from "hono";
 import { PROBLEMS, Problem } from "../contract/problem.ts";
 import { databaseUnavailable } from "../db/errors.ts";
-import type { Log } from "../kit/log.ts";
+import { causeChain, type Log } from "../kit/log.ts";
 
 /** The members of RFC 9457, and the problem's own. */
 export function problemBody(problem: Problem): Record<string, unknown> {
@@ -26,7 +26,12 @@ export function problemResponse(problem: Problem, headers: Record<string, string
 export function answerError(error: unknown, c: Context, log: Log, requestId: string): Response {
   const problem = toProblem(error);
   const { method, path } = c.req;
-  if (problem.status >= 500) log.error("request failed", error, { method, path, requestId });
+  if (problem.slug === "internal") {
+    log.error("request failed", error, { method, path, requestId });
+  } else if (problem.status >= 500 && problem.slug !== "not-ready") {
+    const causes = causeChain(error).map((message) => message.split("\n", 1)[0]);
+    log.warn("request not served", { method, path, requestId, problem: problem.slug, causes });
+  }
   return problemResponse(problem, headersOf(problem, path));
 }
 
@@ -44,6 +49,6 @@ function headersOf(problem: Problem, path: string): Record<string, string> {
   if (problem.status === 401) {
     return { "www-authenticate": path.startsWith("/v2/") ? 'Basic realm="waybill"' : "Bearer" };
   }
-  if (problem.status === 503 || problem.extras["retry"] === true) return { "retry-after": "1" };
+  if (problem.status === 503 || problem.extras.retry === true) return { "retry-after": "1" };
   return {};
 }

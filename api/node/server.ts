@@ -2,8 +2,8 @@ import { once } from "node:events";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { getRequestListener } from "@hono/node-server";
-import { Problem } from "../contract/problem.ts";
-import { problemBody } from "./problems.ts";
+import { Problem } from "../../contract/problem.ts";
+import { problemBody } from "../problems.ts";
 
 /** Longer than any pause of an honest client, shorter than a file descriptor is worth. */
 const IDLE_MS = 60_000;
