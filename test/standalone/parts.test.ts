@@ -1,0 +1,120 @@
+import { rm } from "node:fs/promises";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { answers } from "../../standalone/health.ts";
+import {
+  endForgottenServer,
+  ensureCluster,
+  ensureDatabase,
+} from "../../standalone/parts/postgres-cluster.ts";
+import { isAlive } from "../../standalone/processes.ts";
+import { bringUp, StartError, shutDown, untilReady } from "../../standalone/supervise.ts";
+import { type Fleet, watch } from "../../standalone/watch.ts";
+import { eventually } from "../support/eventually.ts";
+import { aWorld } from "./a-world.ts";
+
+const never = new AbortController().signal;
+
+test("PostgreSQL keeps its rows when everything was killed, and two never work on one cluster", async () => {
+  await using world = await aWorld();
+  const { options, part, ask } = await world.postgres();
+  await ensureCluster(options);
+  const first = await bringUp(part, world.places);
+  await untilReady(first, never);
+  await ensureDatabase(options);
+  await ensureDatabase(options);
+  await ask("create table kept (n int); insert into kept values (42)");
+
+  // A crash between the start and its record: nobody knows of the server any more.
+  await rm(join(world.places.recordsDir, "postgres.json"));
+  await endForgottenServer(options.home, undefined);
+  expect(isAlive(first.process)).toBe(false);
+  const second = await bringUp(part, world.places);
+  await untilReady(second, never);
+  process.kill(second.process.pid, "SIGKILL");
+  await eventually(() => expect(isAlive(second.process)).toBe(false));
+  const third = await eventually(async () => {
+    const running = await bringUp(part, world.places);
+    await untilReady(running, never);
+    return running;
+  });
+
+  expect(third.adopted).toBe(false);
+  expect(await ask("select n from kept")).toBe("42");
+});
+
+test("a healthy part that a killed standalone left is taken over, as the same process", async () => {
+  await using world = await aWorld();
+  const part = await world.redis();
+  const first = await bringUp(part, world.places);
+  await untilReady(first, never);
+
+  const second = await bringUp(part, world.places);
+
+  expect(second.adopted).toBe(true);
+  expect(second.process).toMatchObject(first.process);
+});
+
+test("a part that was left with another configuration is replaced", async () => {
+  await using world = await aWorld();
+  const first = await bringUp(await world.redis(), world.places);
+  await untilReady(first, never);
+
+  const second = await bringUp(await world.redis(), world.places);
+  await untilReady(second, never);
+
+  expect(second.adopted).toBe(false);
+  expect(isAlive(first.process)).toBe(false);
+});
+
+test("the registry starts, answers and stops", async () => {
+  await using world = await aWorld();
+  const part = await world.registry();
+  const running = await bringUp(part, world.places);
+  await untilReady(running, never);
+
+  const outcome = await shutDown(
+    part.name,
+    running.process,
+    { ...part.stop, withGroup: true },
+    world.places,
+  );
+
+  expect(outcome).toBe("ended");
+  expect(await answers(part.ready, running.log)).toBe(false);
+});
+
+test("a part that was killed is started again, and says so", async () => {
+  await using world = await aWorld();
+  const part = await world.redis();
+  const first = await bringUp(part, world.places);
+  await untilReady(first, never);
+  const fleet: Fleet = new Map([["redis", first]]);
+  const said: string[] = [];
+  const end = new AbortController();
+  const watching = watch(fleet, world.places, (line) => said.push(line), end.signal);
+
+  process.kill(first.process.pid, "SIGKILL");
+
+  await eventually(async () => {
+    expect(fleet.get("redis")?.process.pid).not.toBe(first.process.pid);
+    expect(await answers(part.ready, first.log)).toBe(true);
+  });
+  end.abort();
+  await watching;
+  expect(said).toEqual([
+    "redis was ended by SIGKILL; starting it again in 1 s",
+    "redis started again",
+  ]);
+});
+
+test("a part that cannot start says why in its own words", async () => {
+  await using world = await aWorld();
+  const part = await world.redis();
+  const broken = { ...part, argv: [...part.argv, "--no-such-option"] };
+
+  const started = bringUp(broken, world.places).then((running) => untilReady(running, never));
+
+  await expect(started).rejects.toThrow(StartError);
+  await expect(started).rejects.toThrow(/redis ended with code 1 while starting[\s\S]*no-such-opt/);
+});
