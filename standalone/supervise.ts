@@ -51,7 +51,9 @@ export async function launch(part: Part, places: Places): Promise<Running> {
   });
   const process = identify(daemon.pid);
   if (process === undefined) {
-    throw new StartError(`${part.name} ended at once. ${await lastWords(log)}`);
+    throw new StartError(
+      `${part.name} ${await daemon.ended} while starting. ${await lastWords(log)}`,
+    );
   }
   const record = { ...process, launch: fingerprint(part), ports: part.ports };
   await writeRecord(places.recordsDir, part.name, record);
