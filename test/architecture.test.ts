@@ -20,7 +20,7 @@ const ROOMS: Readonly<Record<string, Room>> = {
   api: {
     rooms: ["contract", "kit", "db"],
     packages: ["hono", "zod", "@hono/node-server"],
-    node: ["api/main.ts", "api/edge.ts"],
+    node: ["api/main.ts", "api/edge.ts", "api/node/server.ts", "api/node/streaming-fetch.ts"],
   },
   worker: {
     rooms: ["contract", "kit", "db"],
@@ -86,7 +86,7 @@ describe.each(sources)("$path", ({ path, room, text, imports }) => {
   });
 
   test("stays within one sitting's reading", () => {
-    expect(text.split("\n").length).toBeLessThanOrEqual(MAX_LINES);
+    expect(text.trimEnd().split("\n").length).toBeLessThanOrEqual(MAX_LINES);
   });
 
   test("leaves the process's surroundings to those who own them", () => {
