@@ -101,7 +101,6 @@ const UNUSED_PLUGINS = [
   "io.containerd.snapshotter.v1.zfs",
   "io.containerd.internal.v1.opt",
   "io.containerd.internal.v1.restart",
-  "io.containerd.runtime.v1.linux",
   "io.containerd.tracing.processor.v1.otlp",
 ];
 
