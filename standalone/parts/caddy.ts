@@ -47,7 +47,7 @@ function firstConfig(adminSocket: string, httpPort: number): string {
     ],
   };
   const config = {
-    admin: { listen: `unix/${adminSocket}` },
+    admin: { listen: `unix/${adminSocket}`, origins: ["localhost"] },
     logging: { logs: { default: { level: "WARN" } } },
     apps: {
       http: {
