@@ -1,0 +1,176 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { createWriteStream } from "node:fs";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { type IncomingMessage, request } from "node:http";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { eventually } from "./eventually.ts";
+import { freePort } from "./free-port.ts";
+
+const ROOT = join(import.meta.dirname, "../..");
+
+export type Part =
+  | "standalone"
+  | "postgres"
+  | "redis"
+  | "registry"
+  | "containerd"
+  | "caddy"
+  | "api"
+  | "worker"
+  | "node-agent";
+
+export type Answer = { readonly status: number; readonly body: Record<string, unknown> };
+
+/** A whole installation of the test's own: real parts, own ports, own folder, all gone at the end. */
+export type Installation = AsyncDisposable & {
+  readonly dataDir: string;
+  readonly apiUrl: string;
+  readonly httpPort: number;
+  readonly token: string;
+  readonly env: Readonly<Record<string, string>>;
+  /** Starts it (again) and waits until an app could be deployed. */
+  start(): Promise<void>;
+  /** What Ctrl-C does. */
+  interrupt(): Promise<void>;
+  down(): Promise<string>;
+  pidOf(part: Part): Promise<number>;
+  call(
+    method: string,
+    path: string,
+    init?: { body?: string | Uint8Array<ArrayBuffer>; headers?: Record<string, string> },
+  ): Promise<Answer>;
+  /** `curl -T`: the WAR as the body. */
+  putWar(app: string, war: Uint8Array, query?: string): Promise<Answer>;
+  /** One request to the app through the ingress. */
+  visit(app: string, path?: string): Promise<{ status: number; text: string }>;
+  /** All that it printed so far. */
+  output(): Promise<string>;
+};
+
+export async function anInstallation(
+  extra: Readonly<Record<string, string>> = {},
+): Promise<Installation> {
+  const home = await mkdtemp(join(tmpdir(), "waybill-flow-"));
+  const dataDir = join(home, "data");
+  const [apiPort, httpPort] = [await freePort(), await freePort()];
+  const env = {
+    PATH: process.env.PATH ?? "",
+    WAYBILL_DATA_DIR: dataDir,
+    WAYBILL_API_PORT: String(apiPort),
+    WAYBILL_HTTP_PORT: String(httpPort),
+    ...extra,
+  };
+  const apiUrl = `http://127.0.0.1:${apiPort}`;
+  const log = join(home, "standalone.log");
+  let token = "";
+
+  const call: Installation["call"] = async (method, path, init = {}) => {
+    const headers = { authorization: `Bearer ${token}`, ...init.headers };
+    const answer = await fetch(`${apiUrl}${path}`, { method, ...init, headers });
+    const text = await answer.text();
+    return {
+      status: answer.status,
+      body: answer.headers.get("content-type")?.includes("json") ? JSON.parse(text) : { text },
+    };
+  };
+
+  const start = async () => {
+    const output = createWriteStream(log, { flags: "a" });
+    await once(output, "open");
+    const child = spawn(process.execPath, [join(ROOT, "standalone/main.ts")], {
+      env,
+      stdio: ["ignore", output, output],
+    });
+    let ended = false;
+    child.once("exit", () => {
+      ended = true;
+    });
+    await eventually(
+      async () => {
+        if (ended) throw new Error(`standalone ended:\n${await readFile(log, "utf8")}`);
+        if ((await fetch(`${apiUrl}/readyz`)).status !== 200) throw new Error("not ready yet");
+      },
+      { withinMs: 90_000, everyMs: 200 },
+    ).catch(async (error) => {
+      throw new Error(`the installation did not get ready:\n${await readFile(log, "utf8")}`, {
+        cause: error,
+      });
+    });
+    token = (await readFile(join(dataDir, "admin.token"), "utf8")).trim();
+  };
+
+  const pidOf = async (part: Part) =>
+    (JSON.parse(await readFile(join(dataDir, "run", `${part}.json`), "utf8")) as { pid: number })
+      .pid;
+
+  const down = async () => {
+    const child = spawn(process.execPath, [join(ROOT, "standalone/down.ts")], {
+      env,
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+    let printed = "";
+    for (const stream of [child.stdout, child.stderr])
+      stream.on("data", (chunk) => (printed += chunk));
+    const [code] = await once(child, "exit");
+    if (code !== 0) throw new Error(`down ended with ${code}:\n${printed}`);
+    return printed;
+  };
+
+  return {
+    dataDir,
+    apiUrl,
+    httpPort,
+    get token() {
+      return token;
+    },
+    env,
+    start,
+    interrupt: async () => {
+      const pid = await pidOf("standalone");
+      process.kill(pid, "SIGINT");
+      await eventually(() => expectGone(pid), { withinMs: 30_000 });
+    },
+    down,
+    pidOf,
+    call,
+    putWar: (app, war, query = "") =>
+      call("PUT", `/v1/apps/${app}/war${query}`, { body: war as Uint8Array<ArrayBuffer> }),
+    visit: async (app, path = "/") => {
+      const answer = await fetchAt(httpPort, `${app}.localhost`, path);
+      return answer;
+    },
+    output: () => readFile(log, "utf8"),
+    [Symbol.asyncDispose]: async () => {
+      await down();
+      await rm(home, { recursive: true, force: true });
+    },
+  };
+}
+
+/** Throws while the process is there. */
+export function expectGone(pid: number): void {
+  try {
+    process.kill(pid, 0);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ESRCH") return;
+    throw error;
+  }
+  throw new Error(`process ${pid} is still there`);
+}
+
+/** fetch() does not let a caller choose the Host header, so this speaks HTTP itself. */
+async function fetchAt(
+  port: number,
+  host: string,
+  path: string,
+): Promise<{ status: number; text: string }> {
+  const asked = request({ host: "127.0.0.1", port, path, headers: { host }, timeout: 10_000 });
+  asked.on("timeout", () => asked.destroy(new Error("no answer in 10 s")));
+  asked.end();
+  const [answer] = (await once(asked, "response")) as [IncomingMessage];
+  let text = "";
+  for await (const chunk of answer) text += chunk;
+  return { status: answer.statusCode ?? 0, text };
+}
