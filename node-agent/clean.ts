@@ -1,0 +1,95 @@
+import { readdir, rename, rm, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { orphans, staleLogs, surplusImages } from "./clean-plan.ts";
+import { removeCgroup } from "./host/cgroups.ts";
+import { removeMountedFolder } from "./host/volumes.ts";
+import type { Places } from "./places.ts";
+import type { View } from "./run.ts";
+import { logFileName } from "./runtime/cri-config.ts";
+import type { Runtime } from "./runtime/runtime.ts";
+
+const MAX_LOG_BYTES = 32 * 1024 * 1024;
+
+export type CleanDeps = {
+  readonly runtime: Runtime;
+  readonly places: Places;
+  readonly view: () => View | undefined;
+};
+
+/** Bounds every running container's log: beyond 32 MiB it starts anew, and one older part is kept. */
+export async function rotateLogs({ runtime, places, view }: CleanDeps): Promise<void> {
+  for (const { pod, containers } of view()?.seen ?? []) {
+    for (const container of containers.filter((it) => it.state === "running")) {
+      const file = join(places.logDir(pod), logFileName(container.name, container.attempt));
+      if ((await sizeOf(file)) <= MAX_LOG_BYTES) continue;
+      await rename(file, `${file}.1`);
+      await runtime.reopenLog(container.id);
+    }
+  }
+}
+
+/** Removes what no wanted pod and no pod still here needs: images, folders, old logs, groups. */
+export function openCleaner(deps: CleanDeps): () => Promise<void> {
+  const lastWantedAtMs = new Map<string, number>();
+  return async () => {
+    const view = deps.view();
+    if (!view) return;
+    await cleanImages(deps.runtime, view, lastWantedAtMs);
+    await cleanFolders(deps.places, view);
+  };
+}
+
+async function cleanImages(
+  runtime: Runtime,
+  { desired, busy }: View,
+  lastWantedAtMs: Map<string, number>,
+): Promise<void> {
+  // A pod under way may be pulling, or hold an image that no wish names any more.
+  if (busy.size > 0) return;
+  const images = await runtime.images();
+  const wanted = new Set(desired.pods.flatMap((pod) => pod.spec.containers.map((it) => it.image)));
+  const nowMs = Date.now();
+  for (const image of images) {
+    const known = lastWantedAtMs.has(image.id);
+    if (!known || image.references.some((it) => wanted.has(it)))
+      lastWantedAtMs.set(image.id, nowMs);
+  }
+  for (const image of surplusImages(images, wanted, lastWantedAtMs, nowMs)) {
+    await runtime.removeImage(image.id);
+    lastWantedAtMs.delete(image.id);
+  }
+}
+
+async function cleanFolders(places: Places, { desired, seen, busy }: View): Promise<void> {
+  const known = new Set<string>([
+    ...desired.pods.map((it) => it.metadata.uid),
+    ...seen.map((it) => it.pod),
+    ...busy,
+  ]);
+  for (const name of orphans(await namesIn(places.podsDir), known)) {
+    await removeMountedFolder(join(places.podsDir, name));
+    await removeCgroup(`${places.cgroup}/pod${name}`);
+  }
+  for (const name of orphans(await namesIn(places.logsDir), known))
+    await rm(join(places.logsDir, name), { recursive: true, force: true });
+  for (const name of await namesIn(places.logsDir)) {
+    const folder = join(places.logsDir, name);
+    for (const file of staleLogs(await namesIn(folder)))
+      await rm(join(folder, file), { force: true });
+  }
+}
+
+async function namesIn(folder: string): Promise<readonly string[]> {
+  return readdir(folder).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === "ENOENT") return [];
+    throw error;
+  });
+}
+
+async function sizeOf(file: string): Promise<number> {
+  const found = await stat(file).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === "ENOENT") return undefined;
+    throw error;
+  });
+  return found?.size ?? 0;
+}

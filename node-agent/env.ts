@@ -1,0 +1,29 @@
+import { z } from "zod";
+import { CpuQuantity, MemoryQuantity } from "../contract/units.ts";
+import { readEnv } from "../kit/env.ts";
+
+const AbsolutePath = z.string().regex(/^\/[^\0]+$/, "must be an absolute path");
+
+/** The agent's variables, the same for its `main.ts` and its `down.ts`. */
+const AgentEnv = z.object({
+  WAYBILL_API_URL: z.url({ protocol: /^https?$/ }).transform((url) => url.replace(/\/+$/, "")),
+  WAYBILL_AGENT_DIR: AbsolutePath,
+  WAYBILL_JOIN_TOKEN_FILE: AbsolutePath,
+  CONTAINER_RUNTIME_ENDPOINT: z
+    .string()
+    .regex(/^unix:\/\/\/.+/, "must be a socket such as unix:///run/containerd/containerd.sock"),
+  WAYBILL_REGISTRY_HOSTS_DIR: AbsolutePath,
+  WAYBILL_CADDY_ADMIN: AbsolutePath,
+  WAYBILL_HTTP_PORT: z.coerce.number().int().min(1).max(65_535),
+  WAYBILL_CGROUP_PARENT: z
+    .string()
+    .regex(/^\/[a-z0-9][a-z0-9-]{0,62}$/, "must be a name below the root, such as /waybill"),
+  WAYBILL_NODE_MEMORY: MemoryQuantity.optional(),
+  WAYBILL_NODE_CPU: CpuQuantity.optional(),
+  WAYBILL_AGENT_HEALTH: AbsolutePath,
+});
+export type AgentEnv = z.infer<typeof AgentEnv>;
+
+export function readAgentEnv(source?: Readonly<Record<string, string | undefined>>): AgentEnv {
+  return readEnv(AgentEnv, source);
+}

@@ -1,0 +1,118 @@
+import { isDeepStrictEqual } from "node:util";
+import type { Log } from "../../kit/log.ts";
+import { startLoop } from "../../kit/loop.ts";
+import { type HttpAnswer, httpCall } from "../http-call.ts";
+import { caddyConfig, type IngressRoute, upstreamsIn } from "./routes.ts";
+
+export type Ingress = {
+  /** Asks for these routes; the keeper brings Caddy there, and back there after Caddy's restart. */
+  want(routes: readonly IngressRoute[]): void;
+  /** Where Caddy sends requests, as far as is known; undefined while Caddy has never answered. */
+  upstreams(): ReadonlySet<string> | undefined;
+  /** Resolves when Caddy sends nothing to `ip` any more, or after `withinMs` whatever it does. */
+  withdrawn(ip: string, withinMs: number): Promise<void>;
+  readonly done: Promise<void>;
+};
+
+const CHECK_MS = 5_000;
+const ADMIN_MS = 3_000;
+const MAX_CONFIG_BYTES = 16 * 1024 * 1024;
+
+/** Keeps Caddy's configuration what it should be, through its admin socket. */
+export function openIngress(options: {
+  readonly adminSocket: string;
+  readonly httpPort: number;
+  readonly signal: AbortSignal;
+  readonly log: Log;
+  readonly onChange: () => void;
+}): Ingress {
+  const { adminSocket, httpPort, signal, log, onChange } = options;
+  let wanted: { readonly config: object; readonly text: string } | undefined;
+  let applied: { readonly upstreams: ReadonlySet<string>; readonly text: string } | undefined;
+  let waiting: (() => void)[] = [];
+  let silent = false;
+
+  function nowIs(text: string, config: unknown): void {
+    const before = applied?.text;
+    applied = { upstreams: upstreamsIn(config), text };
+    for (const wake of waiting.splice(0)) wake();
+    if (before !== text) onChange();
+  }
+
+  /** A wish that changed is loaded at once; else Caddy is looked at, since it may have restarted. */
+  async function pass(): Promise<void> {
+    const goal = wanted;
+    const changed = goal !== undefined && applied !== undefined && applied.text !== goal.text;
+    if (silent || !changed) await look(goal);
+    if (goal !== undefined && applied?.text !== goal.text) {
+      expectOk(await admin("POST", "/load", goal.text), "load");
+      nowIs(goal.text, goal.config);
+    }
+    if (silent) log.info("Caddy answers again");
+    silent = false;
+  }
+
+  async function look(goal: typeof wanted): Promise<void> {
+    const answer = expectOk(await admin("GET", "/config/"), "show its configuration");
+    const config: unknown = JSON.parse(answer.text);
+    if (goal !== undefined && isDeepStrictEqual(config, JSON.parse(goal.text)))
+      nowIs(goal.text, config);
+    else nowIs(answer.text, config);
+  }
+
+  function admin(method: string, path: string, body?: string): Promise<HttpAnswer> {
+    return httpCall({
+      to: { socket: adminSocket, path },
+      method,
+      headers: { "content-type": "application/json" },
+      ...(body !== undefined && { body }),
+      timeoutMs: ADMIN_MS,
+      maxBytes: MAX_CONFIG_BYTES,
+    });
+  }
+
+  const loop = startLoop({
+    everyMs: CHECK_MS,
+    signal,
+    pass,
+    onError: (error) => {
+      if (!silent) log.error("Caddy cannot be configured", error);
+      silent = true;
+      for (const wake of waiting.splice(0)) wake();
+    },
+  });
+
+  return {
+    want(routes) {
+      const config = caddyConfig({ adminSocket, httpPort, routes });
+      const text = JSON.stringify(config);
+      if (text === wanted?.text) return;
+      wanted = { config, text };
+      loop.wake();
+    },
+    upstreams: () => applied?.upstreams,
+    async withdrawn(ip, withinMs) {
+      const endMs = Date.now() + withinMs;
+      while (!signal.aborted && reaches(applied?.upstreams, ip) && Date.now() < endMs) {
+        const turn = Promise.withResolvers<void>();
+        waiting = [...waiting, turn.resolve];
+        const timer = setTimeout(turn.resolve, endMs - Date.now());
+        await turn.promise;
+        clearTimeout(timer);
+        if (silent) return;
+      }
+    },
+    done: loop.done,
+  };
+}
+
+function expectOk(answer: HttpAnswer, what: string): HttpAnswer {
+  if (answer.status === 200) return answer;
+  throw new Error(
+    `Caddy did not ${what}: it answered ${answer.status} ${answer.text.slice(0, 500)}`,
+  );
+}
+
+function reaches(upstreams: ReadonlySet<string> | undefined, ip: string): boolean {
+  return [...(upstreams ?? [])].some((it) => it.startsWith(`${ip}:`));
+}

@@ -1,0 +1,119 @@
+import { PodId } from "../contract/ids.ts";
+import { ANNOTATIONS, LABELS, numberIn } from "./runtime/labels.ts";
+import type {
+  ContainerDetail,
+  ContainerRow,
+  ContainerState,
+  Runtime,
+  SandboxRow,
+} from "./runtime/runtime.ts";
+
+export type SeenContainer = {
+  readonly id: string;
+  readonly name: string;
+  readonly attempt: number;
+  readonly state: ContainerState;
+  /** Starts of this name in the pod before this one. */
+  readonly restarts: number;
+  /** Crashes in a row before this one. */
+  readonly crashes: number;
+  /** Known of running and ended ones. */
+  readonly detail: ContainerDetail | undefined;
+};
+
+export type SeenSandbox = {
+  readonly id: string;
+  readonly pod: PodId;
+  readonly fingerprint: string;
+  readonly ready: boolean;
+  readonly attempt: number;
+  readonly createdAtMs: number;
+  readonly graceSeconds: number;
+  readonly ip: string | undefined;
+  /** Newest start first. */
+  readonly containers: readonly SeenContainer[];
+};
+
+/** Everything of ours that the runtime holds, newest sandbox first. Throws rather than leave one out. */
+export type Observer = () => Promise<readonly SeenSandbox[]>;
+
+const DEFAULT_GRACE_SECONDS = 30;
+
+/** Asks about each sandbox's address and each container's start and end once, since those stay. */
+export function openObserver(runtime: Runtime): Observer {
+  const ips = new Map<string, string>();
+  const details = new Map<string, ContainerDetail>();
+
+  async function ipOf(row: SandboxRow): Promise<string | undefined> {
+    if (!row.ready) return undefined;
+    const ip = ips.get(row.id) ?? (await runtime.sandboxIp(row.id));
+    if (ip !== undefined) ips.set(row.id, ip);
+    return ip;
+  }
+
+  async function detailOf(row: ContainerRow): Promise<ContainerDetail | undefined> {
+    if (row.state === "created") return undefined;
+    const known = details.get(row.id);
+    if (known?.state === row.state) return known;
+    const detail = await runtime.containerDetail(row.id);
+    details.set(row.id, detail);
+    return detail;
+  }
+
+  async function seen(row: SandboxRow, rows: readonly ContainerRow[]): Promise<SeenSandbox> {
+    const [ip, ...containers] = await Promise.all([
+      ipOf(row),
+      ...rows.map(async (it) => seenContainer(it, await detailOf(it))),
+    ]);
+    return { ...seenSandbox(row), ip, containers: containers.toSorted(newestFirst) };
+  }
+
+  return async () => {
+    const { sandboxes, containers } = await runtime.list();
+    forgetOthers(ips, sandboxes);
+    forgetOthers(details, containers);
+    const all = await Promise.all(
+      sandboxes.map((row) =>
+        seen(
+          row,
+          containers.filter((it) => it.sandboxId === row.id),
+        ),
+      ),
+    );
+    return all.toSorted((a, b) => b.createdAtMs - a.createdAtMs || (a.id < b.id ? -1 : 1));
+  };
+}
+
+function seenSandbox(row: SandboxRow): Omit<SeenSandbox, "ip" | "containers"> {
+  return {
+    id: row.id,
+    pod: PodId.parse(row.labels[LABELS.pod]),
+    fingerprint: row.labels[LABELS.fingerprint] ?? "",
+    ready: row.ready,
+    attempt: row.attempt,
+    createdAtMs: row.createdAtMs,
+    graceSeconds: numberIn(row.annotations, ANNOTATIONS.graceSeconds, DEFAULT_GRACE_SECONDS),
+  };
+}
+
+/** A container that ended between the two questions counts as what the second one said. */
+function seenContainer(row: ContainerRow, detail: ContainerDetail | undefined): SeenContainer {
+  return {
+    id: row.id,
+    name: row.name,
+    attempt: row.attempt,
+    state: detail?.state ?? row.state,
+    restarts: numberIn(row.annotations, ANNOTATIONS.restarts, row.attempt),
+    crashes: numberIn(row.annotations, ANNOTATIONS.crashes, 0),
+    detail,
+  };
+}
+
+function newestFirst(a: SeenContainer, b: SeenContainer): number {
+  return b.attempt - a.attempt;
+}
+
+function forgetOthers(known: Map<string, unknown>, rows: readonly { readonly id: string }[]) {
+  const present = new Set(rows.map((it) => it.id));
+  for (const id of known.keys()) if (!present.has(id)) known.delete(id);
+}

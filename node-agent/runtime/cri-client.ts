@@ -1,0 +1,68 @@
+import { fileURLToPath } from "node:url";
+import { Client, credentials, Metadata, type ServiceError, status } from "@grpc/grpc-js";
+import { loadSync } from "@grpc/proto-loader";
+import { RuntimeError } from "./runtime.ts";
+
+const MAX_MESSAGE_BYTES = 16 * 1024 * 1024;
+
+/** One CRI method: the request and answer that cri.proto gives it. */
+export type CriCall = <Answer>(
+  method: string,
+  request: object,
+  timeoutMs: number,
+) => Promise<Answer>;
+
+export type CriClient = { readonly call: CriCall; close(): void };
+
+/** Speaks to the runtime's socket; methods are named as in cri.proto. Connects with the first call. */
+export function openCriClient(endpoint: string): CriClient {
+  const methods = loadMethods();
+  const client = new Client(endpoint, credentials.createInsecure(), {
+    "grpc.max_receive_message_length": MAX_MESSAGE_BYTES,
+    "grpc.default_authority": "localhost",
+    "grpc.initial_reconnect_backoff_ms": 100,
+    "grpc.max_reconnect_backoff_ms": 1_000,
+  });
+  const call = <Answer>(method: string, request: object, timeoutMs: number) =>
+    new Promise<Answer>((resolve, reject) => {
+      const found = methods.get(method);
+      if (!found) throw new Error(`cri.proto has no method ${method}`);
+      const deadline = Date.now() + timeoutMs;
+      client.makeUnaryRequest(
+        found.path,
+        found.requestSerialize,
+        found.responseDeserialize,
+        request,
+        new Metadata(),
+        { deadline },
+        (error: ServiceError | null, answer?: object) => {
+          if (error) reject(new RuntimeError(method, status[error.code] ?? "UNKNOWN", error));
+          else resolve(answer as Answer);
+        },
+      );
+    });
+  return { call, close: () => client.close() };
+}
+
+type Method = {
+  readonly path: string;
+  readonly requestSerialize: (value: object) => Buffer;
+  readonly responseDeserialize: (value: Buffer) => object;
+};
+
+function loadMethods(): ReadonlyMap<string, Method> {
+  const file = fileURLToPath(new URL("cri.proto", import.meta.url));
+  const definition = loadSync(file, {
+    keepCase: true,
+    longs: Number,
+    enums: String,
+    defaults: true,
+  });
+  const methods = new Map<string, Method>();
+  for (const name of ["runtime.v1.RuntimeService", "runtime.v1.ImageService"]) {
+    for (const [method, found] of Object.entries(definition[name] ?? {})) {
+      methods.set(method, found as Method);
+    }
+  }
+  return methods;
+}

@@ -1,0 +1,29 @@
+import { removeCgroup } from "./host/cgroups.ts";
+import { removeMountedFolder } from "./host/volumes.ts";
+import { openObserver, type SeenSandbox } from "./observe.ts";
+import type { Places } from "./places.ts";
+import type { Runtime } from "./runtime/runtime.ts";
+
+/** Whoever takes a whole installation down does not want to wait for each app's own grace. */
+const GRACE_SECONDS = 5;
+
+/**
+ * Removes every pod of this installation, its scratch volumes and groups; answers how many sandboxes
+ * there were. Goes on where one fails, tries that again once, and throws when something is left.
+ */
+export async function takeDown(runtime: Runtime, places: Places): Promise<number> {
+  const observe = openObserver(runtime);
+  const found = await observe();
+  await Promise.allSettled(found.map((it) => removeSandbox(runtime, it)));
+  for (const left of await observe()) await removeSandbox(runtime, left);
+  await removeMountedFolder(places.podsDir);
+  await removeCgroup(places.cgroup);
+  return found.length;
+}
+
+async function removeSandbox(runtime: Runtime, sandbox: SeenSandbox): Promise<void> {
+  const running = sandbox.containers.filter((it) => it.state === "running");
+  await Promise.all(running.map((it) => runtime.stopContainer(it.id, GRACE_SECONDS)));
+  await runtime.stopSandbox(sandbox.id);
+  await runtime.removeSandbox(sandbox.id);
+}

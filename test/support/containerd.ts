@@ -1,0 +1,127 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { randomBytes, randomInt } from "node:crypto";
+import { once } from "node:events";
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { exec } from "../../kit/exec.ts";
+import { removeCgroup } from "../../node-agent/host/cgroups.ts";
+import { mountPoints, unmount } from "../../node-agent/host/mounts.ts";
+import { placesIn } from "../../node-agent/places.ts";
+import { openCri } from "../../node-agent/runtime/cri.ts";
+import { takeDown } from "../../node-agent/take-down.ts";
+import { containerdPart } from "../../standalone/parts/containerd.ts";
+import { eventually } from "./eventually.ts";
+
+export type TestContainerd = AsyncDisposable & {
+  readonly endpoint: string;
+  readonly hostsDir: string;
+  /** A folder of the test's own, on the same disk. */
+  readonly dir: string;
+  readonly cgroupParent: string;
+  readonly installation: string;
+  /** Kills it, pods left running, and starts it again. */
+  restart(): Promise<void>;
+};
+
+/** A private containerd in a temporary folder; everything that came of it is gone after disposal. */
+export async function startContainerd(): Promise<TestContainerd> {
+  const id = randomBytes(4).toString("hex");
+  const dir = await mkdtemp(join(tmpdir(), "waybill-test-containerd-"));
+  const runDir = `/run/waybill-test-${id}`;
+  const installation = `waybill-test-${id}`;
+  const part = containerdPart({
+    id,
+    dataDir: join(dir, "data"),
+    runDir,
+    podCidr: `10.${randomInt(128, 250)}.${randomInt(0, 250)}.0/24`,
+  });
+  await mkdir(runDir, { recursive: true, mode: 0o700 });
+  for (const file of part.files) {
+    await mkdir(dirname(file.path), { recursive: true });
+    await writeFile(file.path, file.text);
+  }
+  let child: ChildProcess | undefined;
+  try {
+    await launch();
+  } catch (error) {
+    await clean();
+    throw error;
+  }
+
+  async function launch(): Promise<void> {
+    const started = spawn(part.program, [...part.argv], {
+      env: { ...part.env },
+      stdio: ["ignore", "ignore", "pipe"],
+    });
+    child = started;
+    let words = "";
+    started.stderr?.on("data", (chunk: Buffer) => {
+      words = (words + chunk.toString()).slice(-4_000);
+    });
+    const runtime = openCri(part.endpoint, installation);
+    try {
+      await eventually(async () => {
+        if (started.exitCode !== null) throw new Error(`containerd ended: ${words}`);
+        await runtime.list();
+      });
+    } finally {
+      runtime.close();
+    }
+  }
+
+  async function stop(): Promise<void> {
+    const runtime = openCri(part.endpoint, installation);
+    await takeDown(runtime, placesIn(join(dir, "agent"), `/${installation}`)).finally(() =>
+      runtime.close(),
+    );
+    await kill(child, "SIGTERM");
+  }
+
+  async function clean(): Promise<void> {
+    await kill(child, "SIGKILL");
+    await killShims(part.endpoint.replace("unix://", ""));
+    for (const path of await mountPoints()) {
+      if (path.startsWith(`${dir}/`) || path.startsWith(`${runDir}/`)) await unmount(path);
+    }
+    await exec("/usr/sbin/ip", ["link", "delete", part.bridge], { timeoutMs: 5_000 }).catch(
+      (error: unknown) => {
+        if (!String(error).includes("Cannot find device")) throw error;
+      },
+    );
+    await removeCgroup(`/${installation}`);
+    await rm(runDir, { recursive: true, force: true });
+    await rm(dir, { recursive: true, force: true });
+  }
+
+  return {
+    endpoint: part.endpoint,
+    hostsDir: part.hostsDir,
+    dir,
+    cgroupParent: `/${installation}`,
+    installation,
+    async restart() {
+      await kill(child, "SIGKILL");
+      await launch();
+    },
+    async [Symbol.asyncDispose]() {
+      await stop().finally(clean);
+    },
+  };
+}
+
+async function kill(child: ChildProcess | undefined, signal: NodeJS.Signals): Promise<void> {
+  if (!child || child.exitCode !== null || child.signalCode !== null) return;
+  const ended = once(child, "exit");
+  child.kill(signal);
+  await ended;
+}
+
+/** Shims outlive a containerd that was killed; only those that were given our socket are ours. */
+async function killShims(socket: string): Promise<void> {
+  for (const pid of (await readdir("/proc")).filter((it) => /^\d+$/.test(it))) {
+    const line = await readFile(`/proc/${pid}/cmdline`, "utf8").catch(() => "");
+    if (line.includes("containerd-shim") && line.split("\0").includes(socket))
+      process.kill(Number(pid), "SIGKILL");
+  }
+}

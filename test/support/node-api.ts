@@ -1,0 +1,152 @@
+import { randomUUID } from "node:crypto";
+import { once } from "node:events";
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import { type DesiredState, NodeReport } from "../../contract/node-protocol.ts";
+
+/** An api's side of the node protocol, in memory, with the registry behind /v2 for those who know the token. */
+export type NodeApi = AsyncDisposable & {
+  readonly url: string;
+  readonly node: string;
+  readonly joinToken: string;
+  /** The newest first. */
+  readonly reports: NodeReport[];
+  /** How often a node joined. */
+  joins(): number;
+  /** Sets the wish, one generation on. */
+  wish(pods: DesiredState["pods"], routes?: DesiredState["routes"]): void;
+  /** Every node token that was given out stops working. */
+  revoke(): void;
+  /** Answers every question to the node routes with this instead, until it is called with undefined. */
+  answerWith(raw: RawAnswer | undefined): void;
+};
+
+export type RawAnswer = {
+  readonly status: number;
+  readonly body: string;
+  readonly headers?: Readonly<Record<string, string>>;
+  /** Breaks the connection after this many bytes of the body. */
+  readonly cutAt?: number;
+};
+
+export async function startNodeApi(registryUrl?: string): Promise<NodeApi> {
+  const node = randomUUID();
+  const joinToken = `join-${randomUUID()}`;
+  const reports: NodeReport[] = [];
+  let token = "";
+  let joins = 0;
+  let raw: RawAnswer | undefined;
+  let desired: Pick<DesiredState, "generation" | "pods" | "routes"> = {
+    generation: 0,
+    pods: [],
+    routes: [],
+  };
+  const waiting = new Set<() => void>();
+
+  const server = createServer((request, answer) => {
+    handle(request, answer).catch((error: unknown) => {
+      answer.writeHead(500).end(String(error));
+    });
+  }).listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const address = server.address();
+  const port = address !== null && typeof address === "object" ? address.port : 0;
+
+  async function handle(request: IncomingMessage, answer: ServerResponse): Promise<void> {
+    const url = new URL(request.url ?? "/", "http://api");
+    if (url.pathname.startsWith("/v2/")) return registry(request, url, answer);
+    if (raw) return sendRaw(answer, raw);
+    const bearer = request.headers.authorization?.replace("Bearer ", "");
+    if (url.pathname === "/v1/node/join") {
+      if (bearer !== joinToken) return send(answer, 401, {});
+      joins += 1;
+      token ||= `node-${randomUUID()}`;
+      return send(answer, 200, { node, name: "test", token });
+    }
+    if (token === "" || bearer !== token) return send(answer, 401, {});
+    if (url.pathname === "/v1/node/report") {
+      reports.unshift(NodeReport.parse(JSON.parse(await bodyOf(request))));
+      return void answer.writeHead(204).end();
+    }
+    await changed(request, Number(url.searchParams.get("waitMs")));
+    if (request.headers["if-none-match"] === etag()) return void answer.writeHead(304).end();
+    send(answer, 200, { node, ...desired }, { etag: etag() });
+  }
+
+  const etag = () => `"${desired.generation}"`;
+
+  async function changed(request: IncomingMessage, waitMs: number): Promise<void> {
+    if (request.headers["if-none-match"] !== etag()) return;
+    const news = Promise.withResolvers<void>();
+    waiting.add(news.resolve);
+    const timer = setTimeout(news.resolve, waitMs);
+    request.once("close", news.resolve);
+    await news.promise;
+    clearTimeout(timer);
+    waiting.delete(news.resolve);
+  }
+
+  async function registry(
+    request: IncomingMessage,
+    url: URL,
+    answer: ServerResponse,
+  ): Promise<void> {
+    const login = `Basic ${Buffer.from(`node:${token}`).toString("base64")}`;
+    if (token === "" || request.headers.authorization !== login) {
+      answer.setHeader("www-authenticate", 'Basic realm="waybill"');
+      return send(answer, 401, {});
+    }
+    const { accept } = request.headers;
+    const found = await fetch(`${registryUrl}${url.pathname}`, {
+      method: request.method ?? "GET",
+      headers: accept === undefined ? {} : { accept },
+    });
+    const headers = Object.fromEntries(
+      [...found.headers].filter(([name]) => /^(content-(type|length)|docker-)/.test(name)),
+    );
+    answer.writeHead(found.status, headers);
+    answer.end(Buffer.from(await found.arrayBuffer()));
+  }
+
+  return {
+    url: `http://127.0.0.1:${port}`,
+    node,
+    joinToken,
+    reports,
+    joins: () => joins,
+    wish(pods, routes = []) {
+      desired = { generation: desired.generation + 1, pods, routes };
+      for (const wake of waiting) wake();
+    },
+    revoke() {
+      token = `node-${randomUUID()}`;
+      for (const wake of waiting) wake();
+    },
+    answerWith(answer) {
+      raw = answer;
+      for (const wake of waiting) wake();
+    },
+    async [Symbol.asyncDispose]() {
+      server.closeAllConnections();
+      server.close();
+      await once(server, "close");
+    },
+  };
+}
+
+function send(answer: ServerResponse, status: number, body: object, headers = {}): void {
+  answer.writeHead(status, { "content-type": "application/json", ...headers });
+  answer.end(JSON.stringify(body));
+}
+
+function sendRaw(answer: ServerResponse, raw: RawAnswer): void {
+  const { status, body, headers, cutAt } = raw;
+  answer.writeHead(status, { "content-length": String(Buffer.byteLength(body)), ...headers });
+  if (cutAt === undefined) return void answer.end(body);
+  answer.write(body.slice(0, cutAt), () => answer.destroy());
+}
+
+async function bodyOf(request: IncomingMessage): Promise<string> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of request) chunks.push(chunk as Buffer);
+  return Buffer.concat(chunks).toString("utf8");
+}
