@@ -4,6 +4,11 @@ import type { ApiDeps } from "./deps.ts";
 
 type Registry = Pick<ApiDeps, "registry" | "log">;
 
+/** For answers that take no work. */
+const ANSWER_MS = 10_000;
+/** A registry on top of an object store copies the bytes when they are committed. */
+const COMMIT_MS = 120_000;
+
 /** Where an upload of bytes without a digest yet is going. */
 export type UploadSession = { readonly location: string };
 
@@ -13,7 +18,8 @@ export async function blobExists(
   repository: string,
   digest: Digest,
 ): Promise<boolean> {
-  const answer = await ask(deps, `/v2/${repository}/blobs/${digest}`, { method: "HEAD" });
+  const path = `/v2/${repository}/blobs/${digest}`;
+  const answer = await ask(deps, path, { method: "HEAD", ...within(ANSWER_MS) });
   await answer.body?.cancel();
   if (answer.status === 404) return false;
   if (answer.status === 200) return true;
@@ -21,7 +27,8 @@ export async function blobExists(
 }
 
 export async function openUpload(deps: Registry, repository: string): Promise<UploadSession> {
-  const answer = await ask(deps, `/v2/${repository}/blobs/uploads/`, { method: "POST" });
+  const path = `/v2/${repository}/blobs/uploads/`;
+  const answer = await ask(deps, path, { method: "POST", ...within(ANSWER_MS) });
   return await nextSession(deps, answer, "opening an upload");
 }
 
@@ -48,7 +55,7 @@ export async function commitUpload(
 ): Promise<void> {
   const url = new URL(session.location);
   url.searchParams.set("digest", digest);
-  const answer = await ask(deps, url.href, { method: "PUT" });
+  const answer = await ask(deps, url.href, { method: "PUT", ...within(COMMIT_MS) });
   await answer.body?.cancel();
   if (answer.status !== 201) throw unavailable(`keeping an upload: HTTP ${answer.status}`);
 }
@@ -56,7 +63,7 @@ export async function commitUpload(
 /** Throws the bytes away. One that cannot be reached is swept by the registry itself, later. */
 export async function cancelUpload(deps: Registry, session: UploadSession): Promise<void> {
   try {
-    const answer = await ask(deps, session.location, { method: "DELETE" });
+    const answer = await ask(deps, session.location, { method: "DELETE", ...within(ANSWER_MS) });
     await answer.body?.cancel();
   } catch (error) {
     deps.log.warn("an upload could not be cancelled", { reason: String(error) });
@@ -66,7 +73,7 @@ export async function cancelUpload(deps: Registry, session: UploadSession): Prom
 /** Whether it speaks the registry's protocol just now. */
 export async function registryAnswers(deps: Registry): Promise<boolean> {
   try {
-    const answer = await ask(deps, "/v2/", { signal: AbortSignal.timeout(2_000) });
+    const answer = await ask(deps, "/v2/", within(2_000));
     await answer.body?.cancel();
     return answer.status === 200 || answer.status === 401;
   } catch (error) {
@@ -95,6 +102,10 @@ export async function ask(
   } catch (error) {
     throw unavailable("no answer", error);
   }
+}
+
+function within(ms: number) {
+  return { signal: AbortSignal.timeout(ms) };
 }
 
 async function nextSession(

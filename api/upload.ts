@@ -39,7 +39,7 @@ export async function storeBody(call: KnownCall, expected?: Digest): Promise<Upl
     return uploaded;
   } catch (error) {
     if (session) await cancelUpload(deps, session);
-    throw source.failure() ?? error;
+    throw error;
   }
 }
 
@@ -75,10 +75,8 @@ async function isStored(call: KnownCall, repository: string, digest: Digest): Pr
 
 type Source = {
   readonly stream: ReadableStream<Uint8Array>;
-  /** After the stream's end. */
+  /** What came, after the stream's end; throws why it ended too early. */
   readonly result: () => Uploaded;
-  /** Why the stream broke, when it broke on the sender's side. */
-  readonly failure: () => Problem | undefined;
 };
 
 function openBody(call: Call): Source {
@@ -86,22 +84,29 @@ function openBody(call: Call): Source {
   return tap(call.c.req.raw.body, call.deps.sha256(), call.deps.config.maxArtifactBytes);
 }
 
+/**
+ * The body, counted and hashed as it passes. One that is cut short or too large ends early, and
+ * cleanly: a registry forgets an upload only for whoever knows how far it came, and says so only at
+ * a clean end.
+ */
 function tap(body: ReadableStream<Uint8Array> | null, hash: Hash, limit: number): Source {
   const reader = body?.getReader();
   let size = 0;
   let failure: Problem | undefined;
-  const fail = async (problem: Problem) => {
-    failure = problem;
-    await reader?.cancel(problem);
-    throw problem;
-  };
   const stream = new ReadableStream<Uint8Array>(
     {
       pull: async (controller) => {
-        const chunk = await readChunk(reader).catch((error: unknown) => fail(cutShort(error)));
+        const chunk = await readChunk(reader).catch((error: unknown) => {
+          failure = cutShort(error);
+          return undefined;
+        });
+        size += chunk?.byteLength ?? 0;
         if (chunk === undefined) return controller.close();
-        size += chunk.byteLength;
-        if (size > limit) return await fail(tooLarge(limit));
+        if (size > limit) {
+          failure = tooLarge(limit);
+          controller.close();
+          return await reader?.cancel(failure);
+        }
         hash.update(chunk);
         controller.enqueue(chunk);
       },
@@ -109,8 +114,11 @@ function tap(body: ReadableStream<Uint8Array> | null, hash: Hash, limit: number)
     },
     { highWaterMark: 0 },
   );
-  const result = () => ({ digest: Digest.parse(`sha256:${hash.hex()}`), size });
-  return { stream, result, failure: () => failure };
+  const result = () => {
+    if (failure) throw failure;
+    return { digest: Digest.parse(`sha256:${hash.hex()}`), size };
+  };
+  return { stream, result };
 }
 
 async function readChunk(
