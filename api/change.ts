@@ -46,7 +46,7 @@ export async function change<T>(
     }
     const { status, value, audits } = await act(tx);
     for (const audit of audits) await recordAudit(tx, { ...auditBase(call), ...audit });
-    if (request) await keepAnswer(tx, request, { status, body: value });
+    if (request) await keepAnswer(tx, request, { status, body: JSON.stringify(value) });
     return { status, value, replayed: false };
   });
 }
@@ -103,7 +103,7 @@ function idempotentRequest(call: KnownCall, body: string): IdempotentRequest | u
 function answerOf<T>(claim: Claim): ChangeOutcome<T> | undefined {
   if (claim.kind === "first") return undefined;
   if (claim.kind === "again") {
-    return { status: claim.status, value: claim.body as T, replayed: true };
+    return { status: claim.status, value: JSON.parse(claim.body) as T, replayed: true };
   }
   throw new Problem(
     "idempotency-key-reused",

@@ -36,7 +36,8 @@ export function httpApi(deps: ApiDeps, routes: readonly Route[] = allRoutes()): 
     });
   }
   app.notFound((c) => {
-    throw new Problem("not-found", `There is nothing at ${c.req.path.slice(0, 200)}.`);
+    const problem = new Problem("not-found", `There is nothing at ${c.req.path.slice(0, 200)}.`);
+    return answerError(problem, c, deps.log, c.get("requestId"));
   });
   return app;
 }

@@ -12,7 +12,7 @@ export type IdempotentRequest = {
 
 export type Claim =
   | { readonly kind: "first" }
-  | { readonly kind: "again"; readonly status: number; readonly body: unknown }
+  | { readonly kind: "again"; readonly status: number; readonly body: string }
   /** The same key stands for another request. */
   | { readonly kind: "reused" }
   /** The first request with this key has not been answered yet. */
@@ -48,14 +48,14 @@ export async function findAnswer(
     );
   if (!row || row.status === null) return undefined;
   if (row.requestHash !== request.requestHash) return { kind: "reused" };
-  return { kind: "again", status: row.status, body: row.body };
+  return { kind: "again", status: row.status, body: String(row.body) };
 }
 
-/** Keeps the answer for whoever asks again with this key. */
+/** Keeps the answer, a text so that not even the order of its keys changes, for whoever asks again with this key. */
 export async function keepAnswer(
   tx: Tx,
   request: IdempotentRequest,
-  answer: { status: number; body: unknown },
+  answer: { status: number; body: string },
 ): Promise<void> {
   await tx.insert(idempotencyKeys).values({ ...request, ...answer });
 }

@@ -1,0 +1,221 @@
+import { randomUUID } from "node:crypto";
+import { sql } from "drizzle-orm";
+import { expect, test } from "vitest";
+import type { AppId, NodeId } from "../../contract/ids.ts";
+import { PodId } from "../../contract/ids.ts";
+import { DesiredState, JoinAnswer, PodStatus } from "../../contract/node-protocol.ts";
+import { Pod } from "../../contract/pod.ts";
+import { announce } from "../../db/outbox.ts";
+import { nodePlans, pods } from "../../db/schema.ts";
+import { aToken, startApi, type TestApi } from "../support/api.ts";
+import { aDigest, aReport, declare } from "../support/declared.ts";
+import { eventually } from "../support/eventually.ts";
+
+async function joined(api: TestApi, name = "local"): Promise<JoinAnswer> {
+  const token = await aToken(api.db, { kind: "join", project: api.project, node: name });
+  const answer = await api.ask("/v1/node/join", { method: "POST", json: { version: "1" }, token });
+  return JoinAnswer.parse(answer.body);
+}
+
+/** A pod of a new release of the app, as the scheduler would place it. */
+async function placed(api: TestApi, node: NodeId, app = "shop") {
+  const release = await declare(api.db, app, aDigest("a"));
+  const id = PodId.parse(randomUUID());
+  const spec = Pod.parse({
+    apiVersion: "v1",
+    kind: "Pod",
+    metadata: { name: `${app}-1-x`, uid: id },
+    spec: {
+      containers: [
+        {
+          name: "app",
+          image: `waybill.internal/apps/default/${app}@${aDigest("c")}`,
+          resources: { requests: { cpu: "1", memory: "1Gi" }, limits: { memory: "1Gi" } },
+        },
+      ],
+    },
+  });
+  await api.db.transaction(async (tx) => {
+    await tx
+      .insert(pods)
+      .values({ id, appId: release.app, releaseId: release.release, nodeId: node, spec });
+    await tx.update(nodePlans).set({ generation: sql`${nodePlans.generation} + 1` });
+    await announce(tx, `node:${node}`);
+  });
+  return { id, app: release.app };
+}
+
+const desired = (api: TestApi, token: string, etag?: string, waitMs = 10_000) =>
+  api.ask(`/v1/node/desired?waitMs=${waitMs}`, {
+    token,
+    ...(etag !== undefined && { headers: { "if-none-match": etag } }),
+  });
+
+const report = (api: TestApi, token: string, json: unknown) =>
+  api.ask("/v1/node/report", { method: "POST", token, json });
+
+const seen = (pod: PodId, more: Partial<PodStatus> = {}): PodStatus =>
+  PodStatus.parse({ pod, phase: "Running", ready: true, restarts: 0, containers: [], ...more });
+
+const nudges = async (api: TestApi) =>
+  (await api.db.execute(sql`select subject from outbox where topic = 'schedule'`)).map(
+    (it) => it.subject as AppId,
+  );
+
+test("a join token brings one node in, once", async () => {
+  await using api = await startApi();
+  const token = await aToken(api.db, { kind: "join", project: api.project, node: "local" });
+  const join = () => api.ask("/v1/node/join", { method: "POST", json: { version: "1" }, token });
+
+  const [first, second] = [await join(), await join()];
+
+  expect(first.status).toBe(201);
+  expect(first.body).toMatchObject({ name: "local" });
+  expect(second.status).toBe(401);
+});
+
+test("joining again keeps the node and ends its older token", async () => {
+  await using api = await startApi();
+  const before = await joined(api);
+
+  const after = await joined(api);
+
+  expect(after.node).toBe(before.node);
+  expect((await desired(api, before.token)).status).toBe(401);
+  expect((await desired(api, after.token)).status).toBe(200);
+});
+
+test("the agent is given its wish whole, and told at once when it changes", async () => {
+  await using api = await startApi();
+  const node = await joined(api);
+  const empty = await desired(api, node.token);
+
+  const asked = desired(api, node.token, empty.headers.get("etag") ?? "");
+  const { id } = await placed(api, node.node);
+  const answer = await asked;
+
+  expect(DesiredState.parse(empty.body)).toMatchObject({ generation: 0, pods: [], routes: [] });
+  const wish = DesiredState.parse(answer.body);
+  expect(answer.headers.get("etag")).toBe('"1"');
+  expect(wish).toMatchObject({ node: node.node, generation: 1 });
+  expect(wish.pods.map((pod) => pod.metadata.uid)).toEqual([id]);
+  expect(wish.routes).toEqual([{ app: "shop", hosts: ["shop.localhost"], port: 8080, pods: [id] }]);
+});
+
+test("nothing new is a 304, and so is a stop of the api", async () => {
+  await using api = await startApi();
+  const node = await joined(api);
+
+  const quiet = await desired(api, node.token, '"0"', 50);
+  const waiting = desired(api, node.token, '"0"', 30_000);
+  api.stop();
+
+  expect(quiet.status).toBe(304);
+  expect((await waiting).status).toBe(304);
+});
+
+test("a node without a plan gets no empty wish", async () => {
+  await using api = await startApi();
+  const node = await joined(api);
+  await api.db.execute(sql`delete from node_plans`);
+
+  expect((await desired(api, node.token)).status).toBe(503);
+});
+
+test("a report is seen in the app, wakes the scheduler once, and its repetition wakes nobody", async () => {
+  await using api = await startApi();
+  const node = await joined(api);
+  const { id, app } = await placed(api, node.node);
+  await api.db.execute(sql`delete from outbox`);
+
+  const first = await report(api, node.token, aReport([seen(id, { ip: "10.0.0.2" })], 1));
+  const woken = await nudges(api);
+  await api.db.execute(sql`delete from outbox`);
+  await report(api, node.token, aReport([seen(id, { ip: "10.0.0.2" })], 1));
+
+  expect(first.status).toBe(204);
+  expect(woken).toEqual([app]);
+  expect(await nudges(api)).toEqual([]);
+  expect((await api.ask("/v1/apps/shop")).body.pods).toMatchObject([
+    { name: "shop-1-x", node: "local", phase: "Running", ready: true, ip: "10.0.0.2", release: 1 },
+  ]);
+});
+
+test("a pod that its node no longer names is no longer seen", async () => {
+  await using api = await startApi();
+  const node = await joined(api);
+  const { id, app } = await placed(api, node.node);
+  await report(api, node.token, aReport([seen(id)], 1));
+  await api.db.execute(sql`delete from outbox`);
+
+  await report(api, node.token, aReport([], 1));
+
+  expect(await nudges(api)).toEqual([app]);
+  expect((await api.ask("/v1/apps/shop")).body.pods).toMatchObject([{ phase: "Pending" }]);
+});
+
+test("an older report stops nothing and is not believed", async () => {
+  await using api = await startApi();
+  const node = await joined(api);
+  const { id } = await placed(api, node.node);
+  await report(api, node.token, aReport([seen(id)], 5));
+
+  const older = await report(api, node.token, aReport([], 4));
+
+  expect(older.status).toBe(204);
+  expect((await api.ask("/v1/apps/shop")).body.pods).toMatchObject([{ phase: "Running" }]);
+});
+
+test("a node cannot speak of another node's pods", async () => {
+  await using api = await startApi();
+  const node = await joined(api);
+  const other = await joined(api, "other");
+  const { id } = await placed(api, node.node);
+
+  await report(api, other.token, aReport([seen(id)], 1));
+
+  expect((await api.ask("/v1/apps/shop")).body.pods).toMatchObject([
+    { phase: "Pending", ready: false },
+  ]);
+});
+
+test("a node that is silent for 45 s makes its pods unknown, and says since when", async () => {
+  await using api = await startApi();
+  const node = await joined(api);
+  const { id } = await placed(api, node.node);
+  await report(api, node.token, aReport([seen(id)], 1));
+  await api.db.execute(sql`update node_status set seen_at = now() - interval '50 seconds'`);
+
+  const { pods: shown } = (await api.ask("/v1/apps/shop")).body;
+
+  expect(shown).toMatchObject([{ phase: "Unknown", ready: false }]);
+  expect(shown[0].reason).toMatch(/^its node is silent since 2\d{3}-/);
+  expect((await api.ask("/v1/nodes")).body.nodes).toMatchObject([{ name: "local", ready: false }]);
+});
+
+test("a report that does not validate is refused with the fields", async () => {
+  await using api = await startApi();
+  const node = await joined(api);
+
+  const answer = await report(api, node.token, { ...aReport([]), labels: {} });
+
+  expect(answer.status).toBe(422);
+  expect(answer.body.errors).toEqual([{ pointer: "/labels", message: "unknown field" }]);
+});
+
+test("using a node's token makes it live longer", async () => {
+  await using api = await startApi();
+  const node = await joined(api);
+  await api.db.execute(
+    sql`update tokens set expires_at = now() + interval '1 minute' where kind = 'node'`,
+  );
+
+  await desired(api, node.token);
+
+  await eventually(async () => {
+    const [row] = await api.db.execute(
+      sql`select expires_at > now() + interval '23 hours' as long from tokens where kind = 'node'`,
+    );
+    expect(row).toEqual({ long: true });
+  });
+});
