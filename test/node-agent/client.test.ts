@@ -1,0 +1,111 @@
+import { randomUUID } from "node:crypto";
+import { mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { openApiClient } from "../../node-agent/client.ts";
+import { type NodeApi, type RawAnswer, startNodeApi } from "../support/node-api.ts";
+import { aPod } from "../support/pods.ts";
+
+let folder = "";
+let api: NodeApi;
+const forever = new AbortController().signal;
+
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), "waybill-test-client-"));
+  api = await startNodeApi();
+  await writeFile(join(folder, "join.token"), `${api.joinToken}\n`);
+});
+afterEach(async () => {
+  await api[Symbol.asyncDispose]();
+  await rm(folder, { recursive: true, force: true });
+});
+
+const identityFile = () => join(folder, "node.json");
+const open = () =>
+  openApiClient({
+    apiUrl: api.url,
+    identityFile: identityFile(),
+    joinTokenFile: join(folder, "join.token"),
+    version: "test",
+    waitMs: 200,
+  });
+
+test("a node joins once and keeps its token for itself", async () => {
+  const first = await open();
+  expect(await first.fetchDesired(undefined, forever)).toMatchObject({
+    kind: "desired",
+    state: { node: api.node, generation: 0, pods: [] },
+  });
+  expect((await stat(identityFile())).mode & 0o777).toBe(0o600);
+
+  const second = await open();
+
+  expect(second.identity()?.node).toBe(api.node);
+  expect(await second.fetchDesired(0, forever)).toEqual({ kind: "unchanged" });
+  expect(api.joins()).toBe(1);
+});
+
+test("news ends the wait at once", async () => {
+  const client = await open();
+  await client.fetchDesired(undefined, forever);
+
+  const heard = client.fetchDesired(0, forever);
+  api.wish([aPod()]);
+
+  expect(await heard).toMatchObject({ kind: "desired", state: { generation: 1 } });
+});
+
+test("a node whose token is refused joins again with whatever join token lies there then", async () => {
+  const client = await open();
+  await client.fetchDesired(undefined, forever);
+  api.revoke();
+  await writeFile(join(folder, "join.token"), "wrong");
+
+  expect(await client.fetchDesired(0, forever)).toMatchObject({ kind: "nothing-new" });
+  expect(await client.fetchDesired(0, forever)).toMatchObject({ kind: "nothing-new" });
+  await writeFile(join(folder, "join.token"), api.joinToken);
+
+  expect(await client.fetchDesired(undefined, forever)).toMatchObject({ kind: "desired" });
+  expect(api.joins()).toBe(2);
+  expect(await readFile(identityFile(), "utf8")).toContain(client.identity()?.token);
+});
+
+const whole = JSON.stringify({ node: randomUUID(), generation: 9, pods: [], routes: [] });
+const answers: readonly [string, RawAnswer][] = [
+  ["an error", { status: 500, body: "{}" }],
+  ["a refusal", { status: 401, body: "{}" }],
+  ["no such page", { status: 404, body: "{}" }],
+  ["a login page", { status: 200, body: "<html>Sign in</html>" }],
+  ["nothing at all", { status: 200, body: "" }],
+  ["an empty object", { status: 200, body: "{}" }],
+  ["null", { status: 200, body: "null" }],
+  ["no content", { status: 204, body: "" }],
+  ["half a document", { status: 200, body: whole, cutAt: 20 }],
+  ["a redirect", { status: 302, body: "", headers: { location: "/elsewhere" } }],
+  [
+    "pods that are not pods",
+    { status: 200, body: whole.replace('"pods":[]', '"pods":[{"kind":"Pod"}]') },
+  ],
+  ["a negative generation", { status: 200, body: whole.replace("9", "-9") }],
+  ["more than it may", { status: 200, body: `${whole}${" ".repeat(33 * 1024 * 1024)}` }],
+];
+test.each(answers)("an api that answers %s has said nothing new", async (_, answer) => {
+  const client = await open();
+  await client.fetchDesired(undefined, forever);
+
+  api.answerWith(answer);
+
+  expect(await client.fetchDesired(0, forever)).toMatchObject({ kind: "nothing-new" });
+});
+
+test("an api that is away has said nothing new", async () => {
+  const client = await openApiClient({
+    apiUrl: "http://127.0.0.1:1",
+    identityFile: identityFile(),
+    joinTokenFile: join(folder, "join.token"),
+    version: "test",
+  });
+
+  expect(await client.fetchDesired(undefined, forever)).toMatchObject({ kind: "nothing-new" });
+});

@@ -1,0 +1,169 @@
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { PAUSE_IMAGE } from "../../contract/node-protocol.ts";
+import { writeRegistryHosts } from "../../node-agent/images.ts";
+import { placesIn } from "../../node-agent/places.ts";
+import { openCri } from "../../node-agent/runtime/cri.ts";
+import { containerConfig, sandboxConfig } from "../../node-agent/runtime/cri-config.ts";
+import { LABELS } from "../../node-agent/runtime/labels.ts";
+import type { Runtime } from "../../node-agent/runtime/runtime.ts";
+import { RuntimeError } from "../../node-agent/runtime/runtime.ts";
+import { startContainerd } from "../support/containerd.ts";
+import { eventually } from "../support/eventually.ts";
+import { openMemoryRuntime } from "../support/memory-runtime.ts";
+import { startNodeApi } from "../support/node-api.ts";
+import { A_DIGEST, aPod } from "../support/pods.ts";
+import { startRegistry } from "../support/registry.ts";
+import { pushBusybox, pushPause } from "../support/test-image.ts";
+
+type Setting = {
+  readonly runtime: Runtime;
+  readonly image: string;
+  readonly password: string;
+  readonly dir: string;
+  readonly installation: string;
+};
+
+const stack = new AsyncDisposableStack();
+const settings = new Map<string, Setting>();
+
+beforeAll(async () => {
+  const image = `waybill.internal/apps/web@${A_DIGEST}`;
+  settings.set("in memory", {
+    runtime: openMemoryRuntime([image, PAUSE_IMAGE]),
+    image,
+    password: "any",
+    dir: "/nowhere",
+    installation: "memory",
+  });
+  const registry = stack.use(await startRegistry());
+  const [busybox] = await Promise.all([
+    pushBusybox(registry.url, "apps/web"),
+    pushPause(registry.url),
+  ]);
+  const api = stack.use(await startNodeApi(registry.url));
+  const containerd = stack.use(await startContainerd());
+  await writeRegistryHosts(containerd.hostsDir, api.url);
+  const joined = await fetch(`${api.url}/v1/node/join`, {
+    method: "POST",
+    headers: { authorization: `Bearer ${api.joinToken}` },
+  });
+  const { token } = (await joined.json()) as { token: string };
+  settings.set("containerd", {
+    runtime: stack.adopt(openCri(containerd.endpoint, containerd.installation), (it) => it.close()),
+    image: `waybill.internal/apps/web@${busybox.digest}`,
+    password: token,
+    dir: containerd.dir,
+    installation: containerd.installation,
+  });
+});
+afterAll(() => stack.disposeAsync());
+
+describe.each(["in memory", "containerd"])("the runtime %s", (kind) => {
+  const setting = () => settings.get(kind) as Setting;
+
+  async function sandbox() {
+    const { runtime, image, password, dir, installation } = setting();
+    for (const it of [image, PAUSE_IMAGE])
+      await runtime.pullImage(it, { username: "node", password });
+    const pod = aPod({ image });
+    const { uid } = pod.metadata;
+    const places = placesIn(`${dir}/agent`, `/${installation}`);
+    const home = {
+      installation,
+      fingerprint: "f1",
+      cgroup: places.podCgroup(uid),
+      logDir: places.logDir(uid),
+      volumesDir: places.volumesDir(uid),
+      dns: undefined,
+    };
+    const config = sandboxConfig(pod, home, 0);
+    const id = await runtime.runSandbox(config);
+    const [spec] = pod.spec.containers;
+    if (!spec) throw new Error("a pod without a container");
+    const create = (attempt: number) =>
+      runtime.createContainer(
+        id,
+        containerConfig(spec, home, { attempt, restarts: 7, crashes: 3 }),
+        config,
+      );
+    return { runtime, pod, id, config, create };
+  }
+
+  async function listed(runtime: Runtime, id: string) {
+    const { sandboxes, containers } = await runtime.list();
+    return {
+      sandbox: sandboxes.find((it) => it.id === id),
+      containers: containers.filter((it) => it.sandboxId === id),
+    };
+  }
+
+  test("does not know an image before it was pulled with the node's token, and knows it afterwards", async () => {
+    const { runtime, password } = setting();
+    const nowhere = `waybill.internal/apps/nowhere@${A_DIGEST.replaceAll("a", "b")}`;
+
+    await expect(runtime.pullImage(nowhere, { username: "node", password })).rejects.toThrow(
+      RuntimeError,
+    );
+    expect(await runtime.image(nowhere)).toBeUndefined();
+    const { image } = setting();
+    await runtime.pullImage(image, { username: "node", password });
+    expect((await runtime.image(image))?.references).toContain(image);
+    expect((await runtime.images()).flatMap((it) => it.references)).toContain(image);
+  });
+
+  test("carries a pod from its sandbox to nothing, and says at each turn where it stands", async () => {
+    const { runtime, pod, id, create } = await sandbox();
+
+    const made = await listed(runtime, id);
+    expect(made.sandbox).toMatchObject({ ready: true, attempt: 0 });
+    expect(made.sandbox?.labels).toMatchObject({
+      [LABELS.pod]: pod.metadata.uid,
+      [LABELS.fingerprint]: "f1",
+    });
+    expect(await runtime.sandboxIp(id)).toMatch(/^10\./);
+    const container = await create(0);
+    expect((await listed(runtime, id)).containers).toMatchObject([
+      { id: container, name: "web", attempt: 0, state: "created" },
+    ]);
+    await runtime.startContainer(container);
+    const running = await runtime.containerDetail(container);
+    expect(running).toMatchObject({ state: "running", finishedAtMs: 0 });
+    expect(Math.abs(Date.now() - running.startedAtMs)).toBeLessThan(60_000);
+    await runtime.stopContainer(container, 0);
+    const ended = await runtime.containerDetail(container);
+    expect(ended.state).toBe("exited");
+    expect(ended.exitCode).toBeGreaterThan(0);
+    expect(ended.finishedAtMs).toBeGreaterThanOrEqual(ended.startedAtMs);
+    await runtime.stopSandbox(id);
+    expect((await listed(runtime, id)).sandbox?.ready).toBe(false);
+    await runtime.removeSandbox(id);
+    expect(await listed(runtime, id)).toEqual({ sandbox: undefined, containers: [] });
+  });
+
+  test("takes neither a second sandbox nor a second container of the same attempt", async () => {
+    const { runtime, id, config, create } = await sandbox();
+    await create(0);
+
+    await expect(runtime.runSandbox(config)).rejects.toThrow(RuntimeError);
+    await expect(create(0)).rejects.toThrow(RuntimeError);
+    expect((await listed(runtime, id)).containers).toHaveLength(1);
+    await runtime.removeSandbox(id);
+  });
+
+  test("is asked twice to stop and to remove, and agrees", async () => {
+    const { runtime, id, create } = await sandbox();
+    const container = await create(0);
+    await runtime.startContainer(container);
+
+    await runtime.stopContainer(container, 0);
+    await runtime.stopContainer(container, 0);
+    await runtime.removeContainer(container);
+    await runtime.removeContainer(container);
+    await runtime.stopSandbox(id);
+    await runtime.stopSandbox(id);
+    await runtime.removeSandbox(id);
+    await runtime.removeSandbox(id);
+
+    await eventually(async () => expect((await listed(runtime, id)).sandbox).toBeUndefined());
+  });
+});
