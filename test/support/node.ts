@@ -15,7 +15,7 @@ export type TestNode = AsyncDisposable & {
   readonly containerd: TestContainerd;
   readonly busybox: PushedImage;
   readonly httpPort: number;
-  readonly env: Readonly<Record<string, string>>;
+  readonly env: ReturnType<typeof agentEnv>;
   readonly caddyDir: string;
   startAgent(): Promise<void>;
   /** The agent's process, while one was started. */

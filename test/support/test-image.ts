@@ -23,6 +23,7 @@ export async function pushBusybox(registryUrl: string, repository: string): Prom
         "httpd",
         "sleep",
         "cat",
+        "grep",
         "id",
         "touch",
         "dd",
