@@ -5,7 +5,7 @@ import { ROUTES } from "./census.ts";
 import { auditDenied } from "./change.ts";
 import type { ApiDeps } from "./deps.ts";
 import { openapiRoute } from "./openapi.ts";
-import { answerError } from "./problems.ts";
+import { answerError, problemResponse } from "./problems.ts";
 import { readQuery } from "./query.ts";
 import type { KnownCall, Route } from "./route.ts";
 
@@ -30,10 +30,8 @@ export function httpApi(deps: ApiDeps, routes: readonly Route[] = allRoutes()): 
     app.on(route.method, route.path, (c) => serve(deps, route, c));
   }
   for (const [path, allow] of methodsByPath(routes)) {
-    app.all(path, (c) => {
-      c.header("allow", allow);
-      throw new Problem("method-not-allowed", `This path takes ${allow}.`);
-    });
+    const problem = new Problem("method-not-allowed", `This path takes ${allow}.`);
+    app.all(path, () => problemResponse(problem, { allow }));
   }
   app.notFound((c) => {
     const problem = new Problem("not-found", `There is nothing at ${c.req.path.slice(0, 200)}.`);

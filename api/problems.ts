@@ -1,6 +1,6 @@
 import type { Context } from "hono";
 import { PROBLEMS, Problem } from "../contract/problem.ts";
-import { databaseUnavailable } from "../db/errors.ts";
+import { databaseUnavailable, withoutValues } from "../db/errors.ts";
 import { causeChain, type Log } from "../kit/log.ts";
 
 /** The members of RFC 9457, and the problem's own. */
@@ -27,9 +27,9 @@ export function answerError(error: unknown, c: Context, log: Log, requestId: str
   const problem = toProblem(error);
   const { method, path } = c.req;
   if (problem.slug === "internal") {
-    log.error("request failed", error, { method, path, requestId });
+    log.error("request failed", withoutValues(error), { method, path, requestId });
   } else if (problem.status >= 500 && problem.slug !== "not-ready") {
-    const causes = causeChain(error).map((message) => message.split("\n", 1)[0]);
+    const causes = causeChain(withoutValues(error)).map((message) => message.split("\n", 1)[0]);
     log.warn("request not served", { method, path, requestId, problem: problem.slug, causes });
   }
   return problemResponse(problem, headersOf(problem, path));

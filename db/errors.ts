@@ -12,6 +12,15 @@ export function databaseUnavailable(error: unknown): boolean {
   return connection.includes(code) || code.startsWith("CONNECT") || /^(08|53|57)/.test(code);
 }
 
+/**
+ * The error without the values that its statement carried: drizzle writes them into its message,
+ * and a log is no place for what users put into their specs.
+ */
+export function withoutValues(error: unknown): unknown {
+  if (!(error instanceof Error) || !("params" in error) || !("query" in error)) return error;
+  return new Error(`a statement failed: ${String(error.query)}`, { cause: error.cause });
+}
+
 function postgresError(
   error: unknown,
 ): { code: string; constraint: string | undefined } | undefined {

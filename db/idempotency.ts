@@ -12,7 +12,7 @@ export type IdempotentRequest = {
 
 export type Claim =
   | { readonly kind: "first" }
-  | { readonly kind: "again"; readonly status: number; readonly body: string }
+  | { readonly kind: "again"; readonly status: number; readonly body: unknown }
   /** The same key stands for another request. */
   | { readonly kind: "reused" }
   /** The first request with this key has not been answered yet. */
@@ -48,7 +48,7 @@ export async function findAnswer(
     );
   if (!row || row.status === null) return undefined;
   if (row.requestHash !== request.requestHash) return { kind: "reused" };
-  return { kind: "again", status: row.status, body: String(row.body) };
+  return { kind: "again", status: row.status, body: parsed(row.body) };
 }
 
 /** Keeps the answer, a text so that not even the order of its keys changes, for whoever asks again with this key. */
@@ -58,4 +58,9 @@ export async function keepAnswer(
   answer: { status: number; body: string },
 ): Promise<void> {
   await tx.insert(idempotencyKeys).values({ ...request, ...answer });
+}
+
+/** drizzle parses a JSON text that stands in a jsonb column, other drivers hand it over as it is. */
+function parsed(body: unknown): unknown {
+  return typeof body === "string" ? JSON.parse(body) : body;
 }
