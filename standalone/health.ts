@@ -39,8 +39,8 @@ export function answers(check: Check, log: LogSince): Promise<boolean> {
   return run(check, log);
 }
 
-/** On a socket Caddy's admin takes no Host but an empty one. */
-const NO_HOST = { setHost: false, headers: ["Host", ""] };
+/** Caddy's admin answers only those who call it by a name that its config allows. */
+const BY_NAME = { headers: { host: "localhost" } } as const;
 
 type Address = { readonly url: string } | { readonly socket: string; readonly path: string };
 
@@ -50,7 +50,7 @@ function answersOk(address: Address): Promise<boolean> {
     const asked =
       "url" in address
         ? request(address.url, { signal })
-        : request({ ...NO_HOST, socketPath: address.socket, path: address.path, signal });
+        : request({ ...BY_NAME, socketPath: address.socket, path: address.path, signal });
     asked.once("error", () => resolve(false));
     asked.once("response", (response) => {
       response.resume();
