@@ -1,7 +1,29 @@
 import { z } from "zod";
+import { AppSpec } from "../contract/app-spec.ts";
+import { ContainerStatus, DesiredState, NodeReport } from "../contract/node-protocol.ts";
+import { Pod } from "../contract/pod.ts";
 import { PROBLEMS } from "../contract/problem.ts";
+import { AppAnswer, DeclareAnswer, DryRunAnswer, PodAnswer, ReleaseAnswer } from "./answers.ts";
 import { NoQuery } from "./query.ts";
 import { type Census, PEOPLE, type Route, route } from "./route.ts";
+
+type Schemas = Map<string, unknown>;
+
+const NAMES = z.registry<{ id: string }>();
+for (const [id, schema] of Object.entries({
+  AppSpec,
+  ContainerStatus,
+  DeclareAnswer,
+  DesiredState,
+  DryRunAnswer,
+  AppAnswer,
+  NodeReport,
+  Pod,
+  PodAnswer,
+  ReleaseAnswer,
+})) {
+  NAMES.add(schema, { id });
+}
 
 const Document = z.record(z.string(), z.unknown());
 
@@ -26,9 +48,13 @@ export function openapiRoute(routes: readonly Census[]): Route {
 /** An OpenAPI 3.1 document, made of the schemas that check the requests. */
 export function openapi(routes: readonly Census[]): Record<string, unknown> {
   const paths: Record<string, Record<string, unknown>> = {};
+  const schemas: Schemas = new Map();
   for (const census of routes) {
     const path = census.path.replace(/:(\w+)/g, "{$1}").replace("*", "{path}");
-    paths[path] = { ...paths[path], [census.method.toLowerCase()]: operation(census, path) };
+    paths[path] = {
+      ...paths[path],
+      [census.method.toLowerCase()]: operation(census, path, schemas),
+    };
   }
   return {
     openapi: "3.1.0",
@@ -36,7 +62,7 @@ export function openapi(routes: readonly Census[]): Record<string, unknown> {
     paths,
     components: {
       securitySchemes: { token: { type: "http", scheme: "bearer" } },
-      schemas: { Problem: problemSchema() },
+      schemas: { Problem: problemSchema(), ...Object.fromEntries([...schemas].sort()) },
       responses: {
         Problem: {
           description: "What was wrong, as RFC 9457 says it",
@@ -49,15 +75,17 @@ export function openapi(routes: readonly Census[]): Record<string, unknown> {
   };
 }
 
-function operation(census: Census, path: string) {
+function operation(census: Census, path: string, schemas: Schemas) {
   return {
     summary: census.summary,
     security: census.auth === "open" ? [] : [{ token: census.scope ? [census.scope] : [] }],
-    parameters: [...pathParameters(path), ...queryParameters(census), ...headers(census)],
-    ...(census.body && { requestBody: { required: true, content: bodyContent(census.body) } }),
+    parameters: [...pathParameters(path), ...queryParameters(census, schemas), ...headers(census)],
+    ...(census.body && {
+      requestBody: { required: true, content: bodyContent(census.body, schemas) },
+    }),
     responses: {
       ...Object.fromEntries(
-        Object.entries(census.answers).map(([status, schema]) => [status, answer(schema)]),
+        Object.entries(census.answers).map(([status, schema]) => [status, answer(schema, schemas)]),
       ),
       default: { $ref: "#/components/responses/Problem" },
     },
@@ -73,12 +101,12 @@ function pathParameters(path: string) {
   }));
 }
 
-function queryParameters({ query }: Census) {
+function queryParameters({ query }: Census, schemas: Schemas) {
   return Object.entries(query.shape).map(([name, schema]) => ({
     name,
     in: "query",
     required: false,
-    schema: jsonSchema(schema as z.ZodType),
+    schema: jsonSchema(schema as z.ZodType, "input", schemas),
   }));
 }
 
@@ -88,15 +116,15 @@ function headers({ method, auth }: Census) {
   return [{ name: "Idempotency-Key", in: "header", required: false, schema }];
 }
 
-function bodyContent(body: NonNullable<Census["body"]>) {
+function bodyContent(body: NonNullable<Census["body"]>, schemas: Schemas) {
   if (body === "bytes") return { "application/octet-stream": {} };
-  const schema = jsonSchema(body);
+  const schema = jsonSchema(body, "input", schemas);
   return { "application/json": { schema }, "application/yaml": { schema } };
 }
 
-function answer(schema: z.ZodType | string) {
+function answer(schema: z.ZodType | string, schemas: Schemas) {
   if (typeof schema === "string") return { description: schema };
-  const content = { "application/json": { schema: jsonSchema(schema, "output") } };
+  const content = { "application/json": { schema: jsonSchema(schema, "output", schemas) } };
   return { description: "Done", content };
 }
 
@@ -122,7 +150,21 @@ function problemSchema() {
   };
 }
 
-function jsonSchema(schema: z.ZodType, io: "input" | "output" = "input") {
-  const { $schema: _, ...rest } = z.toJSONSchema(schema, { io, unrepresentable: "any" });
-  return rest;
+/**
+ * The schema, with every named one in it by reference. What people send (defaults left out) and what
+ * they get (defaults filled in) are two schemas of one name.
+ */
+function jsonSchema(schema: z.ZodType, io: "input" | "output", schemas: Schemas): unknown {
+  const whole = z.toJSONSchema(z.object({ it: schema }), {
+    io,
+    metadata: NAMES,
+    unrepresentable: "any",
+  });
+  const prefix = `#/components/schemas/${io === "input" ? "Given" : ""}`;
+  const moved = JSON.parse(JSON.stringify(whole).replaceAll("#/$defs/", prefix));
+  for (const [name, definition] of Object.entries(moved.$defs ?? {})) {
+    const { id: _, ...rest } = definition as { id?: unknown };
+    schemas.set(`${io === "input" ? "Given" : ""}${name}`, rest);
+  }
+  return moved.properties.it;
 }
