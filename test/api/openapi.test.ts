@@ -8,7 +8,7 @@ const GOLDEN = new URL("../golden/openapi.json", import.meta.url);
 
 test("the served description is the one that was reviewed", async () => {
   const now = `${JSON.stringify(openapi(allRoutes()), null, 2)}\n`;
-  if (process.env["UPDATE_GOLDEN"] === "1") await writeFile(GOLDEN, now);
+  if (process.env.UPDATE_GOLDEN === "1") await writeFile(GOLDEN, now);
 
   expect(now).toBe(await readFile(GOLDEN, "utf8"));
 });
