@@ -61,7 +61,8 @@ async function killAll(pids: ReadonlySet<number>): Promise<number> {
 
 async function unmountAll({ dataDir, runDir, doorsDir }: Places): Promise<number> {
   // Not all of the data folder: an operator may have mounted a disk in it.
-  const folders = [join(dataDir, "containerd"), join(dataDir, "worker"), runDir, doorsDir];
+  const ours = ["containerd", "worker", "node-agent"].map((name) => join(dataDir, name));
+  const folders = [...ours, runDir, doorsDir];
   const points = mountsUnder(await readMountinfo(), folders);
   for (const point of points) {
     try {

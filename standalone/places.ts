@@ -14,6 +14,8 @@ export type Places = {
   readonly joinToken: string;
   readonly agentSocket: string;
   readonly workDir: string;
+  /** Compiled JavaScript of our programs; may be removed at any time. */
+  readonly cacheDir: string;
   readonly cgroup: string;
 };
 
@@ -31,6 +33,7 @@ export function placesOf(dataDir: string, id: string): Places {
     joinToken: join(agentDir, "join.token"),
     agentSocket: join(runDir, "node-agent.sock"),
     workDir: join(dataDir, "worker"),
+    cacheDir: join(dataDir, "cache"),
     cgroup: `/waybill-${id}`,
   };
 }

@@ -1,5 +1,6 @@
-import { ExecError, execLines } from "../kit/exec.ts";
+import { ExecError, exec, execLines } from "../kit/exec.ts";
 import type { Assembly } from "./assemble.ts";
+import { listIfThere } from "./files.ts";
 import { makeFolder } from "./furnish.ts";
 import type { Part } from "./part.ts";
 import { endForgottenServer, ensureCluster, ensureDatabase } from "./parts/postgres-cluster.ts";
@@ -28,7 +29,7 @@ const DATABASE_WORDS = { going: "preparing", done: () => "prepared" };
 /** Starts every part in its order and waits until each answers; throws when one does not. */
 export async function startAll(startup: Startup): Promise<void> {
   const { assembly, places, say } = startup;
-  await together(startup, assembly.foundation);
+  await Promise.all([together(startup, assembly.foundation), warmUp(startup)]);
   await makeFolder({ path: places.agentDir, mode: "0700" });
   await showing(say, "database", () => prepareDatabase(startup), DATABASE_WORDS);
   await together(startup, [assembly.api, assembly.worker]);
@@ -68,6 +69,24 @@ function startOne(startup: Startup, part: Part): Promise<Running> {
     return running;
   };
   return showing(say, part.name, work, PART_WORDS);
+}
+
+/**
+ * Fills the cache of compiled code before the first start: each program is told nothing, so it
+ * loads its code, with the flags that it will run with, and refuses.
+ */
+async function warmUp({ assembly, places, signal, say }: Startup): Promise<void> {
+  if ((await listIfThere(places.cacheDir)) !== undefined) return;
+  await makeFolder({ path: places.cacheDir, mode: "0700" });
+  const env = { NODE_COMPILE_CACHE: places.cacheDir };
+  const warmOne = ({ program, argv }: Part) =>
+    exec(program, argv, { env, timeoutMs: 30_000, signal }).catch((error: unknown) => {
+      if (!(error instanceof ExecError)) throw error;
+    });
+  const work = async () => {
+    for (const part of [assembly.nodeAgent, assembly.api, assembly.worker]) await warmOne(part);
+  };
+  await showing(say, "programs", work, { going: "compiling", done: () => "compiled" });
 }
 
 async function prepareDatabase({ assembly, signal }: Startup): Promise<void> {

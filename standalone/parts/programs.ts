@@ -25,7 +25,9 @@ export type Program = {
 };
 
 /** A small young generation keeps an idle process small; the rest of the heap grows only when used. */
-const SMALL = ["--max-semi-space-size=2", "--optimize-for-size"];
+const SMALL = ["--max-semi-space-size=4"];
+/** The agent does little and sits on every host: it goes without the optimizing compiler. */
+const SMALLEST = ["--max-semi-space-size=1", "--optimize-for-size", "--no-opt"];
 
 /** Applies the migrations and makes the tokens; run to its end before api and worker start. */
 export function databaseProgram(w: Wiring): Program {
@@ -71,7 +73,7 @@ export function workerPart(w: Wiring): Part {
 }
 
 export function nodeAgentPart(w: Wiring): Part {
-  const flags = [...SMALL, "--max-old-space-size=128"];
+  const flags = [...SMALLEST, "--max-old-space-size=128"];
   const program = node(w, "node-agent/main.ts", flags, nodeAgentEnv(w));
   const check = { kind: "http-on-socket", socket: w.places.agentSocket, path: "/healthz" } as const;
   const part = ours("node-agent", program, check);
@@ -109,7 +111,16 @@ function node(
   flags: readonly string[],
   env: Readonly<Record<string, string>>,
 ): Program {
-  return { program: w.nodeBinary, argv: [...flags, `${w.root}/${file}`], env };
+  return {
+    program: w.nodeBinary,
+    argv: [...flags, `${w.root}/${file}`],
+    env: { ...cached(w), ...env },
+  };
+}
+
+/** Compiled code of an earlier run spares each process the TypeScript compiler, 17 MiB of memory. */
+function cached(w: Wiring): Readonly<Record<string, string>> {
+  return { NODE_COMPILE_CACHE: w.places.cacheDir };
 }
 
 /** Ours are always started anew: an older one may run older code. */
