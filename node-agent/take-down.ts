@@ -1,4 +1,4 @@
-import { removeCgroup } from "./host/cgroups.ts";
+import { killCgroup, removeCgroup } from "./host/cgroups.ts";
 import { removeMountedFolder } from "./host/volumes.ts";
 import { openObserver, type SeenSandbox } from "./observe.ts";
 import type { Places } from "./places.ts";
@@ -8,8 +8,9 @@ import type { Runtime } from "./runtime/runtime.ts";
 const GRACE_SECONDS = 5;
 
 /**
- * Removes every pod of this installation, its scratch volumes and groups; answers how many sandboxes
- * there were. Goes on where one fails, tries that again once, and throws when something is left.
+ * Removes every pod of this installation, its scratch volumes, and its group with whatever still runs
+ * there; answers how many sandboxes there were. Goes on where one fails, tries that again once, and
+ * throws when something is left.
  */
 export async function takeDown(runtime: Runtime, places: Places): Promise<number> {
   const observe = openObserver(runtime);
@@ -17,6 +18,7 @@ export async function takeDown(runtime: Runtime, places: Places): Promise<number
   await Promise.allSettled(found.map((it) => removeSandbox(runtime, it)));
   for (const left of await observe()) await removeSandbox(runtime, left);
   await removeMountedFolder(places.podsDir);
+  await killCgroup(places.cgroup);
   await removeCgroup(places.cgroup);
   return found.length;
 }

@@ -1,9 +1,12 @@
-import { mkdir, readdir, rmdir, stat, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, rmdir, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 
 const ROOT = "/sys/fs/cgroup";
 /** Threads and processes of a whole pod; a JVM under load has hundreds, a fork bomb wants millions. */
 const PIDS_PER_POD = 4_096;
+/** A killed process holds its group until the kernel is done with it. */
+const BUSY = { tries: 60, pauseMs: 50 };
 
 /**
  * Makes the pod's own group and bounds its processes there, since CRI v1 has no field for that with
@@ -19,7 +22,15 @@ export async function ensurePodCgroup(cgroup: string): Promise<void> {
 
 /** Removes the group and those below it from every hierarchy. Nothing there is fine. */
 export async function removeCgroup(cgroup: string): Promise<void> {
-  for (const root of await hierarchies()) await removeTree(join(root, cgroup));
+  for (const folder of await groupsBelow(cgroup)) await removeGroup(folder);
+}
+
+/** Kills whatever still runs in the group or below: what a runtime that was killed left behind. */
+export async function killCgroup(cgroup: string): Promise<void> {
+  for (const folder of await groupsBelow(cgroup)) {
+    const text = await readFile(join(folder, "cgroup.procs"), "utf8");
+    for (const pid of text.split("\n").filter(Boolean)) kill(Number(pid));
+  }
 }
 
 /** With cgroup v2 a controller reaches a group only when each one above hands it down. */
@@ -32,17 +43,45 @@ async function delegatePids(cgroup: string): Promise<void> {
   }
 }
 
+/** The group's folders in every hierarchy, deepest first. */
+async function groupsBelow(cgroup: string): Promise<readonly string[]> {
+  const found: string[] = [];
+  for (const root of await hierarchies()) await collect(join(root, cgroup), found);
+  return found;
+}
+
 async function hierarchies(): Promise<readonly string[]> {
   if (await exists(join(ROOT, "cgroup.controllers"))) return [ROOT];
   const entries = await readdir(ROOT, { withFileTypes: true });
   return entries.filter((it) => it.isDirectory()).map((it) => join(ROOT, it.name));
 }
 
-async function removeTree(folder: string): Promise<void> {
+async function collect(folder: string, found: string[]): Promise<void> {
   if (!(await exists(folder))) return;
   const entries = await readdir(folder, { withFileTypes: true });
-  for (const entry of entries) if (entry.isDirectory()) await removeTree(join(folder, entry.name));
-  await rmdir(folder);
+  for (const it of entries) if (it.isDirectory()) await collect(join(folder, it.name), found);
+  found.push(folder);
+}
+
+async function removeGroup(folder: string): Promise<void> {
+  for (let turn = 1; ; turn++) {
+    try {
+      return await rmdir(folder);
+    } catch (error) {
+      const code = error instanceof Error && "code" in error ? error.code : undefined;
+      if (code === "ENOENT") return;
+      if (code !== "EBUSY" || turn >= BUSY.tries) throw error;
+      await sleep(BUSY.pauseMs);
+    }
+  }
+}
+
+function kill(pid: number): void {
+  try {
+    process.kill(pid, "SIGKILL");
+  } catch (error) {
+    if (!(error instanceof Error && "code" in error && error.code === "ESRCH")) throw error;
+  }
 }
 
 async function exists(path: string): Promise<boolean> {

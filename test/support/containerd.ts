@@ -5,7 +5,7 @@ import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promis
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { exec } from "../../kit/exec.ts";
-import { removeCgroup } from "../../node-agent/host/cgroups.ts";
+import { killCgroup, removeCgroup } from "../../node-agent/host/cgroups.ts";
 import { mountPoints, unmount } from "../../node-agent/host/mounts.ts";
 import { placesIn } from "../../node-agent/places.ts";
 import { openCri } from "../../node-agent/runtime/cri.ts";
@@ -81,6 +81,7 @@ export async function startContainerd(): Promise<TestContainerd> {
   async function clean(): Promise<void> {
     await kill(child, "SIGKILL");
     await killShims(part.endpoint.replace("unix://", ""));
+    await killCgroup(`/${installation}`);
     for (const path of await mountPoints()) {
       if (path.startsWith(`${dir}/`) || path.startsWith(`${runDir}/`)) await unmount(path);
     }

@@ -1,0 +1,182 @@
+import { expect, test } from "vitest";
+import { caddyConfig, upstreamsIn } from "../../node-agent/ingress/routes.ts";
+import { firstVerdict, type Verdict } from "../../node-agent/probes/verdict.ts";
+import { ingressRoutes, unroutedPods } from "../../node-agent/routing.ts";
+import { aPod, aRoute } from "../support/pods.ts";
+import { aSandbox, uidOf } from "./a-world.ts";
+
+const probes = { startup: undefined, readiness: aPod().spec.containers[0]?.readinessProbe };
+const verdict = (readiness: Verdict["readiness"]): Verdict => ({
+  ...firstVerdict(probes, false),
+  readiness,
+});
+
+test("the whole of Caddy's configuration is this", () => {
+  const plan = {
+    adminSocket: "/run/w/caddy.sock",
+    httpPort: 8080,
+    routes: [
+      { app: "shop", hosts: ["shop.localhost"], upstreams: ["10.0.0.2:8080", "10.0.0.3:8080"] },
+      { app: "cold", hosts: ["cold.localhost"], upstreams: [] },
+    ],
+  };
+
+  expect(caddyConfig(plan)).toMatchInlineSnapshot(`
+    {
+      "admin": {
+        "listen": "unix//run/w/caddy.sock",
+        "origins": [
+          "localhost",
+        ],
+      },
+      "apps": {
+        "http": {
+          "servers": {
+            "waybill": {
+              "automatic_https": {
+                "disable": true,
+              },
+              "listen": [
+                ":8080",
+              ],
+              "routes": [
+                {
+                  "handle": [
+                    {
+                      "handler": "reverse_proxy",
+                      "health_checks": {
+                        "passive": {
+                          "fail_duration": "1s",
+                          "max_fails": 5,
+                        },
+                      },
+                      "load_balancing": {
+                        "selection_policy": {
+                          "policy": "least_conn",
+                        },
+                        "try_duration": "5s",
+                        "try_interval": "50ms",
+                      },
+                      "transport": {
+                        "dial_timeout": "2s",
+                        "keep_alive": {
+                          "idle_timeout": "10s",
+                        },
+                        "protocol": "http",
+                      },
+                      "upstreams": [
+                        {
+                          "dial": "10.0.0.2:8080",
+                        },
+                        {
+                          "dial": "10.0.0.3:8080",
+                        },
+                      ],
+                    },
+                  ],
+                  "match": [
+                    {
+                      "host": [
+                        "shop.localhost",
+                      ],
+                    },
+                  ],
+                  "terminal": true,
+                },
+                {
+                  "handle": [
+                    {
+                      "body": "The app "cold" has no ready pod right now. Ask again in a moment.
+    ",
+                      "handler": "static_response",
+                      "headers": {
+                        "content-type": [
+                          "text/plain; charset=utf-8",
+                        ],
+                        "retry-after": [
+                          "1",
+                        ],
+                      },
+                      "status_code": 503,
+                    },
+                  ],
+                  "match": [
+                    {
+                      "host": [
+                        "cold.localhost",
+                      ],
+                    },
+                  ],
+                  "terminal": true,
+                },
+                {
+                  "handle": [
+                    {
+                      "body": "No app answers at this name. GET /v1/apps lists the apps and their URLs.
+    ",
+                      "handler": "static_response",
+                      "headers": {
+                        "content-type": [
+                          "text/plain; charset=utf-8",
+                        ],
+                      },
+                      "status_code": 404,
+                    },
+                  ],
+                },
+              ],
+            },
+          },
+        },
+      },
+      "logging": {
+        "logs": {
+          "default": {
+            "level": "WARN",
+          },
+        },
+      },
+    }
+  `);
+  expect(upstreamsIn(caddyConfig(plan))).toEqual(new Set(["10.0.0.2:8080", "10.0.0.3:8080"]));
+});
+
+test("requests go to ready pods only", () => {
+  const [a, b] = [aPod(), aPod({ name: "web-2" })];
+  const pods = new Map([
+    [uidOf(a), aSandbox(a, { ip: "10.0.0.2" })],
+    [uidOf(b), aSandbox(b, { ip: "10.0.0.3" })],
+  ]);
+  const upstreams = (readiness: Verdict["readiness"], known: string[]) =>
+    ingressRoutes({
+      routes: [aRoute([a, b])],
+      pods,
+      verdicts: new Map([["c1", verdict(readiness)]]),
+      upstreams: new Set(known),
+    })[0]?.upstreams;
+
+  expect(upstreams("ready", [])).toEqual(["10.0.0.2:8080", "10.0.0.3:8080"]);
+  expect(upstreams("not-ready", ["10.0.0.2:8080"])).toEqual([]);
+  expect(upstreams("unknown", ["10.0.0.2:8080"])).toEqual(["10.0.0.2:8080"]);
+});
+
+test("a pod that is being taken away is in no route", () => {
+  const pod = aPod();
+  const view = {
+    routes: [aRoute([pod])],
+    pods: new Map(),
+    verdicts: new Map([["c1", verdict("ready")]]),
+  };
+
+  expect(ingressRoutes({ ...view, upstreams: new Set(["10.0.0.2:8080"]) })[0]?.upstreams).toEqual(
+    [],
+  );
+});
+
+test("a pod counts as routed once the ingress has its address", () => {
+  const pod = aPod();
+  const view = { routes: [aRoute([pod])], pods: new Map([[uidOf(pod), aSandbox(pod)]]) };
+
+  expect(unroutedPods({ ...view, upstreams: new Set() })).toEqual(new Set([uidOf(pod)]));
+  expect(unroutedPods({ ...view, upstreams: new Set(["10.0.0.2:8080"]) })).toEqual(new Set());
+});
