@@ -5,8 +5,8 @@ import { getRequestListener } from "@hono/node-server";
 import { Problem } from "../../contract/problem.ts";
 import { problemBody } from "../problems.ts";
 
-/** Longer than any pause of an honest client, shorter than a file descriptor is worth. */
-const IDLE_MS = 60_000;
+/** Longer than any pause of an honest sender, shorter than a file descriptor is worth. */
+const BODY_IDLE_MS = 60_000;
 const HEADERS_MS = 10_000;
 
 export type Listening = {
@@ -20,19 +20,19 @@ type Fetch = Parameters<typeof getRequestListener>[0];
 /** Node.js's HTTP in front of the app: what has to be decided on the raw request is decided here. */
 export async function listen(
   fetch: Fetch,
-  address: { readonly host: string; readonly port: number },
+  address: { readonly host: string; readonly port: number; readonly bodyIdleMs?: number },
 ): Promise<Listening> {
   const listener = getRequestListener(fetch, { overrideGlobalObjects: false });
   const server = createServer({
-    // A large upload takes as long as it takes; a sender that pauses does not.
+    // A large upload takes as long as it takes, and so does a wait; see cutIdleBody.
     requestTimeout: 0,
     headersTimeout: HEADERS_MS,
     keepAliveTimeout: 65_000,
     connectionsCheckingInterval: 2_000,
     maxHeaderSize: 16_384,
   });
-  server.timeout = IDLE_MS;
   const serve = (request: IncomingMessage, response: ServerResponse) => {
+    cutIdleBody(request, address.bodyIdleMs ?? BODY_IDLE_MS);
     if (hostIsFine(request)) return void listener(request, response);
     refuse(response, "The request needs exactly one Host header that names a host.");
   };
@@ -47,6 +47,15 @@ export async function listen(
     port: (server.address() as AddressInfo).port,
     close: (graceMs) => close(server, graceMs),
   };
+}
+
+/** While a body comes, its sender may not pause for long; the wait for the answer after it is ours. */
+function cutIdleBody(request: IncomingMessage, idleMs: number): void {
+  const { "content-length": length = "0", "transfer-encoding": coding } = request.headers;
+  if (length === "0" && coding === undefined) return;
+  const { socket } = request;
+  socket.setTimeout(idleMs);
+  request.once("end", () => socket.setTimeout(0));
 }
 
 /** "100 Continue" goes out when somebody wants the body, so that a refused upload is not even sent. */

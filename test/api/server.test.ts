@@ -2,7 +2,9 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { connect } from "node:net";
 import { expect, test } from "vitest";
+import { insertArtifact } from "../../db/artifacts.ts";
 import { startApi, type TestApi } from "../support/api.ts";
+import { aDigest } from "../support/declared.ts";
 import { eventually } from "../support/eventually.ts";
 import { freshDb } from "../support/postgres.ts";
 
@@ -68,6 +70,26 @@ test("a GET with a body is refused", async () => {
       `GET /v1/apps HTTP/1.1\r\nHost: a\r\n${authorization}Content-Length: 2\r\n\r\n{}`,
     ),
   ).toMatch(/^HTTP\/1\.1 400 /);
+});
+
+test("a sender that pauses in its body is cut off, one that waits for its answer is not", async () => {
+  await using api = await startApi({ bodyIdleMs: 300 });
+  await insertArtifact(api.db, { projectId: api.project, digest: aDigest("a"), sizeBytes: 1 });
+  const socket = connect(Number(new URL(api.url).port), "127.0.0.1");
+  socket.on("error", () => undefined);
+  socket.resume();
+  socket.write(
+    `PUT /v1/apps/a HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer ${api.token}\r\nContent-Length: 99\r\n\r\n{`,
+  );
+
+  const cut = once(socket, "close");
+  const waited = await api.ask("/v1/apps/shop?wait=healthy&timeout=1", {
+    method: "PUT",
+    json: { war: { artifact: aDigest("a") } },
+  });
+  await cut;
+
+  expect(waited.status).toBe(504);
 });
 
 test("the process ends within seconds of SIGTERM, whoever waits", async () => {

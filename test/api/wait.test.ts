@@ -4,6 +4,7 @@ import { sql } from "drizzle-orm";
 import { expect, test } from "vitest";
 import type { ReleaseId } from "../../contract/ids.ts";
 import { insertArtifact } from "../../db/artifacts.ts";
+import { connect } from "../../db/client.ts";
 import { record } from "../../db/events.ts";
 import type { Phase } from "../../db/schema.ts";
 import { startApi, type TestApi } from "../support/api.ts";
@@ -197,3 +198,37 @@ test("a wait ends within moments when the api is told to stop", async () => {
 
   expect((await asked).status).toBe(504);
 });
+
+test("a wait survives the loss of every database connection", async () => {
+  await using api = await apiWithWar();
+
+  const asked = declare(api, "?wait=healthy&timeout=15");
+  await eventually(async () => expect((await api.ask("/v1/apps/shop")).status).toBe(200));
+  await cutConnections(api);
+  await eventually(() => moveOn(api, "live"));
+
+  expect((await asked).status).toBe(200);
+});
+
+test("announcements are heard again after the listener's connection was lost", async () => {
+  await using api = await apiWithWar();
+  await declare(api, "");
+  using watch = api.deps.changes.watch("app:x");
+  await cutConnections(api);
+
+  await eventually(async () => {
+    await api.db.execute(sql`select pg_notify('waybill_changes', 'app:x')`);
+    const heard = AbortSignal.timeout(300);
+    await watch.changed(5_000, heard);
+    expect(heard.aborted).toBe(false);
+  });
+});
+
+async function cutConnections(api: TestApi): Promise<void> {
+  const admin = connect(api.pg.url, { max: 1, name: "admin" });
+  await admin.db.execute(
+    sql`select pg_terminate_backend(pid) from pg_stat_activity
+        where datname = current_database() and pid <> pg_backend_pid()`,
+  );
+  await admin.close();
+}

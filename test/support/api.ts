@@ -55,7 +55,7 @@ export type Answer = {
 
 /** The whole api on a free port, with a database of its own; no registry unless one is named. */
 export async function startApi(
-  options: { registryUrl?: string; config?: Partial<ApiConfig> } = {},
+  options: { registryUrl?: string; config?: Partial<ApiConfig>; bodyIdleMs?: number } = {},
 ): Promise<TestApi> {
   const pg = await freshDb();
   const stopping = new AbortController();
@@ -78,7 +78,11 @@ export async function startApi(
     stopping: stopping.signal,
     addressOf: () => "127.0.0.1",
   };
-  const server = await listen(httpApi(deps).fetch, { host: "127.0.0.1", port: 0 });
+  const server = await listen(httpApi(deps).fetch, {
+    host: "127.0.0.1",
+    port: 0,
+    ...(options.bodyIdleMs !== undefined && { bodyIdleMs: options.bodyIdleMs }),
+  });
   const url = `http://127.0.0.1:${server.port}`;
   const project = await ensureProject(pg.db, "default");
   const token = await aToken(pg.db, { kind: "personal", project });

@@ -1,0 +1,86 @@
+import { randomUUID } from "node:crypto";
+import { expect, test } from "vitest";
+import { PodId } from "../../contract/ids.ts";
+import { PodStatus } from "../../contract/node-protocol.ts";
+import { planSight } from "../../db/sight-plan.ts";
+
+const id = () => PodId.parse(randomUUID());
+const seen = (pod: PodId, more: object = {}) =>
+  PodStatus.parse({ pod, phase: "Running", ready: true, restarts: 0, containers: [], ...more });
+const NOTHING = { store: [], forget: [], apps: [], strangers: [] };
+
+test("the same report again changes nothing", () => {
+  const pod = id();
+  const status = seen(pod, { containers: [{ name: "app", state: "running", restarts: 0 }] });
+
+  const change = planSight([{ pod, app: "shop", status }], [structuredClone(status)]);
+
+  expect(change).toEqual(NOTHING);
+});
+
+test("a first sighting, a changed phase, readiness, restart or reason is worth a look", () => {
+  const pod = id();
+  const before = seen(pod);
+
+  expect(planSight([{ pod, app: "shop", status: null }], [before]).apps).toEqual(["shop"]);
+  for (const more of [
+    { ready: false },
+    { phase: "Terminating" },
+    { restarts: 1 },
+    { reason: "Error" },
+  ]) {
+    const after = seen(pod, more);
+    expect(
+      planSight([{ pod, app: "shop", status: before }], [after]).apps,
+      JSON.stringify(more),
+    ).toEqual(["shop"]);
+  }
+});
+
+test("only another phase or readiness starts a new `since`", () => {
+  const pod = id();
+  const moved = (more: object) =>
+    planSight([{ pod, app: "shop", status: seen(pod) }], [seen(pod, more)]).store[0]?.moved;
+
+  expect(moved({ ready: false })).toBe(true);
+  expect(moved({ restarts: 1 })).toBe(false);
+});
+
+test("a probe's count is stored and wakes nobody", () => {
+  const pod = id();
+  const before = seen(pod, { ready: false, probe: { times: 1 } });
+
+  const change = planSight(
+    [{ pod, app: "shop", status: before }],
+    [seen(pod, { ready: false, probe: { times: 2 } })],
+  );
+
+  expect(change.store).toHaveLength(1);
+  expect(change.apps).toEqual([]);
+});
+
+test("what was seen and is not named any more is forgotten; what was never seen stays unseen", () => {
+  const [gone, unseen] = [id(), id()];
+
+  const change = planSight(
+    [
+      { pod: gone, app: "shop", status: seen(gone) },
+      { pod: unseen, app: "other", status: null },
+    ],
+    [],
+  );
+
+  expect(change).toEqual({ ...NOTHING, forget: [gone], apps: ["shop"] });
+});
+
+test("strangers and repetitions are not stored", () => {
+  const [own, stranger] = [id(), id()];
+
+  const change = planSight(
+    [{ pod: own, app: "shop", status: null }],
+    [seen(own), seen(own, { ready: false }), seen(stranger)],
+  );
+
+  expect(change.store.map((it) => it.status)).toEqual([seen(own)]);
+  expect(change.strangers).toEqual([stranger]);
+});
