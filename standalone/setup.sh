@@ -46,7 +46,7 @@ run_showing_life() {
     sleep 1
     seconds=$((seconds + 1))
     if [ $((seconds % 5)) -eq 0 ]; then
-      echo "  still going ($seconds s): $(tail -n 1 "$log" | cut -c 1-100)"
+      echo "  still going ($seconds s) $(tail -n 1 "$log" | cut -c 1-100)"
     fi
   done
   if wait "$worker_pid"; then failed=; else failed=yes; fi
@@ -57,8 +57,12 @@ run_showing_life() {
   fi
 }
 
+# npm writes its own lock last: without it an installation was cut short.
 npm_packages_are_missing() {
-  [ ! -x node_modules/.bin/node ] || [ package-lock.json -nt node_modules/.package-lock.json ]
+  [ ! -x node_modules/.bin/node ] || [ ! -e node_modules/.package-lock.json ]
+}
+npm_packages_are_old() {
+  [ package-lock.json -nt node_modules/.package-lock.json ]
 }
 
 install_npm_packages() {
@@ -66,7 +70,7 @@ install_npm_packages() {
   PATH=$(printf %s "$PATH" | tr : '\n' | grep -v /node_modules/ | tr '\n' : | sed 's/:$//')
   command -v npm >/dev/null || die "npm is missing: install Node.js 20 or newer with npm."
   echo "Installing the npm packages…"
-  run_showing_life npm ci --include=dev --no-audit --no-fund ||
+  run_showing_life npm ci --include=dev --no-audit --no-fund --loglevel=error ||
     die "npm ci failed; its last lines are above."
   # An npm that runs no install scripts leaves the pinned Node.js out: run that one script.
   if ! node_modules/.bin/node --version >/dev/null 2>&1; then
@@ -144,10 +148,9 @@ install_debian_packages() {
 # One set-up at a time in a checkout.
 exec 9<package-lock.json
 flock 9
-if npm_packages_are_missing; then
-  if [ "${1:-}" != down ] || [ ! -x node_modules/.bin/node ]; then install_npm_packages; fi
-fi
+if npm_packages_are_missing; then install_npm_packages; fi
 if [ "${1:-}" != down ]; then
+  if npm_packages_are_old; then install_npm_packages; fi
   missing=$(missing_packages)
   if [ -n "$missing" ]; then install_debian_packages "$missing"; fi
 fi
