@@ -20,7 +20,7 @@ export type Hands = {
   readonly runtime: Runtime;
   readonly images: ImageStore;
   readonly places: Places;
-  readonly dns: () => Promise<DnsConfig | undefined>;
+  readonly dns: () => DnsConfig | undefined;
   /** Resolves when no request is sent to this address any more, or soon anyway. */
   readonly withdrawn: (ip: string) => Promise<void>;
 };
@@ -56,14 +56,18 @@ export function perform<D extends Do>(table: Executors, step: Step<D>): Promise<
   return table[step.do as D](step);
 }
 
-/** The image comes while the sandbox and the volumes are being made; none of them waits for another. */
+/**
+ * The image comes while the sandbox and the volumes are being made; none of them waits for another,
+ * and the sandbox, which takes longest, is asked for first.
+ */
 async function startPod(hands: Hands, step: Step<"start-pod">): Promise<void> {
-  const home = await homeOf(hands, step);
+  const home = homeOf(hands, step);
   const config = sandboxConfig(step.pod, home, step.attempt);
   const [sandbox, images] = await allDone([
     sandboxFor(hands, step, config),
     Promise.all(step.starts.map((it) => pulled(hands, it))),
     ensureVolumes(step.pod, home.volumesDir),
+    ensurePodCgroup(home.cgroup),
   ] as const);
   for (const [at, it] of step.starts.entries()) {
     const problem = nonRootProblem(it.container, images[at]?.user ?? "");
@@ -73,7 +77,7 @@ async function startPod(hands: Hands, step: Step<"start-pod">): Promise<void> {
   }
 }
 
-async function homeOf(hands: Hands, step: Step<"start-pod">): Promise<PodHome> {
+function homeOf(hands: Hands, step: Step<"start-pod">): PodHome {
   const { places } = hands;
   return {
     installation: places.installation,
@@ -81,7 +85,7 @@ async function homeOf(hands: Hands, step: Step<"start-pod">): Promise<PodHome> {
     cgroup: places.podCgroup(step.uid),
     logDir: places.logDir(step.uid),
     volumesDir: places.volumesDir(step.uid),
-    dns: await hands.dns(),
+    dns: hands.dns(),
   };
 }
 
@@ -92,7 +96,6 @@ async function sandboxFor(
 ): Promise<string> {
   if (step.sandbox !== undefined) return step.sandbox;
   await hands.images.ensurePause();
-  await ensurePodCgroup(hands.places.podCgroup(step.uid));
   return named("FailedCreatePodSandBox", hands.runtime.runSandbox(config));
 }
 

@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { availableParallelism, totalmem } from "node:os";
 import type { Log } from "../kit/log.ts";
@@ -92,7 +93,7 @@ function startLoops(setting: Setting) {
     runtime,
     images: openImageStore(runtime, () => client.identity()?.token),
     places,
-    dns: async () => dnsConfig(await readFile("/etc/resolv.conf", "utf8")),
+    dns: () => dnsConfig(readFileSync("/etc/resolv.conf", "utf8")),
     withdrawn: (ip: string) => ingress.withdrawn(ip, WITHDRAW_MS),
   };
   const pass = openNodePass({

@@ -1,4 +1,5 @@
 import { join } from "node:path";
+import { setImmediate } from "node:timers/promises";
 import type { PodId } from "../contract/ids.ts";
 import type { DesiredState, NodeReport, PodStatus } from "../contract/node-protocol.ts";
 import type { Log } from "../kit/log.ts";
@@ -82,9 +83,11 @@ export function openNodePass(deps: PassDeps): NodePass {
       startupFailed: startupFailed(deps.watch),
       nowMs: Date.now(),
     });
+    for (const step of steps) carryOut(step);
+    // Lets the steps send their first calls before the rest of this turn takes its time.
+    await setImmediate();
     for (const step of steps) busyBefore.set(step.uid, step.do);
     const unrouted = route(desired, wanted, seen, busyBefore);
-    for (const step of steps) carryOut(step);
     forgetOthers(setbacks, wanted, seen);
     view = { desired, seen, busy: new Set(busyBefore.keys()) };
     const { verdicts } = deps.watch;
