@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { Digest } from "../../contract/ids.ts";
-import { digestOf } from "./registry.ts";
+import { digestOf } from "./digest.ts";
 
 export const MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json";
 const CONFIG_TYPE = "application/vnd.oci.image.config.v1+json";

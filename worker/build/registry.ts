@@ -1,5 +1,5 @@
-import { createHash } from "node:crypto";
 import { Digest } from "../../contract/ids.ts";
+import { digestOf } from "./digest.ts";
 import {
   type RegistryCall,
   RegistryError,
@@ -61,10 +61,6 @@ export function openRegistry(url: string): Registry {
     putManifest: (repository, reference, { bytes, mediaType }, signal) =>
       putManifest(call, repository, reference, bytes, mediaType, signal),
   };
-}
-
-export function digestOf(bytes: Uint8Array): Digest {
-  return Digest.parse(`sha256:${createHash("sha256").update(bytes).digest("hex")}`);
 }
 
 const MANIFEST_TYPES = [

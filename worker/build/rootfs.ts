@@ -1,5 +1,15 @@
 import { once } from "node:events";
-import { chown, lutimes, mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import {
+  chmod,
+  chown,
+  lutimes,
+  mkdir,
+  readdir,
+  readFile,
+  rename,
+  rm,
+  writeFile,
+} from "node:fs/promises";
 import { createServer } from "node:net";
 import { dirname, join } from "node:path";
 import { ExecError, exec } from "../../kit/exec.ts";
@@ -88,7 +98,8 @@ async function withEntries(paths: readonly string[]): Promise<readonly string[]>
 
 async function configure(root: string, jars: readonly string[]): Promise<void> {
   for (const { path, mode, owner } of TOMCAT_FOLDERS) {
-    await mkdir(join(root, path), { recursive: true, mode });
+    await mkdir(join(root, path), { recursive: true });
+    await chmod(join(root, path), mode);
     await chown(join(root, path), owner, owner);
   }
   await writeTexts(root, TOMCAT_CONF);
@@ -168,7 +179,9 @@ async function freePort(): Promise<number> {
 
 async function sendTraining(port: number, signal: AbortSignal): Promise<void> {
   for (const path of ["/", "/style.css", "/missing", "/", "/exit.jsp"]) {
-    const response = await fetch(`http://127.0.0.1:${port}${path}`, { signal });
+    // A connection that is kept would be waited for when Tomcat drains.
+    const headers = { connection: "close" };
+    const response = await fetch(`http://127.0.0.1:${port}${path}`, { headers, signal });
     await response.arrayBuffer();
   }
 }

@@ -64,7 +64,10 @@ export function layerTarArgv(root: string, file: string): readonly string[] {
   ];
 }
 
-/** Folders of ours, and whose they are. Those of `WRITABLE_PATHS` are covered by a mount in a pod, and usable without one. */
+/**
+ * Folders of ours, and whose they are. A mount covers those of `WRITABLE_PATHS` in a pod; runc gives
+ * a tmpfs the mode of the folder below and root as its owner, so all must be able to write there.
+ */
 export const TOMCAT_FOLDERS: readonly {
   readonly path: string;
   readonly mode: number;
@@ -75,13 +78,13 @@ export const TOMCAT_FOLDERS: readonly {
   { path: `${CATALINA_BASE}/webapps`, mode: 0o755, owner: 0 },
   ...WRITABLE_PATHS.filter((path) => path.startsWith(CATALINA_BASE)).map((path) => ({
     path,
-    mode: 0o750,
+    mode: 0o1777,
     owner: RUN_AS.user,
   })),
 ];
 
-// Clustering, Ant and translations of log messages: not reachable with our configuration.
-const UNUSED_JARS = /^(catalina-(ant|ha|storeconfig|tribes)|tomcat-i18n-.*)\.jar$/;
+// Ant tasks, writing of configuration, translations of log messages: nothing here can reach them.
+const UNUSED_JARS = /^(catalina-(ant|storeconfig)|tomcat-i18n-.*)\.jar$/;
 
 /** The class path, of the file names in Tomcat's lib folder. In a fixed order: the class archive holds for this one only. */
 export function classPath(libJars: readonly string[]): readonly string[] {

@@ -34,7 +34,7 @@ const SERVER_XML = `${XML}<Server port="-1">
         <Valve className="org.apache.catalina.valves.JsonAccessLogValve"
           directory="/dev" prefix="stdout" suffix="" fileDateFormat="" rotatable="false"
           buffered="false" requestAttributesEnabled="true"
-          pattern="%{yyyy-MM-dd&apos;T&apos;HH:mm:ss.SSSX}t %a %m %U %s %B %D %{X-Request-Id}i"/>
+          pattern="%t %a %m %U %s %B %D %{X-Request-Id}i"/>
       </Host>
     </Engine>
   </Service>
@@ -65,7 +65,9 @@ java.util.logging.ConsoleHandler.encoding=UTF-8
 
 /**
  * The files of an image all have the same time, so an ETag of size and time would call a changed
- * file of equal size the same: `useStrongETags` takes the content instead.
+ * file of equal size the same: `useStrongETags` takes the content instead. And a Last-Modified of
+ * long ago would let browsers keep a file for years without asking: the filter makes them ask,
+ * wherever the app itself says nothing about caching.
  */
 const WEB_XML = `${XML}<web-app xmlns="https://jakarta.ee/xml/ns/jakartaee" version="6.0">
   <servlet>
@@ -92,6 +94,21 @@ const WEB_XML = `${XML}<web-app xmlns="https://jakarta.ee/xml/ns/jakartaee" vers
     <url-pattern>*.jsp</url-pattern>
     <url-pattern>*.jspx</url-pattern>
   </servlet-mapping>
+  <filter>
+    <filter-name>revalidate</filter-name>
+    <filter-class>org.apache.catalina.filters.ExpiresFilter</filter-class>
+    <async-supported>true</async-supported>
+    <init-param>
+      <param-name>ExpiresDefault</param-name>
+      <param-value>access plus 0 seconds</param-value>
+    </init-param>
+  </filter>
+  <filter-mapping>
+    <filter-name>revalidate</filter-name>
+    <servlet-name>default</servlet-name>
+    <dispatcher>REQUEST</dispatcher>
+    <dispatcher>FORWARD</dispatcher>
+  </filter-mapping>
   <session-config><session-timeout>30</session-timeout></session-config>
 ${Object.entries(MIME_TYPES)
   .map(
