@@ -2,7 +2,7 @@ import { once } from "node:events";
 import http from "node:http";
 import https from "node:https";
 import { Readable } from "node:stream";
-import { pipeline } from "node:stream/promises";
+import { promisify } from "node:util";
 
 /** No byte in either direction for this long: the other side is gone. */
 const IDLE_MS = 90_000;
@@ -26,11 +26,38 @@ export async function streamingFetch(
   });
   request.on("timeout", () => request.destroy(new Error(`${url.host} is silent`)));
   const answered = once(request, "response") as Promise<[http.IncomingMessage]>;
-  const [[message]] = await Promise.all([answered, pipeline(init.body, request)]);
+  const [[message]] = await Promise.all([answered, send(init.body, request)]);
   return new Response(Readable.toWeb(message) as ReadableStream<Uint8Array>, {
     status: message.statusCode ?? 502,
     headers: headersOf(message),
   });
+}
+
+/** Writes chunk after chunk, none before the one before it has gone, and then frees it. */
+async function send(body: ReadableStream<Uint8Array>, request: http.ClientRequest): Promise<void> {
+  const write = promisify((chunk: Uint8Array, done: (error?: Error | null) => void) =>
+    request.write(chunk, done),
+  );
+  try {
+    for await (const chunk of body) {
+      await write(chunk);
+      free(chunk);
+    }
+  } catch (error) {
+    request.destroy(error instanceof Error ? error : new Error(String(error)));
+    throw error;
+  }
+  request.end();
+}
+
+/**
+ * Gives a chunk's memory back at once, where the chunk is all of its buffer. The collector lets 64
+ * MiB of such buffers stand before it looks at them, and that is all that an upload may take.
+ */
+function free(chunk: Uint8Array): void {
+  if (chunk.byteLength === chunk.buffer.byteLength && chunk.buffer instanceof ArrayBuffer) {
+    chunk.buffer.transfer(0);
+  }
 }
 
 function headersOf(message: http.IncomingMessage): Headers {
