@@ -43,7 +43,10 @@ test("the documents of an image are the same bytes whenever and wherever they ar
           "org.apache.catalina.startup.Bootstrap",
           "start",
         ],
-        "Env": [],
+        "Env": [
+          "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+          "LANG=C.UTF-8",
+        ],
         "ExposedPorts": {
           "8080/tcp": {},
         },
@@ -67,9 +70,9 @@ test("the documents of an image are the same bytes whenever and wherever they ar
   expect(JSON.parse(manifest.bytes.toString())).toMatchInlineSnapshot(`
     {
       "config": {
-        "digest": "sha256:764129ae6b83d89d924fd7d1dcc1798107828043de64f3a13cc5b575199fb233",
+        "digest": "sha256:1cc2a7e4d56c36a9444274b9f94a6689d84119d4545c22ff71a7103b8c3639c9",
         "mediaType": "application/vnd.oci.image.config.v1+json",
-        "size": 500,
+        "size": 582,
       },
       "layers": [
         {

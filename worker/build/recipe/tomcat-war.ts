@@ -22,7 +22,11 @@ export function webappFolder(contextPath: string): string {
 export function tomcatWarRun(tomcatVersion: string): RunConfig {
   return {
     user: `${RUN_AS.user}:${RUN_AS.group}`,
-    env: {},
+    env: {
+      PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+      // Java 17 takes its default charset from the locale: without one, an app's umlauts break.
+      LANG: "C.UTF-8",
+    },
     entrypoint: TOMCAT_COMMAND,
     workingDir: CATALINA_BASE,
     stopSignal: "SIGTERM",
