@@ -19,7 +19,8 @@ async function main(): Promise<void> {
   const stopping = onTermination();
   const connection = connect(env.DATABASE_URL, { max: 10, name: "api" });
   const changes = changesHub();
-  const news = listenForChanges(connection, CHANGES_CHANNEL, changes, stopping, log);
+  // It ends with the connection.
+  void listenForChanges(connection, CHANGES_CHANNEL, changes, stopping, log);
   const api = httpApi({
     db: connection.db,
     registry: { url: env.REGISTRY_URL, fetch: streamingFetch },
@@ -44,10 +45,11 @@ async function main(): Promise<void> {
   });
   log.info("api ready", { host: env.WAYBILL_API_HOST, port: server.port });
 
-  await new Promise((resolve) => stopping.addEventListener("abort", resolve));
+  if (!stopping.aborted) {
+    await new Promise((resolve) => stopping.addEventListener("abort", resolve));
+  }
   const late = await closeAll([
     { name: "http", close: () => server.close(4_000) },
-    { name: "news", close: () => news },
     { name: "database", close: connection.close },
   ]);
   log.info("api ended", { late });
