@@ -50,7 +50,7 @@ test("a crash after the token file was written and before the database knew it l
 
   const token = parseToken((await readFile(join(folder.path, "admin.token"), "utf8")).trim());
   const rows = await pg.db.execute(sql`select id from tokens where kind = 'personal'`);
-  expect(rows.map((row) => row["id"])).toEqual([token?.id]);
+  expect(rows.map((row) => row.id)).toEqual([token?.id]);
 });
 
 test("each start leaves one join token that works, a new one", async () => {
