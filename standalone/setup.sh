@@ -110,21 +110,20 @@ hold_services() {
   esac
 }
 
+# What came with our packages must not start at the next boot either, with systemd or without.
 disable_services_of() {
   for service in $services; do
     case " $1" in
-      *" $service "*)
-        if command -v systemctl >/dev/null; then
-          if [ -d /run/systemd/system ]; then
-            systemctl disable --now "$service" >/dev/null 2>&1 || true
-          else
-            systemctl disable "$service" >/dev/null 2>&1 || true
-          fi
-        elif [ -e "/etc/init.d/$service" ] && command -v update-rc.d >/dev/null; then
-          update-rc.d "$service" disable >/dev/null 2>&1 || true
-        fi
-        ;;
+      *" $service "*) ;;
+      *) continue ;;
     esac
+    if [ -d /run/systemd/system ]; then
+      systemctl disable --now "$service" >/dev/null 2>&1 || true
+    fi
+    deb-systemd-helper disable "$service.service" >/dev/null 2>&1 || true
+    if [ -e "/etc/init.d/$service" ]; then
+      update-rc.d "$service" disable >/dev/null 2>&1 || true
+    fi
   done
 }
 
