@@ -120,7 +120,8 @@ disable_services_of() {
     if [ -d /run/systemd/system ]; then
       systemctl disable --now "$service" >/dev/null 2>&1 || true
     fi
-    deb-systemd-helper disable "$service.service" >/dev/null 2>&1 || true
+    # What `systemctl disable` does, also where there is no systemctl yet.
+    rm -f "/etc/systemd/system/multi-user.target.wants/$service.service"
     if [ -e "/etc/init.d/$service" ]; then
       update-rc.d "$service" disable >/dev/null 2>&1 || true
     fi
