@@ -1,5 +1,8 @@
-import { request as httpRequest, type IncomingMessage } from "node:http";
+import type { IncomingMessage } from "node:http";
 import { request as httpsRequest } from "node:https";
+
+/** An `import` of this module would load a WebSocket client too, ten megabytes that nobody uses here. */
+export const http = process.getBuiltinModule("node:http");
 
 export type HttpCall = {
   /** Where to connect: a URL, or a path on a unix socket. */
@@ -47,10 +50,10 @@ export function httpCall(call: HttpCall): Promise<HttpAnswer> {
     sent.end(call.body);
 
     function onSocket(to: { readonly socket: string; readonly path: string }) {
-      return httpRequest({ ...options, socketPath: to.socket, path: to.path }, onAnswer);
+      return http.request({ ...options, socketPath: to.socket, path: to.path }, onAnswer);
     }
     function onUrl(url: string) {
-      const request = url.startsWith("https:") ? httpsRequest : httpRequest;
+      const request = url.startsWith("https:") ? httpsRequest : http.request;
       return request(url, options, onAnswer);
     }
   });

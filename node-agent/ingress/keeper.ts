@@ -1,4 +1,4 @@
-import { isDeepStrictEqual } from "node:util";
+import { canonicalJson } from "../../contract/pod.ts";
 import type { Log } from "../../kit/log.ts";
 import { startLoop } from "../../kit/loop.ts";
 import { type HttpAnswer, httpCall } from "../http-call.ts";
@@ -55,7 +55,7 @@ export function openIngress(options: {
   async function look(goal: typeof wanted): Promise<void> {
     const answer = expectOk(await admin("GET", "/config/"), "show its configuration");
     const config: unknown = JSON.parse(answer.text);
-    if (goal !== undefined && isDeepStrictEqual(config, JSON.parse(goal.text)))
+    if (goal !== undefined && canonicalJson(config) === canonicalJson(goal.config))
       nowIs(goal.text, config);
     else nowIs(answer.text, config);
   }

@@ -1,0 +1,96 @@
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { PAUSE_IMAGE } from "../../contract/node-protocol.ts";
+import { orphans, staleLogs, surplusImages } from "../../node-agent/clean-plan.ts";
+import { capacity } from "../../node-agent/host/capacity.ts";
+import { logTail, parseCriLog } from "../../node-agent/host/log-tail.ts";
+import { parseMountPoints } from "../../node-agent/host/mounts.ts";
+import { dnsConfig } from "../../node-agent/host/resolv-conf.ts";
+
+test("the lines of a log are the container's own, joined where the runtime cut them, and harmless", () => {
+  const at = "2026-01-01T00:00:00.000000000Z";
+
+  expect(
+    parseCriLog([
+      `${at} stdout F plain`,
+      `${at} stderr P half `,
+      `${at} stdout F between`,
+      `${at} stderr F and half`,
+      `${at} stdout F \u001b]52;c;ZXZpbA==\u0007tab\there`,
+      "not a log line",
+      `${at} stdout P unfinished`,
+    ]),
+  ).toEqual(["plain", "between", "half and half", "]52;c;ZXZpbA==tab    here", "unfinished"]);
+});
+
+test("the tail of a huge log is read from its end", async () => {
+  const folder = await mkdtemp(join(tmpdir(), "waybill-test-log-"));
+  try {
+    const line = (nr: number) => `2026-01-01T00:00:00Z stdout F line ${nr} ${"x".repeat(100)}`;
+    const file = join(folder, "web.0.log");
+    await writeFile(file, `${Array.from({ length: 20_000 }, (_, nr) => line(nr)).join("\n")}\n`);
+
+    const tail = await logTail(file, 20);
+
+    expect(tail).toHaveLength(20);
+    expect(tail.at(-1)).toMatch(/^line 19999 /);
+    expect(await logTail(join(folder, "none.log"), 20)).toEqual([]);
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+});
+
+test("a resolver on the host's loopback is no resolver for a pod", () => {
+  expect(dnsConfig("nameserver 127.0.0.53\n")).toBeUndefined();
+  expect(
+    dnsConfig("# x\nsearch a b\nnameserver 10.1.1.1\nnameserver ::1\noptions ndots:2 edns0\n"),
+  ).toEqual({
+    servers: ["10.1.1.1"],
+    searches: ["a", "b"],
+    options: ["ndots:2", "edns0"],
+  });
+});
+
+test("mount points are read as they are written, spaces and all", () => {
+  const row = (path: string) => `36 35 98:0 /root ${path} rw,noatime master:1 - tmpfs waybill rw`;
+
+  expect(parseMountPoints(`${row("/a")}\n${row("/a/b\\040c")}\n`)).toEqual(["/a", "/a/b c"]);
+});
+
+test("a node offers what its operator says, else what it has less a reserve", () => {
+  const host = { cpus: 2, memoryBytes: 4 * 1024 ** 3 };
+
+  expect(capacity(host, { cpu: undefined, memory: undefined })).toEqual({
+    cpuMillis: 2_000,
+    memoryBytes: 3.5 * 1024 ** 3,
+    pods: 110,
+  });
+  expect(capacity(host, { cpu: "500m", memory: "1Gi" })).toMatchObject({
+    cpuMillis: 500,
+    memoryBytes: 1024 ** 3,
+  });
+});
+
+test("an image leaves ten minutes after the last wish for it, the sandboxes' own never", () => {
+  const image = (id: string) => ({ id, references: [id], user: "" });
+  const images = ["wanted", "new", "recent", "old", PAUSE_IMAGE].map(image);
+  const lastWanted = new Map([
+    ["wanted", 0],
+    ["recent", 700_000],
+    ["old", 0],
+    [PAUSE_IMAGE, 0],
+  ]);
+
+  const surplus = surplusImages(images, new Set(["wanted"]), lastWanted, 1_000_000);
+
+  expect(surplus.map((it) => it.id)).toEqual(["old"]);
+});
+
+test("the logs of the last two starts are kept, and nothing that is not a log is touched", () => {
+  const files = ["web.0.log", "web.0.log.1", "web.1.log", "web.2.log", "web.2.log.1", "notes.txt"];
+
+  expect(staleLogs(files)).toEqual(["web.0.log", "web.0.log.1"]);
+  expect(orphans(["a", "b"], new Set(["a"]))).toEqual(["b"]);
+});
