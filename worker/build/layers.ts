@@ -4,37 +4,53 @@ import type { WarEntry } from "./war-entries.ts";
 export const LAYER_NAMES = ["libraries", "resources", "classes"] as const;
 export type LayerName = (typeof LAYER_NAMES)[number];
 
-/** One thing in a layer: a folder, or the WAR's entry that becomes a file. */
-export type LayerItem =
-  | { readonly kind: "directory"; readonly path: string }
-  | { readonly kind: "file"; readonly path: string; readonly entry: WarEntry };
+/** One thing in a layer; a folder has no entry, since nothing but its path is taken over. */
+export type LayerItem = {
+  readonly path: string;
+  readonly entry: WarEntry | undefined;
+};
 
 export type LayerPlan = { readonly name: LayerName; readonly items: readonly LayerItem[] };
 
 /**
  * Which entry goes where: every layer is sorted by path and names the folders above what it holds,
- * so the same entries below the same folder give the same layers on every machine. A layer without
- * a thing is left out. Pure.
+ * so the same entries give the same layers on every machine, in whatever order they come. A layer
+ * without a thing is left out. Paths are relative to the app's folder. Pure.
  */
-export function planLayers(entries: readonly WarEntry[], folder: string): readonly LayerPlan[] {
-  const items = {
-    libraries: new Map<string, LayerItem>(),
-    resources: new Map<string, LayerItem>(),
-    classes: new Map<string, LayerItem>(),
-  };
+export function planLayers(entries: readonly WarEntry[]): readonly LayerPlan[] {
+  const folders = { libraries: folderSet(), resources: folderSet(), classes: folderSet() };
+  const items: Record<LayerName, LayerItem[]> = { libraries: [], resources: [], classes: [] };
   for (const entry of entries) {
-    const layer = items[layerOf(entry)];
-    const path = `${folder}/${entry.name}`;
-    if (entry.kind === "file") layer.set(path, { kind: "file", path, entry });
-    for (const directory of foldersOf(path, entry.kind)) {
-      if (layer.has(directory)) break;
-      layer.set(directory, { kind: "directory", path: directory });
-    }
+    const layer = layerOf(entry);
+    if (entry.kind === "file") items[layer].push({ path: entry.name, entry });
+    else addFolder(folders[layer], entry.name);
+    addFolder(folders[layer], parentOf(entry.name));
   }
-  return LAYER_NAMES.filter((name) => items[name].size > 0).map((name) => ({
-    name,
-    items: [...items[name].values()].sort((a, b) => compare(a.path, b.path)),
-  }));
+  return LAYER_NAMES.flatMap((name) => {
+    for (const path of folders[name]) items[name].push({ path, entry: undefined });
+    items[name].sort((a, b) => compare(a.path, b.path));
+    return items[name].length === 0 ? [] : [{ name, items: items[name] }];
+  });
+}
+
+/** A folder and every folder above it, the outermost first; none for "". */
+export function foldersDownTo(path: string): readonly string[] {
+  return path === "" ? [] : [...foldersDownTo(parentOf(path)), path];
+}
+
+function folderSet(): Set<string> {
+  return new Set();
+}
+
+/** Once a folder is known, so are those above. */
+function addFolder(known: Set<string>, path: string): void {
+  for (let folder = path; folder !== "" && !known.has(folder); folder = parentOf(folder)) {
+    known.add(folder);
+  }
+}
+
+function parentOf(path: string): string {
+  return path.slice(0, Math.max(0, path.lastIndexOf("/")));
 }
 
 function layerOf({ name, kind }: WarEntry): LayerName {
@@ -42,14 +58,6 @@ function layerOf({ name, kind }: WarEntry): LayerName {
   if (path.startsWith("WEB-INF/lib/")) return "libraries";
   if (path.startsWith("WEB-INF/classes/")) return "classes";
   return "resources";
-}
-
-/** The innermost first. */
-function* foldersOf(path: string, kind: WarEntry["kind"]): Generator<string> {
-  if (kind === "directory") yield path;
-  for (let cut = path.lastIndexOf("/"); cut > 0; cut = path.lastIndexOf("/", cut - 1)) {
-    yield path.slice(0, cut);
-  }
 }
 
 // By code unit: the order must not depend on a locale. A folder sorts before what it holds.

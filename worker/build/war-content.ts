@@ -1,7 +1,7 @@
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { crc32, createInflateRaw, inflateRawSync } from "node:zlib";
-import type { FileWindow } from "./file-window.ts";
+import { type FileWindow, PIECE_BYTES } from "./file-window.ts";
 import { bombBytes, entryBomb, LOCAL_HEADER_BYTES, overlap, type WarEntry } from "./war-entries.ts";
 import { shownName, WarRefused } from "./war-problem.ts";
 
@@ -14,7 +14,7 @@ export type Sink = (chunk: Buffer) => Promise<void>;
  */
 export async function readContent(window: FileWindow, entry: WarEntry, sink: Sink): Promise<void> {
   const from = await contentStart(window, entry);
-  const small = Math.max(entry.compressedBytes, entry.inflatedBytes) <= window.limit;
+  const small = Math.max(entry.compressedBytes, entry.inflatedBytes) <= PIECE_BYTES;
   if (small) return readSmall(window, entry, from, sink);
   if (entry.deflated) return readDeflated(window, entry, from, sink);
   return readStored(window, entry, from, sink);
@@ -72,7 +72,13 @@ async function readStored(
   sink: Sink,
 ): Promise<void> {
   let crc = 0;
-  for await (const chunk of chunks(window, from, entry.compressedBytes)) {
+  for (let done = 0; done < entry.compressedBytes; ) {
+    const chunk = await window.bytes(
+      from + done,
+      Math.min(PIECE_BYTES, entry.compressedBytes - done),
+    );
+    if (chunk.length === 0) throw damaged(entry, SHORT);
+    done += chunk.length;
     crc = crc32(chunk, crc);
     await sink(chunk);
   }

@@ -4,14 +4,15 @@ import type { Digest } from "../../contract/ids.ts";
 import type { BaseImage, Bases } from "./base.ts";
 import { FileWindow } from "./file-window.ts";
 import { appendLayers, configDigest, type Image, imageDocuments, readImage } from "./image.ts";
-import { type LayerFile, writeLayer } from "./layer-file.ts";
-import { type LayerPlan, planLayers } from "./layers.ts";
+import { type LayerFile, type LayerWriter, writeLayer } from "./layer-file.ts";
+import { foldersDownTo, type LayerPlan, planLayers } from "./layers.ts";
 import { mountBlobs, pushDocuments, pushLayer } from "./push.ts";
 import { tomcatWarRun, webappFolder } from "./recipe/tomcat-war.ts";
 import type { Registry } from "./registry.ts";
 import { openScratch, spool } from "./spool.ts";
 import { readWarEntries } from "./war-archive.ts";
 import { readContent } from "./war-content.ts";
+import type { WarEntry } from "./war-entries.ts";
 import { type WarProblem, WarRefused } from "./war-problem.ts";
 
 export type WarImageRequest = {
@@ -89,10 +90,13 @@ async function build(deps: WarImageDeps, request: WarImageRequest): Promise<WarI
   const window = new FileWindow(file, warBytes);
   // Before the base: a WAR that is refused must not wait for a base that is being made.
   const entries = await timed("check", () => readWarEntries(window));
-  const plans = planLayers(entries, webappFolder(request.contextPath));
+  const plans = planLayers(entries);
+  const folder = webappFolder(request.contextPath);
   const base = await timed("base", () => bases.tomcat(progress, signal));
   const image = await timed("read-base", () => loadImage(registry, base, signal));
-  const layers = await timed("layers", () => writeLayers(scratch.path, plans, window, signal));
+  const layers = await timed("layers", () =>
+    writeLayers(scratch.path, plans, folder, window, signal),
+  );
   const pushedBytes = await timed("push", () => push(deps, request, base, image, layers));
   const documents = documentsOf(image, layers, request);
   return {
@@ -105,28 +109,39 @@ async function build(deps: WarImageDeps, request: WarImageRequest): Promise<WarI
 }
 
 async function writeLayers(
-  folder: string,
+  scratch: string,
   plans: readonly LayerPlan[],
+  folder: string,
   window: FileWindow,
   signal: AbortSignal,
 ): Promise<readonly LayerFile[]> {
   const layers: LayerFile[] = [];
   for (const { name, items } of plans) {
-    const layer = await writeLayer(join(folder, `${name}.tar`), async (writer) => {
-      for (const item of items) {
+    const layer = await writeLayer(join(scratch, `${name}.tar`), async (writer) => {
+      for (const path of foldersDownTo(folder)) await addFolder(writer, path);
+      for (const { path, entry } of items) {
         signal.throwIfAborted();
-        const { kind, path } = item;
-        if (item.kind === "directory") {
-          await writer.add({ kind, path, mode: 0o755, bytes: 0 });
-        } else {
-          await writer.add({ kind, path, mode: 0o644, bytes: item.entry.inflatedBytes });
-          await readContent(window, item.entry, writer.content);
-        }
+        if (entry === undefined) await addFolder(writer, `${folder}/${path}`);
+        else await addFile(writer, `${folder}/${path}`, entry, window);
       }
     });
     layers.push(layer);
   }
   return layers;
+}
+
+function addFolder(writer: LayerWriter, path: string): Promise<void> {
+  return writer.add({ kind: "directory", path, mode: 0o755, bytes: 0 });
+}
+
+async function addFile(
+  writer: LayerWriter,
+  path: string,
+  entry: WarEntry,
+  window: FileWindow,
+): Promise<void> {
+  await writer.add({ kind: "file", path, mode: 0o644, bytes: entry.inflatedBytes });
+  await readContent(window, entry, writer.content);
 }
 
 async function push(

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { planLayers } from "../../../worker/build/layers.ts";
+import { foldersDownTo, planLayers } from "../../../worker/build/layers.ts";
 import { tarHeader } from "../../../worker/build/tar.ts";
 import type { WarEntry } from "../../../worker/build/war-entries.ts";
 
@@ -17,9 +17,9 @@ function entry(name: string, kind: WarEntry["kind"] = "file"): WarEntry {
 }
 
 const shown = (entries: readonly WarEntry[]) =>
-  planLayers(entries, "srv/ROOT").map(({ name, items }) => [
+  planLayers(entries).map(({ name, items }) => [
     name,
-    items.map(({ kind, path }) => (kind === "directory" ? `${path}/` : path)),
+    items.map(({ path, entry }) => (entry === undefined ? `${path}/` : path)),
   ]);
 
 test("libraries, resources and classes are layers of their own, each with its folders and sorted", () => {
@@ -33,29 +33,14 @@ test("libraries, resources and classes are layers of their own, each with its fo
     entry("WEB-INF/classes/A.class"),
     entry("empty", "directory"),
   ];
+  const classes = ["WEB-INF/classes/A.class", "WEB-INF/classes/b/", "WEB-INF/classes/b/B.class"];
 
   expect(shown(entries)).toEqual([
-    [
-      "libraries",
-      ["srv/", "srv/ROOT/", "srv/ROOT/WEB-INF/", "srv/ROOT/WEB-INF/lib/"].concat([
-        "srv/ROOT/WEB-INF/lib/a.jar",
-        "srv/ROOT/WEB-INF/lib/z.jar",
-      ]),
-    ],
-    [
-      "resources",
-      ["srv/", "srv/ROOT/", "srv/ROOT/WEB-INF/", "srv/ROOT/WEB-INF/web.xml"].concat([
-        "srv/ROOT/empty/",
-        "srv/ROOT/index.jsp",
-      ]),
-    ],
-    [
-      "classes",
-      ["srv/", "srv/ROOT/", "srv/ROOT/WEB-INF/", "srv/ROOT/WEB-INF/classes/"]
-        .concat(["srv/ROOT/WEB-INF/classes/A.class", "srv/ROOT/WEB-INF/classes/b/"])
-        .concat(["srv/ROOT/WEB-INF/classes/b/B.class"]),
-    ],
+    ["libraries", ["WEB-INF/", "WEB-INF/lib/", "WEB-INF/lib/a.jar", "WEB-INF/lib/z.jar"]],
+    ["resources", ["WEB-INF/", "WEB-INF/web.xml", "empty/", "index.jsp"]],
+    ["classes", ["WEB-INF/", "WEB-INF/classes/", ...classes]],
   ]);
+  expect(foldersDownTo("srv/tomcat/ROOT")).toEqual(["srv", "srv/tomcat", "srv/tomcat/ROOT"]);
 });
 
 test("the order of the archive does not matter, and a layer without a thing is left out", () => {

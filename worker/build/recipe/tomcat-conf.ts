@@ -13,8 +13,9 @@ export const DRAIN_MS = 10_000;
 const XML = '<?xml version="1.0" encoding="UTF-8"?>\n';
 
 /**
- * `bindOnInit` is off because Tomcat closes its port at the start of a drain only then. No query
- * string is logged: it may hold secrets. What opens /dev/stdout there belongs to the container's
+ * `bindOnInit` is off because Tomcat closes its port at the start of a drain only then. Only what
+ * came through the ingress is logged, or probes would bury everything else; the attribute is set by
+ * RemoteIpValve. No query string is logged: it may hold secrets. What opens /dev/stdout there belongs to the container's
  * user, as runtimes arrange it; where it does not, Tomcat says so once and serves without the log.
  */
 const SERVER_XML = `${XML}<Server port="-1">
@@ -34,6 +35,7 @@ const SERVER_XML = `${XML}<Server port="-1">
         <Valve className="org.apache.catalina.valves.JsonAccessLogValve"
           directory="/dev" prefix="stdout" suffix="" fileDateFormat="" rotatable="false"
           buffered="false" requestAttributesEnabled="true"
+          conditionIf="org.apache.catalina.AccessLog.RemoteAddr"
           pattern="%t %a %m %U %s %B %D %{X-Request-Id}i"/>
       </Host>
     </Engine>
