@@ -103,7 +103,7 @@ export function appUrl(config: ApiConfig, spec: Pick<AppSpec, "name" | "war">): 
   return `http://${spec.name}.${config.appsDomain}${port}${path}`;
 }
 
-export function podAnswer(pod: PodSighting, nowMs: number): PodAnswer {
+function podAnswer(pod: PodSighting, nowMs: number): PodAnswer {
   const { name, node, release, status } = pod;
   const base = { name, node, release };
   if (status === null) {

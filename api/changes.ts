@@ -1,5 +1,5 @@
 /** "app:<id>" or "node:<id>": what db/outbox.ts announces. */
-export type ChangeTopic = `app:${string}` | `node:${string}`;
+type ChangeTopic = `app:${string}` | `node:${string}`;
 
 /**
  * Hears that something changed, from the moment it is made, so that a look taken afterwards and

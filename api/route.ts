@@ -5,7 +5,7 @@ import type { Scope } from "../db/schema.ts";
 import type { Caller } from "./auth.ts";
 import type { ApiDeps } from "./deps.ts";
 
-export type Method = "GET" | "PUT" | "POST" | "DELETE";
+type Method = "GET" | "PUT" | "POST" | "DELETE";
 
 /** What every route says about itself before it does anything: security.md, rule 2. */
 export type Census = {

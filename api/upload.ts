@@ -15,7 +15,7 @@ import type { Call, KnownCall } from "./route.ts";
 export type Uploaded = { readonly digest: Digest; readonly size: number };
 
 /** The repository that holds what a project uploads. */
-export function artifactRepository(call: KnownCall): string {
+function artifactRepository(call: KnownCall): string {
   return `artifacts/${call.caller.projectName}`;
 }
 

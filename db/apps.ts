@@ -49,15 +49,6 @@ export async function listApps(
     .limit(page.limit);
 }
 
-/** Whether the app is still wished for, by id: a removed one never comes back under its id. */
-export async function appExists(tx: Tx, app: AppId): Promise<boolean> {
-  const rows = await tx
-    .select({ id: apps.id })
-    .from(apps)
-    .where(and(eq(apps.id, app), isNull(apps.deletedAt)));
-  return rows.length > 0;
-}
-
 // ---- called by api alone ------------------------------------------------------------------------
 
 /** The app, locked until the transaction ends: whoever else declares it waits. */

@@ -95,11 +95,7 @@ export const historyRoutes: readonly Route[] = [
   }),
 ];
 
-export async function releaseInPath(
-  call: KnownCall,
-  app: AppRow,
-  part: string,
-): Promise<ReleaseRow> {
+async function releaseInPath(call: KnownCall, app: AppRow, part: string): Promise<ReleaseRow> {
   const text = pathPart(call, part);
   const found = /^[1-9]\d{0,8}$/.test(text)
     ? await findRelease(call.deps.db, app.id, Number(text))

@@ -1,0 +1,83 @@
+import { randomUUID } from "node:crypto";
+import { expect, test } from "vitest";
+import { appAnswer } from "../../api/answers.ts";
+import { diff } from "../../api/diff.ts";
+import { AppSpec } from "../../contract/app-spec.ts";
+import { AppId, PodId } from "../../contract/ids.ts";
+import { PodStatus } from "../../contract/node-protocol.ts";
+import type { PodSighting } from "../../db/sight.ts";
+import { aDigest } from "../support/declared.ts";
+
+const NOW = Date.parse("2026-01-01T00:01:00Z");
+const CONFIG = { appsDomain: "apps.example", httpPort: 80, maxArtifactBytes: 1 };
+
+function answer(pod: Partial<PodSighting>, contextPath = "/") {
+  const id = PodId.parse(randomUUID());
+  const status = PodStatus.parse({
+    pod: id,
+    phase: "Running",
+    ready: false,
+    restarts: 2,
+    containers: [],
+    probe: { status: 404, times: 7 },
+  });
+  const spec = AppSpec.parse({ name: "shop", war: { artifact: aDigest("a"), contextPath } });
+  const at = new Date(NOW);
+  const app = {
+    id: AppId.parse(randomUUID()),
+    name: "shop",
+    spec,
+    generation: 1,
+    createdAt: at,
+    updatedAt: at,
+  };
+  const base = { pod: id, name: "shop-1-x", node: "local", release: 1, wanted: "run" } as const;
+  const sighting = { ...base, status, nodeSeenAt: new Date(NOW - 44_000), ...pod };
+  return appAnswer(CONFIG, app, { live: null, wanted: 1 }, [sighting], NOW);
+}
+
+test("a pod that is not ready says what its probe last heard", () => {
+  expect(answer({}).pods).toMatchObject([
+    {
+      phase: "Running",
+      ready: false,
+      restarts: 2,
+      reason: "not ready: HTTP 404, 7 times in a row",
+    },
+  ]);
+});
+
+test("what a silent node said last is not shown as what is", () => {
+  const [pod] = answer({ nodeSeenAt: new Date(NOW - 46_000) }).pods;
+
+  expect(pod).toMatchObject({
+    phase: "Unknown",
+    ready: false,
+    reason: "its node is silent since 2026-01-01T00:00:14.000Z",
+  });
+});
+
+test("a pod that nobody saw yet is pending, and its node's silence is told", () => {
+  expect(answer({ status: null }).pods).toMatchObject([{ phase: "Pending", reason: null }]);
+  expect(answer({ status: null, nodeSeenAt: null }).pods).toMatchObject([
+    { phase: "Pending", reason: "its node has never reported" },
+  ]);
+});
+
+test("an app's address has no port 80, and ends in a slash that nothing has to redirect to", () => {
+  expect(answer({}).url).toBe("http://shop.apps.example/");
+  expect(answer({}, "/a/b").url).toBe("http://shop.apps.example/a/b/");
+});
+
+test("a difference names each leaf by pointer; the order of keys is none", () => {
+  const changes = diff(
+    { a: { b: 1, "x/y": 2 }, list: [{ p: 1, q: 2 }], gone: null },
+    { a: { "x/y": 3, b: 1 }, list: [{ q: 2, p: 1 }], come: {} },
+  );
+
+  expect(changes).toEqual([
+    { pointer: "/a/x~1y", from: 2, to: 3 },
+    { pointer: "/come", to: {} },
+    { pointer: "/gone", from: null },
+  ]);
+});
