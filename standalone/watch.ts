@@ -29,7 +29,9 @@ export async function watch(
     const running = fleet.get(name);
     if (running === undefined || signal.aborted) return;
     const nowMs = Date.now();
-    const { next, act } = look(state, isAlive(running.process), nowMs);
+    // A child of ours is over when we were told how it ended; a moment earlier it is a zombie.
+    const untold = !running.adopted && running.ending() === undefined;
+    const { next, act } = look(state, untold || isAlive(running.process), nowMs);
     watched.set(name, next);
     if (act === "say-it-died" && next.retryAtMs !== undefined) {
       const seconds = Math.round((next.retryAtMs - nowMs) / 1_000);
