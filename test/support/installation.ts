@@ -1,10 +1,11 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { createWriteStream } from "node:fs";
-import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { cp, lchown, mkdtemp, readdir, readFile, rm, stat } from "node:fs/promises";
 import { type IncomingMessage, request } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { baseStorage } from "./base.ts";
 import { eventually } from "./eventually.ts";
 import { freePort } from "./free-port.ts";
 
@@ -99,6 +100,7 @@ export async function anInstallation(
       });
     });
     token = (await readFile(join(dataDir, "admin.token"), "utf8")).trim();
+    await giveBases(join(dataDir, "registry/storage"));
   };
 
   const pidOf = async (part: Part) =>
@@ -147,6 +149,15 @@ export async function anInstallation(
       await rm(home, { recursive: true, force: true });
     },
   };
+}
+
+/** Puts the Tomcat base that earlier tests made into its registry, so that it need not make its own. */
+async function giveBases(registry: string): Promise<void> {
+  const { uid, gid } = await stat(registry);
+  await cp(await baseStorage(), registry, { recursive: true, force: false });
+  for (const name of await readdir(registry, { recursive: true })) {
+    await lchown(join(registry, name), uid, gid);
+  }
 }
 
 /** Throws while the process is there. */

@@ -1,0 +1,348 @@
+import { randomBytes, randomUUID } from "node:crypto";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { AppSpec } from "../contract/app-spec.ts";
+import { Digest, PodId } from "../contract/ids.ts";
+import type { Pod } from "../contract/pod.ts";
+import { helloWar } from "../test/support/hello-war.ts";
+import { anInstallation, type Installation, type Part } from "../test/support/installation.ts";
+import { familyKib, residentKib } from "../test/support/resident.ts";
+import { openBases } from "../worker/build/base.ts";
+import { openRegistry } from "../worker/build/registry.ts";
+import { buildWarImage } from "../worker/build/war-image.ts";
+import { podOf } from "../worker/schedule/pod.ts";
+import { bigWar } from "./big-war.ts";
+import { type Buildah, openBuildah } from "./buildah.ts";
+import { measurePairs, median, printPairs, timed } from "./pairs.ts";
+import { openRawPods, type RawPods } from "./raw-pods.ts";
+
+const PAIRS = 9;
+
+type Lab = {
+  readonly waybill: Installation;
+  readonly dir: string;
+  readonly registry: string;
+  readonly buildah: Buildah;
+  readonly raw: RawPods;
+};
+
+/** performance.md's questions 1, 2, 3 and 9, and where the time of a deploy goes. */
+export async function run(): Promise<object> {
+  const dir = await mkdtemp(join(tmpdir(), "waybill-bench-"));
+  await using waybill = await anInstallation();
+  try {
+    console.error("starting an installation, and making the Tomcat base");
+    await waybill.start();
+    const first = await waybill.putWar("shop", await helloWar("warm"), "?wait=healthy&timeout=300");
+    if (first.status !== 200)
+      throw new Error(`the first deploy failed: ${JSON.stringify(first.body)}`);
+    const { id, ports } = JSON.parse(
+      await readFile(join(waybill.dataDir, "installation.json"), "utf8"),
+    );
+    const registry = `127.0.0.1:${ports.registry}`;
+    const raw = openRawPods(`unix:///run/waybill-${id}/containerd.sock`, join(dir, "pods"));
+    const lab = {
+      waybill,
+      dir,
+      registry,
+      buildah: openBuildah(join(dir, "buildah"), registry),
+      raw,
+    };
+    const idle = await memory(lab);
+    const results = {
+      deploy: await deploy(lab),
+      share: await share(lab),
+      image: await image(lab),
+      idle,
+    };
+    raw.close();
+    return results;
+  } finally {
+    await rm(dir, { recursive: true, force: true });
+  }
+}
+
+/** 1: from `curl -T app.war` to the first 200 of the new version, against the raw tools. */
+async function deploy(lab: Lab) {
+  const { waybill, buildah, raw } = lab;
+  await buildah.prepare("stock-tomcat", STOCK_TOMCAT(await baseName(lab)), {});
+  const hops: Hops[] = [];
+  const pairs = await measurePairs("curl -T to the first 200", PAIRS, {
+    ours: async (round) => {
+      const war = await helloWar(`ours ${round} ${randomBytes(3).toString("hex")}`);
+      const startedMs = Date.now();
+      const tookMs = await timed(async () => {
+        const answer = await waybill.putWar("shop", war, "?wait=healthy");
+        if (answer.status !== 200) throw new Error(JSON.stringify(answer.body));
+        const { status } = await waybill.visit("shop");
+        if (status !== 200) throw new Error(`the page answered ${status}`);
+      });
+      hops.push(await hopsOf(waybill, startedMs, startedMs + tookMs));
+      await settled(waybill);
+      return tookMs;
+    },
+    baseline: async (round) => {
+      const war = await helloWar(`raw ${round} ${randomBytes(3).toString("hex")}`);
+      let sandbox = "";
+      const tookMs = await timed(async () => {
+        const name = await buildah.budAndPush(
+          "localhost/stock-tomcat",
+          war,
+          "/stock/webapps/ROOT.war",
+          `r${round}`,
+        );
+        await raw.pull(name);
+        const pod = await raw.run(stockPod(), name);
+        sandbox = pod.sandbox;
+        await untilServed(`http://${pod.ip}:8080/`);
+      });
+      await raw.remove(sandbox);
+      return tookMs;
+    },
+  });
+  printPairs(
+    "1. curl -T app.war to the first 200 (base cached)",
+    "buildah bud; buildah push; CRI pull, RunPodSandbox, Create, Start of a stock Tomcat with that WAR",
+    "at most 0.75",
+    pairs,
+  );
+  printHops(hops.slice(1));
+  return { ...pairs, hops };
+}
+
+/** 2: from an accepted spec to a started container, less the raw CRI calls for the same pod. */
+async function share(lab: Lab) {
+  const { waybill, raw } = lab;
+  const { body } = await waybill.call("GET", "/v1/apps/shop");
+  const spec = body.spec as AppSpec;
+  const { body: release } = await waybill.call("GET", `/v1/apps/shop/releases/${body.live}`);
+  const pairs = await measurePairs("spec to container started", PAIRS, {
+    ours: async (round) => {
+      const changed = JSON.stringify({ ...spec, env: { ROUND: randomUUID() } });
+      const headers = { "content-type": "application/json" };
+      const answer = await waybill.call("PUT", "/v1/apps/shop?wait=healthy", {
+        body: changed,
+        headers,
+      });
+      if (answer.status !== 200) throw new Error(`round ${round}: ${JSON.stringify(answer.body)}`);
+      const { events } = await eventsOf(waybill, Number(answer.body.release));
+      await settled(waybill);
+      return at(events, "pod-started") - at(events, "release-created");
+    },
+    baseline: async () => {
+      const imageName = `${lab.registry}/apps/default/shop@${release.digest}`;
+      await raw.pull(imageName);
+      const pod = podOf({
+        id: PodId.parse(randomUUID()),
+        project: "default",
+        release: 1,
+        spec,
+        imageRepository: "apps/default/shop",
+        imageDigest: Digest.parse(release.digest),
+      });
+      let sandbox = "";
+      const tookMs = await timed(async () => {
+        ({ sandbox } = await raw.run(pod, imageName));
+      });
+      await raw.remove(sandbox);
+      return tookMs;
+    },
+  });
+  printPairs(
+    "2. spec accepted to container started",
+    "RunPodSandbox, CreateContainer, StartContainer of the same pod",
+    "15 ms p50 above the baseline",
+    pairs,
+  );
+  const differences = pairs.ours.map((value, index) => value - (pairs.baseline[index] ?? 0));
+  console.log(`  above the baseline: median ${median(differences).toFixed(1)} ms`);
+  return { ...pairs, medianAboveMs: median(differences) };
+}
+
+/** 3: the image of a 20 MB WAR. */
+async function image(lab: Lab) {
+  const { waybill, buildah, dir } = lab;
+  const registry = openRegistry(`http://${lab.registry}`);
+  const workDir = join(dir, "work");
+  const deps = {
+    registry,
+    bases: openBases({ registry, workDir }),
+    workDir,
+    progress: async () => undefined,
+    signal: AbortSignal.timeout(600_000),
+  };
+  const pairs = await measurePairs("image digest of a 20 MB WAR", PAIRS, {
+    ours: async () => {
+      const { body } = await waybill.call("POST", "/v1/artifacts", {
+        body: bigWar(20 * 1024 * 1024),
+      });
+      const request = {
+        artifact: Digest.parse(body.digest),
+        artifactRepository: "artifacts/default",
+        repository: `apps/default/bench-${randomBytes(4).toString("hex")}`,
+        contextPath: "/",
+        tomcatVersion: "10.1",
+      } as const;
+      return await timed(async () => {
+        const built = await buildWarImage(deps, request);
+        if (built.kind !== "built") throw new Error(built.message);
+      });
+    },
+    baseline: (round) => {
+      const war = bigWar(20 * 1024 * 1024);
+      return timed(() =>
+        buildah.budAndPush("localhost/stock-tomcat", war, "/stock/webapps/ROOT.war", `big${round}`),
+      );
+    },
+  });
+  printPairs("3. image digest of a 20 MB WAR", "buildah bud; buildah push", "at most 0.15", pairs);
+  return pairs;
+}
+
+/** 9: resident memory of an idle installation, in MiB. */
+async function memory({ waybill }: Pick<Lab, "waybill">) {
+  await sleep(5_000);
+  const parts: readonly Part[] = [
+    "api",
+    "worker",
+    "node-agent",
+    "postgres",
+    "redis",
+    "registry",
+    "containerd",
+    "caddy",
+  ];
+  const kibOf = (part: Part, pid: number) =>
+    part === "postgres" ? familyKib(pid) : residentKib(pid);
+  const mib = {} as Record<Part, number>;
+  for (const part of parts) {
+    mib[part] = Math.round((await kibOf(part, await waybill.pidOf(part))) / 1024);
+  }
+  const sum = mib.api + mib.worker + mib["node-agent"] + mib.postgres + mib.redis;
+  console.log(
+    "\n9. resident memory when idle, MiB (PostgreSQL with its children, shared pages counted once)",
+  );
+  console.table(mib);
+  console.log(
+    `  api + worker + agent + PostgreSQL + Redis: ${sum} MiB (target: at most 300; agent at most 64)`,
+  );
+  return { mib, sum };
+}
+
+type Event = { readonly at: string; readonly type: string };
+type Hops = Readonly<Record<string, number>>;
+
+async function eventsOf(waybill: Installation, release: number): Promise<{ events: Event[] }> {
+  const { body } = await waybill.call("GET", `/v1/apps/shop/events?release=${release}`);
+  return body as { events: Event[] };
+}
+
+function at(events: readonly Event[], type: string): number {
+  const event = events.find((it) => it.type === type);
+  if (!event)
+    throw new Error(`there is no event ${type}: ${events.map((it) => it.type).join(", ")}`);
+  return Date.parse(event.at);
+}
+
+const HOPS = [
+  "release-created",
+  "build-started",
+  "build-finished",
+  "pod-placed",
+  "pod-started",
+  "release-live",
+];
+
+async function hopsOf(waybill: Installation, startedMs: number, servedMs: number): Promise<Hops> {
+  const { body } = await waybill.call("GET", "/v1/apps/shop");
+  const { events } = await eventsOf(waybill, Number(body.live));
+  const times = [startedMs, ...HOPS.map((type) => at(events, type)), servedMs];
+  const names = [
+    "upload",
+    "relay to the worker",
+    "build",
+    "schedule",
+    "agent and CRI",
+    "Tomcat until ready",
+    "answer and first 200",
+  ];
+  return Object.fromEntries(
+    names.map((name, index) => [name, (times[index + 1] ?? 0) - (times[index] ?? 0)]),
+  );
+}
+
+function printHops(hops: readonly Hops[]): void {
+  console.log("\n   where the time goes, median ms:");
+  const names = Object.keys(hops[0] ?? {});
+  console.table(
+    Object.fromEntries(
+      names.map((name) => [name, { ms: Math.round(median(hops.map((it) => it[name] ?? 0))) }]),
+    ),
+  );
+}
+
+/** Until the old pod is gone, so that its end does not weigh on the next measurement. */
+async function settled(waybill: Installation): Promise<void> {
+  for (let look = 0; look < 300; look++) {
+    const { body } = await waybill.call("GET", "/v1/apps/shop");
+    if ((body.pods as unknown[]).length === 1) return;
+    await sleep(100);
+  }
+  throw new Error("the old pod did not go in 30 s");
+}
+
+async function untilServed(url: string): Promise<void> {
+  for (let look = 0; look < 3_000; look++) {
+    const status = await fetch(url).then(
+      async (answer) => {
+        await answer.body?.cancel();
+        return answer.status;
+      },
+      () => 0,
+    );
+    if (status === 200) return;
+    await sleep(10);
+  }
+  throw new Error(`${url} did not answer 200 in 30 s`);
+}
+
+async function baseName({ registry, dir }: Pick<Lab, "registry" | "dir">): Promise<string> {
+  const client = openRegistry(`http://${registry}`);
+  const bases = openBases({ registry: client, workDir: join(dir, "work") });
+  const { repository, digest } = await bases.tomcat(
+    async () => undefined,
+    AbortSignal.timeout(300_000),
+  );
+  return `${registry}/${repository}@${digest}`;
+}
+
+/** What a team's Dockerfile would hold: Debian's Tomcat with its own configuration and start script. */
+const STOCK_TOMCAT = (base: string) => `FROM ${base}
+USER 0
+RUN mkdir -p /stock/conf /stock/webapps /stock/logs /stock/temp /stock/work && cp -r /usr/share/tomcat10/etc/. /stock/conf/ && chown -R 10001:10001 /stock
+USER 10001
+ENV CATALINA_HOME=/usr/share/tomcat10 CATALINA_BASE=/stock JAVA_HOME=/usr/lib/jvm/java-17-openjdk-amd64
+WORKDIR /stock
+ENTRYPOINT ["/usr/share/tomcat10/bin/catalina.sh", "run"]
+`;
+
+function stockPod(): Pod {
+  const spec = AppSpec.parse({ name: "raw", war: { artifact: `sha256:${"0".repeat(64)}` } });
+  const pod = podOf({
+    id: PodId.parse(randomUUID()),
+    project: "default",
+    release: 1,
+    spec,
+    imageRepository: "bench/raw",
+    imageDigest: spec.war.artifact,
+  });
+  const containers = pod.spec.containers.map((it) => ({
+    ...it,
+    env: [],
+    volumeMounts: [],
+    securityContext: { ...it.securityContext, readOnlyRootFilesystem: false },
+  }));
+  return { ...pod, spec: { ...pod.spec, containers, volumes: [] } };
+}
