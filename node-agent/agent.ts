@@ -10,6 +10,7 @@ import type { AgentEnv } from "./env.ts";
 import { followDesired } from "./follow.ts";
 import { serveHealth } from "./health.ts";
 import { capacity } from "./host/capacity.ts";
+import { keepQueuedConnections } from "./host/kernel.ts";
 import { dnsConfig } from "./host/resolv-conf.ts";
 import { openImageStore, writeRegistryHosts } from "./images.ts";
 import { openIngress } from "./ingress/keeper.ts";
@@ -35,6 +36,9 @@ export async function runAgent(env: AgentEnv, signal: AbortSignal, log: Log): Pr
   const startedAtMs = Date.now();
   const places = placesIn(env.WAYBILL_AGENT_DIR, env.WAYBILL_CGROUP_PARENT);
   const facts = { bootId: await bootId(), version: await ownVersion(), capacity: offered(env) };
+  const refused = await keepQueuedConnections();
+  if (refused !== undefined)
+    log.warn("a request may fail while routes change", { because: refused });
   const parts = await openParts(env, places, facts.version, log);
   const loops = startLoops({ env, signal, log, places, facts, startedAtMs, ...parts });
   const health = await serveHealth(

@@ -1,7 +1,7 @@
 import { readdir, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { orphans, staleLogs, surplusImages } from "./clean-plan.ts";
-import { removeCgroup } from "./host/cgroups.ts";
+import { groupsIn, removeCgroup } from "./host/cgroups.ts";
 import { removeMountedFolder } from "./host/volumes.ts";
 import type { Places } from "./places.ts";
 import type { View } from "./run.ts";
@@ -28,26 +28,31 @@ export async function rotateLogs({ runtime, places, view }: CleanDeps): Promise<
   }
 }
 
-/** Removes what no wanted pod and no pod still here needs: images, folders, old logs, groups. */
+/**
+ * Removes what no wanted pod and no pod still here needs: images, folders, old logs, groups. It lists
+ * first and asks who is known afterwards, since a pod is known before its folders are made.
+ */
 export function openCleaner(deps: CleanDeps): () => Promise<void> {
   const lastWantedAtMs = new Map<string, number>();
   return async () => {
-    const view = deps.view();
-    if (!view) return;
-    await cleanImages(deps.runtime, view, lastWantedAtMs);
-    await cleanFolders(deps.places, view);
+    if (!deps.view()) return;
+    await cleanImages(deps, lastWantedAtMs);
+    await cleanPods(deps);
+    await cleanLogs(deps);
   };
 }
 
 async function cleanImages(
-  runtime: Runtime,
-  { desired, busy }: View,
+  { runtime, view }: CleanDeps,
   lastWantedAtMs: Map<string, number>,
 ): Promise<void> {
-  // A pod under way may be pulling, or hold an image that no wish names any more.
-  if (busy.size > 0) return;
   const images = await runtime.images();
-  const wanted = new Set(desired.pods.flatMap((pod) => pod.spec.containers.map((it) => it.image)));
+  const now = view();
+  // A pod under way may hold an image that no wish names any more.
+  if (!now || now.busy.size > 0) return;
+  const wanted = new Set(
+    now.desired.pods.flatMap((pod) => pod.spec.containers.map((it) => it.image)),
+  );
   const nowMs = Date.now();
   for (const image of images) {
     const known = lastWantedAtMs.has(image.id);
@@ -60,23 +65,33 @@ async function cleanImages(
   }
 }
 
-async function cleanFolders(places: Places, { desired, seen, busy }: View): Promise<void> {
-  const known = new Set<string>([
-    ...desired.pods.map((it) => it.metadata.uid),
-    ...seen.map((it) => it.pod),
-    ...busy,
-  ]);
-  for (const name of orphans(await namesIn(places.podsDir), known)) {
-    await removeMountedFolder(join(places.podsDir, name));
-    await removeCgroup(`${places.cgroup}/pod${name}`);
-  }
-  for (const name of orphans(await namesIn(places.logsDir), known))
+async function cleanPods({ places, view }: CleanDeps): Promise<void> {
+  const folders = await namesIn(places.podsDir);
+  const groups = await groupsIn(places.cgroup);
+  const known = knownPods(view());
+  for (const name of orphans(folders, known)) await removeMountedFolder(join(places.podsDir, name));
+  const groupNames = new Set([...known].map((uid) => `pod${uid}`));
+  for (const name of orphans(groups, groupNames)) await removeCgroup(`${places.cgroup}/${name}`);
+}
+
+async function cleanLogs({ places, view }: CleanDeps): Promise<void> {
+  const folders = await namesIn(places.logsDir);
+  for (const name of orphans(folders, knownPods(view())))
     await rm(join(places.logsDir, name), { recursive: true, force: true });
-  for (const name of await namesIn(places.logsDir)) {
+  for (const name of folders) {
     const folder = join(places.logsDir, name);
     for (const file of staleLogs(await namesIn(folder)))
       await rm(join(folder, file), { force: true });
   }
+}
+
+function knownPods(view: View | undefined): ReadonlySet<string> {
+  if (!view) throw new Error("nothing was seen yet, so nothing can be told to be left over");
+  return new Set<string>([
+    ...view.desired.pods.map((it) => it.metadata.uid),
+    ...view.seen.map((it) => it.pod),
+    ...view.busy,
+  ]);
 }
 
 async function namesIn(folder: string): Promise<readonly string[]> {

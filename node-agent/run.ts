@@ -71,7 +71,7 @@ export function openNodePass(deps: PassDeps): NodePass {
   async function run(): Promise<void> {
     const desired = deps.ledger.current();
     // Taken before the list: a step that ends meanwhile must not be planned for with an old list.
-    const busyBefore = new Map(busy);
+    const busyBefore: ReadonlyMap<PodId, Step["do"]> = new Map(busy);
     const seen = await deps.observe();
     if (desired === undefined) return;
     const wanted = desired.pods.map((pod) => ({ pod, fingerprint: fingerprint(pod) }));
@@ -83,18 +83,19 @@ export function openNodePass(deps: PassDeps): NodePass {
       startupFailed: startupFailed(deps.watch),
       nowMs: Date.now(),
     });
+    const doing = new Map([...busyBefore, ...steps.map((it) => [it.uid, it.do] as const)]);
+    // Known to whoever cleans up before the first step makes a folder.
+    view = { desired, seen, busy: new Set(doing.keys()) };
     for (const step of steps) carryOut(step);
     // Lets the steps send their first calls before the rest of this turn takes its time.
     await setImmediate();
-    for (const step of steps) busyBefore.set(step.uid, step.do);
-    const unrouted = route(desired, wanted, seen, busyBefore);
+    const unrouted = route(desired, wanted, seen, doing);
     forgetOthers(setbacks, wanted, seen);
-    view = { desired, seen, busy: new Set(busyBefore.keys()) };
     const { verdicts } = deps.watch;
     const statuses = podStatuses({
       wanted,
       seen,
-      busy: busyBefore,
+      busy: doing,
       setbacks,
       verdicts: verdicts(),
       unrouted,

@@ -20,6 +20,15 @@ export async function ensurePodCgroup(cgroup: string): Promise<void> {
   await writeFile(join(folder, "pids.max"), String(PIDS_PER_POD));
 }
 
+/** The names of the groups right below this one. */
+export async function groupsIn(cgroup: string): Promise<readonly string[]> {
+  const unified = await exists(join(ROOT, "cgroup.controllers"));
+  const folder = join(ROOT, unified ? "" : "pids", cgroup);
+  if (!(await exists(folder))) return [];
+  const entries = await readdir(folder, { withFileTypes: true });
+  return entries.filter((it) => it.isDirectory()).map((it) => it.name);
+}
+
 /** Removes the group and those below it from every hierarchy. Nothing there is fine. */
 export async function removeCgroup(cgroup: string): Promise<void> {
   for (const folder of await groupsBelow(cgroup)) await removeGroup(folder);

@@ -231,6 +231,21 @@ test("a restarted Caddy serves the last routes by itself, and with the agent's n
   );
 });
 
+test("a runtime that is killed and comes back changes nothing for the apps", async () => {
+  const pod = aPod({ image });
+  node.api.wish([pod], [aRoute([pod])]);
+  await ready(pod);
+  const before = await containers();
+
+  await node.containerd.restart();
+  expect((await throughIngress()).status).toBe(200);
+  const next = aPod({ image, name: "web-2" });
+  node.api.wish([pod, next], [aRoute([pod, next])]);
+  await ready(next);
+
+  expect((await containers()).containers).toEqual(expect.arrayContaining([...before.containers]));
+});
+
 test("a container that ends is started again in its sandbox, later and later, and its words are told", async () => {
   const pod = aPod({ image, command: ["/bin/sh", "-c", "echo no database; exit 3"] });
   node.api.wish([pod], [aRoute([pod])]);
