@@ -1,5 +1,4 @@
-import { createReadStream } from "node:fs";
-import { stat } from "node:fs/promises";
+import { sendFile } from "./send-file.ts";
 
 /**
  * Why a call to the registry failed. "unreachable": no answer, try again later. "full": its disk
@@ -25,7 +24,7 @@ export type RegistryRequest = {
   /** The statuses that the caller handles; any other is thrown. */
   readonly expect: readonly number[];
   readonly headers?: Readonly<Record<string, string>>;
-  /** Bytes, or a file that is streamed. */
+  /** Bytes, or a file to PUT, which is streamed. */
   readonly body?: Uint8Array<ArrayBuffer> | { readonly path: string };
   /** Moves a blob: minutes are allowed, not seconds. */
   readonly long?: boolean;
@@ -49,20 +48,20 @@ export function registryCall(address: string): RegistryCall {
     const url = request.path instanceof URL ? request.path : new URL(base + request.path);
     const ours = url.origin === new URL(base).origin;
     const timeout = AbortSignal.timeout(request.long ? LONG_MS : SHORT_MS);
-    const response = await fetch(url, {
-      method: request.method,
-      ...(await headersAndBody(request, ours ? authorization : undefined)),
-      signal: AbortSignal.any([request.signal, timeout]),
-    }).catch((error: unknown) => {
-      request.signal.throwIfAborted();
-      const how = timeout.aborted ? "did not answer in time" : "does not answer";
-      throw new RegistryError(
-        "unreachable",
-        `could not ${doing}: the registry ${how}`,
-        undefined,
-        error,
-      );
-    });
+    const signal = AbortSignal.any([request.signal, timeout]);
+    const response = await send(url, request, ours ? authorization : undefined, signal).catch(
+      (error: unknown) => {
+        request.signal.throwIfAborted();
+        if (isLocal(error)) throw error;
+        const how = timeout.aborted ? "did not answer in time" : "does not answer";
+        throw new RegistryError(
+          "unreachable",
+          `could not ${doing}: the registry ${how}`,
+          undefined,
+          error,
+        );
+      },
+    );
     if (!request.expect.includes(response.status)) throw await refusal(doing, response);
     // What is not read would hold the connection.
     if (request.method !== "GET") await response.body?.cancel();
@@ -76,17 +75,17 @@ export function registryCall(address: string): RegistryCall {
   };
 }
 
-async function headersAndBody(request: RegistryRequest, authorization: string | undefined) {
+function send(
+  url: URL,
+  request: RegistryRequest,
+  authorization: string | undefined,
+  signal: AbortSignal,
+): Promise<Response> {
   const headers = { ...request.headers, ...(authorization && { authorization }) };
-  const { body } = request;
-  if (body === undefined || body instanceof Uint8Array) return { headers, ...(body && { body }) };
-  const { size } = await stat(body.path);
-  return {
-    // Without it the stream would be sent in chunks, which object stores behind a registry refuse.
-    headers: { ...headers, "content-length": String(size) },
-    body: createReadStream(body.path, { highWaterMark: 256 * 1024 }),
-    duplex: "half" as const,
-  };
+  const { method, body } = request;
+  if (body === undefined) return fetch(url, { method, headers, signal });
+  if (body instanceof Uint8Array) return fetch(url, { method, headers, body, signal });
+  return sendFile(url, body.path, headers, signal);
 }
 
 const SHORT_MS = 30_000;
@@ -102,6 +101,12 @@ function parseAddress(address: string): { base: string; authorization: string | 
     base: url.href.replace(/\/+$/, ""),
     authorization: username === "" ? undefined : `Basic ${Buffer.from(pair).toString("base64")}`,
   };
+}
+
+/** The file to send could not be read: nothing to do with the registry. */
+function isLocal(error: unknown): boolean {
+  if (!(error instanceof Error) || !("syscall" in error)) return false;
+  return ["open", "fstat", "read"].includes(String(error.syscall)) && "path" in error;
 }
 
 async function refusal(doing: string, response: Response): Promise<RegistryError> {
