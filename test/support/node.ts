@@ -16,13 +16,11 @@ export type TestNode = AsyncDisposable & {
   readonly busybox: PushedImage;
   readonly httpPort: number;
   readonly env: ReturnType<typeof agentEnv>;
-  readonly caddyDir: string;
   startAgent(): Promise<void>;
   /** The agent's process, while one was started. */
   agent(): ChildProcess | undefined;
   agentLog(): string;
   restartCaddy(): Promise<void>;
-  stopCaddy(): Promise<void>;
 };
 
 export async function startNode(): Promise<TestNode> {
@@ -42,7 +40,7 @@ export async function startNode(): Promise<TestNode> {
     await writeFile(env.WAYBILL_JOIN_TOKEN_FILE, `${api.joinToken}\n`);
     const agent = agentProcess(env, stack);
     await caddy.start();
-    const node = { api, containerd, busybox, httpPort, env, caddyDir: containerd.dir, ...agent };
+    const node = { api, containerd, busybox, httpPort, env, ...agent };
     const owned = stack.move();
     return {
       ...node,
@@ -50,7 +48,6 @@ export async function startNode(): Promise<TestNode> {
         await caddy.stop();
         await caddy.start();
       },
-      stopCaddy: caddy.stop,
       [Symbol.asyncDispose]: () => owned.disposeAsync(),
     };
   } catch (error) {
