@@ -15,7 +15,7 @@ export async function logTail(path: string, count: number): Promise<readonly str
     const from = Math.max(0, size - WINDOW_BYTES);
     const { buffer, bytesRead } = await file.read(Buffer.alloc(size - from), 0, size - from, from);
     const lines = buffer.subarray(0, bytesRead).toString("utf8").split("\n");
-    return parseCriLog(from > 0 ? lines.slice(1) : lines).slice(-count);
+    return foldFrames(parseCriLog(from > 0 ? lines.slice(1) : lines)).slice(-count);
   } finally {
     await file.close();
   }
@@ -40,4 +40,19 @@ export function parseCriLog(lines: readonly string[]): readonly string[] {
     }
   }
   return [...whole, ...[...parts.values()].filter((it) => it !== "")];
+}
+
+/** Frames of a stack trace that are kept: enough to see where, few enough to leave room for why. */
+const FRAMES = 3;
+
+/** A long stack trace would push the line that says what went wrong out of any tail. Pure. */
+export function foldFrames(lines: readonly string[]): readonly string[] {
+  const folded: string[] = [];
+  let frames = 0;
+  for (const line of lines) {
+    frames = /^\s+at \S/.test(line) ? frames + 1 : 0;
+    if (frames <= FRAMES) folded.push(line);
+    else if (frames === FRAMES + 1) folded.push("    ...");
+  }
+  return folded;
 }
