@@ -23,10 +23,18 @@ export class FileWindow {
    * is good until the next call, so nobody may call again before having used it.
    */
   async bytes(at: number, length: number): Promise<Buffer> {
-    const end = Math.min(at + length, this.size);
-    if (at < this.#start || end > this.#start + this.#filled) await this.#move(at, end - at);
+    const there = this.peek(at, length);
+    if (there !== undefined) return there;
+    await this.#move(at, length);
+    const end = Math.min(at + length - this.#start, this.#filled);
+    return this.#buffer.subarray(at - this.#start, Math.max(at - this.#start, end));
+  }
+
+  /** The same, where all of it is in the window already. */
+  peek(at: number, length: number): Buffer | undefined {
     const from = at - this.#start;
-    return this.#buffer.subarray(from, Math.max(from, Math.min(end - this.#start, this.#filled)));
+    if (from < 0 || from + length > this.#filled) return undefined;
+    return this.#buffer.subarray(from, from + length);
   }
 
   /** Reads far ahead only where reading goes on: jumping about must not read the file many times over. */

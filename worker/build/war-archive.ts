@@ -168,6 +168,12 @@ class Reader extends yauzl.RandomAccessReader {
     position: number,
     callback: (error: Error | null) => void,
   ): void {
+    const there = this.#window.peek(position, length);
+    if (there !== undefined) {
+      there.copy(buffer, offset);
+      callback(null);
+      return;
+    }
     this.#read(buffer, offset, length, position).then(
       () => callback(null),
       (error: Error) => callback(error),

@@ -24,7 +24,9 @@ const LOCAL_HEADER = 0x04034b50;
 
 /** The local header repeats the name and may have other extra fields than the table of contents. */
 async function contentStart(window: FileWindow, entry: WarEntry): Promise<number> {
-  const header = await window.bytes(entry.headerAt, LOCAL_HEADER_BYTES);
+  const header =
+    window.peek(entry.headerAt, LOCAL_HEADER_BYTES) ??
+    (await window.bytes(entry.headerAt, LOCAL_HEADER_BYTES));
   if (header.length < LOCAL_HEADER_BYTES || header.readUInt32LE(0) !== LOCAL_HEADER) {
     throw damaged(entry, "is not where the table of contents says");
   }
