@@ -50,6 +50,7 @@ export const ContainerStatus = z.strictObject({
   reason: z.string().max(200).optional(),
   message: z.string().max(2_000).optional(),
   restarts: z.int().min(0),
+  startedAt: z.iso.datetime().optional(),
 });
 export type ContainerStatus = z.infer<typeof ContainerStatus>;
 

@@ -51,9 +51,13 @@ function hasMoved(before: PodStatus, after: PodStatus): boolean {
   return before.phase !== after.phase || before.ready !== after.ready;
 }
 
-/** A probe's count and a log's tail change all the time and decide nothing. */
+/** An answer to the probe may prove something each time that it comes again; a log's tail decides nothing. */
 function matters(before: PodStatus, after: PodStatus): boolean {
+  const answered = after.probe?.status !== undefined && before.probe?.times !== after.probe.times;
   return (
-    hasMoved(before, after) || before.restarts !== after.restarts || before.reason !== after.reason
+    hasMoved(before, after) ||
+    before.restarts !== after.restarts ||
+    before.reason !== after.reason ||
+    answered
   );
 }

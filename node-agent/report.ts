@@ -95,7 +95,11 @@ function containerStatus(
   nowMs: number,
 ): ContainerStatus {
   const restarts = container?.restarts ?? 0;
-  if (container?.state === "running") return { name, state: "running", restarts };
+  if (container?.state === "running") {
+    const startedAtMs = container.detail?.startedAtMs;
+    const startedAt = startedAtMs && new Date(startedAtMs).toISOString();
+    return { name, state: "running", restarts, ...(startedAt && { startedAt }) };
+  }
   const ended = container?.detail && container.state !== "created";
   if (!container || !ended || setback) {
     return {

@@ -4,7 +4,7 @@
 set -eu
 
 packages="postgresql redis-server docker-registry containerd runc containernetworking-plugins caddy
-  buildah mmdebstrap catatonit iproute2 iptables zip ca-certificates"
+  buildah mmdebstrap catatonit busybox-static iproute2 iptables zip ca-certificates"
 # The services that these packages would run by themselves; Waybill starts its own.
 services="postgresql redis-server docker-registry containerd caddy"
 policy=/usr/sbin/policy-rc.d

@@ -73,6 +73,8 @@ function proxy(upstreams: readonly string[]): object {
   return {
     handler: "reverse_proxy",
     upstreams: upstreams.map((dial) => ({ dial })),
+    // Of the Host header, and empty where that has none: then the scheme's own port is meant.
+    headers: { request: { set: { "X-Forwarded-Port": ["{http.request.port}"] } } },
     load_balancing: {
       selection_policy: { policy: "least_conn" },
       try_duration: TRY_FOR,

@@ -25,7 +25,7 @@ export type Program = {
 };
 
 /** A small young generation keeps an idle process small; the rest of the heap grows only when used. */
-const SMALL = ["--max-semi-space-size=4"];
+const SMALL = ["--max-semi-space-size=1"];
 /** The agent does little and sits on every host: it goes without the optimizing compiler. */
 const SMALLEST = ["--max-semi-space-size=1", "--optimize-for-size", "--no-opt"];
 

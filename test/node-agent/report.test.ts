@@ -40,7 +40,9 @@ test("a pod that answers and is routed to is ready, and says no more than that",
     ready: true,
     restarts: 0,
     ip: "10.0.0.2",
-    containers: [{ name: "web", state: "running", restarts: 0 }],
+    containers: [
+      { name: "web", state: "running", restarts: 0, startedAt: expect.stringMatching(/Z$/) },
+    ],
     logTail: [],
   });
 });

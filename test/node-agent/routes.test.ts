@@ -44,6 +44,15 @@ test("the whole of Caddy's configuration is this", () => {
                   "handle": [
                     {
                       "handler": "reverse_proxy",
+                      "headers": {
+                        "request": {
+                          "set": {
+                            "X-Forwarded-Port": [
+                              "{http.request.port}",
+                            ],
+                          },
+                        },
+                      },
                       "health_checks": {
                         "passive": {
                           "fail_duration": "1s",

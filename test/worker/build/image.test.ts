@@ -3,7 +3,7 @@ import { Digest } from "../../../contract/ids.ts";
 import {
   appendLayers,
   configDigest,
-  EMPTY_IMAGE,
+  emptyImage,
   imageDocuments,
   readImage,
 } from "../../../worker/build/image.ts";
@@ -14,7 +14,7 @@ const layer = (letter: string, bytes: number) => ({ digest: digest(letter), byte
 const RUN = tomcatWarRun("10.1");
 
 test("an app's layers lie on the base's, in order, each with its diff id", () => {
-  const base = appendLayers(EMPTY_IMAGE("amd64"), [layer("a", 100)]);
+  const base = appendLayers(emptyImage("amd64"), [layer("a", 100)]);
 
   const image = appendLayers(base, [layer("b", 20), layer("c", 3)]);
 
@@ -29,7 +29,7 @@ test("an app's layers lie on the base's, in order, each with its diff id", () =>
 
 test("the documents of an image are the same bytes whenever and wherever they are made", () => {
   const { config, manifest } = imageDocuments(
-    appendLayers(EMPTY_IMAGE("amd64"), [layer("a", 100)]),
+    appendLayers(emptyImage("amd64"), [layer("a", 100)]),
     RUN,
   );
 

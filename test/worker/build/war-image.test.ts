@@ -7,7 +7,7 @@ import type { Bases } from "../../../worker/build/base.ts";
 import { digestOf } from "../../../worker/build/digest.ts";
 import {
   appendLayers,
-  EMPTY_IMAGE,
+  emptyImage,
   imageDocuments,
   MANIFEST_TYPE,
 } from "../../../worker/build/image.ts";
@@ -227,7 +227,7 @@ async function listing(digest: ReturnType<typeof digestOf> | undefined): Promise
 async function tinyBases(client: Registry): Promise<Bases> {
   const content = Buffer.alloc(50_000, "base");
   const layer = { digest: digestOf(content), bytes: content.length };
-  const image = appendLayers(EMPTY_IMAGE("amd64"), [layer]);
+  const image = appendLayers(emptyImage("amd64"), [layer]);
   const { config, manifest } = imageDocuments(image, tomcatWarRun("10.1"));
   await client.putBytes("base/tiny", layer.digest, content, signal);
   await client.putBytes("base/tiny", config.digest, config.bytes, signal);

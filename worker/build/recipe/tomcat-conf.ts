@@ -29,7 +29,7 @@ const SERVER_XML = `${XML}<Server port="-1">
       <Host name="localhost" appBase="webapps" autoDeploy="false" deployOnStartup="true"
         deployXML="false" unpackWARs="false" createDirs="false" failCtxIfServletStartFails="true">
         <Valve className="org.apache.catalina.valves.RemoteIpValve"
-          protocolHeader="X-Forwarded-Proto"/>
+          protocolHeader="X-Forwarded-Proto" portHeader="X-Forwarded-Port"/>
         <Valve className="org.apache.catalina.valves.ErrorReportValve"
           showReport="false" showServerInfo="false"/>
         <Valve className="org.apache.catalina.valves.JsonAccessLogValve"
