@@ -5,7 +5,7 @@ import type { Digest } from "../../contract/ids.ts";
 import { PAUSE_REPOSITORY, PAUSE_TAG } from "../../contract/node-protocol.ts";
 import {
   appendLayers,
-  EMPTY_IMAGE,
+  emptyImage,
   imageDocuments,
   MANIFEST_TYPE,
   type RunConfig,
@@ -93,7 +93,7 @@ async function pushBase(
   run: RunConfig,
   signal: AbortSignal,
 ): Promise<Digest> {
-  const image = appendLayers(EMPTY_IMAGE(ociArchitecture()), [layer]);
+  const image = appendLayers(emptyImage(ociArchitecture()), [layer]);
   const { config, manifest } = imageDocuments(image, run);
   await pushLayer(registry, repository, layer, signal);
   await registry.putBytes(repository, config.digest, config.bytes, signal);

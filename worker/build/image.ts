@@ -5,7 +5,7 @@ import { digestOf } from "./digest.ts";
 export const MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json";
 const CONFIG_TYPE = "application/vnd.oci.image.config.v1+json";
 /** Uncompressed: jars are deflated already, and an app's classes are small. */
-export const LAYER_TYPE = "application/vnd.oci.image.layer.v1.tar";
+const LAYER_TYPE = "application/vnd.oci.image.layer.v1.tar";
 
 const Descriptor = z.object({ mediaType: z.string(), digest: Digest, size: z.int().min(0) });
 const Manifest = z.object({ config: Descriptor, layers: z.array(Descriptor) });
@@ -16,7 +16,7 @@ const Config = z.object({
   rootfs: z.object({ diff_ids: z.array(Digest) }),
 });
 
-export type Descriptor = z.infer<typeof Descriptor>;
+type Descriptor = z.infer<typeof Descriptor>;
 
 /** What an image is made of, oldest layer first. A value: a change makes a new one. */
 export type Image = {
@@ -44,14 +44,12 @@ export type ImageDocuments = {
   readonly manifest: { readonly bytes: Buffer; readonly digest: Digest };
 };
 
-export const EMPTY_IMAGE = (architecture: string): Image => ({
-  platform: { architecture, os: "linux" },
-  env: {},
-  layers: [],
-  diffIds: [],
-});
+/** What a base starts from: no layer. */
+export function emptyImage(architecture: string): Image {
+  return { platform: { architecture, os: "linux" }, env: {}, layers: [], diffIds: [] };
+}
 
-/** The image that a registry's manifest names, less its config blob, which `readImage` wants too. */
+/** The blob that `readImage` wants beside the manifest. */
 export function configDigest(manifest: Buffer): Digest {
   return Manifest.parse(JSON.parse(manifest.toString())).config.digest;
 }

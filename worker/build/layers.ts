@@ -1,11 +1,11 @@
 import type { WarEntry } from "./war-entries.ts";
 
 /** The layers of a WAR, in the order in which they lie on the base: what changes rarely first. */
-export const LAYER_NAMES = ["libraries", "resources", "classes"] as const;
-export type LayerName = (typeof LAYER_NAMES)[number];
+const LAYER_NAMES = ["libraries", "resources", "classes"] as const;
+type LayerName = (typeof LAYER_NAMES)[number];
 
 /** One thing in a layer; a folder has no entry, since nothing but its path is taken over. */
-export type LayerItem = {
+type LayerItem = {
   readonly path: string;
   readonly entry: WarEntry | undefined;
 };

@@ -31,7 +31,7 @@ export type RegistryRequest = {
   readonly signal: AbortSignal;
 };
 
-export type RegistryAnswer = {
+type RegistryAnswer = {
   readonly status: number;
   readonly headers: Headers;
   readonly body: AsyncIterable<Uint8Array> | null;

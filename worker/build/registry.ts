@@ -7,7 +7,7 @@ import {
   registryCall,
 } from "./registry-call.ts";
 
-export type StoredManifest = { readonly digest: Digest; readonly bytes: Buffer };
+type StoredManifest = { readonly digest: Digest; readonly bytes: Buffer };
 
 /** The little of the OCI distribution protocol that a build needs. Every call has a time limit and obeys its signal. */
 export type Registry = {

@@ -20,7 +20,7 @@ export async function openScratch(workDir: string, purpose: string): Promise<Scr
 }
 
 /** Removes the scratch folders in `workDir` whose process is no more. Anything else there is left alone. */
-export async function sweepScratch(workDir: string): Promise<void> {
+async function sweepScratch(workDir: string): Promise<void> {
   for (const name of await readdir(workDir)) {
     const pid = Number(/^[a-z]+-(\d+)-[A-Za-z0-9]{6}$/.exec(name)?.[1]);
     if (!Number.isInteger(pid) || isAlive(pid)) continue;

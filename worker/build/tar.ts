@@ -7,7 +7,7 @@ export type TarRecord = {
   readonly bytes: number;
 };
 
-export const TAR_BLOCK = 512;
+const TAR_BLOCK = 512;
 /** Two blocks of zeros end an archive. */
 export const TAR_END = Buffer.alloc(2 * TAR_BLOCK);
 
