@@ -1,4 +1,5 @@
 import { createHash, randomBytes } from "node:crypto";
+import request from "supertest";
 import { changesHub } from "../../api/changes.ts";
 import type { ApiConfig, ApiDeps } from "../../api/deps.ts";
 import { httpApi } from "../../api/http.ts";
@@ -143,19 +144,57 @@ async function ask(
   options: AskOptions = {},
 ): Promise<Answer> {
   const token = options.token === undefined ? ownToken : options.token;
-  const response = await fetch(url + path, {
-    method: options.method ?? "GET",
-    headers: {
-      ...(token !== null && { authorization: `Bearer ${token}` }),
-      ...(options.json !== undefined && { "content-type": "application/json" }),
-      ...options.headers,
-    },
-    ...(options.json !== undefined && { body: JSON.stringify(options.json) }),
-    ...(options.body !== undefined && { body: options.body, duplex: "half" }),
+  const headers = {
+    ...(token !== null && { authorization: `Bearer ${token}` }),
+    ...(options.json !== undefined && { "content-type": "application/json" }),
+    ...options.headers,
+  };
+  const body = options.json === undefined ? options.body : JSON.stringify(options.json);
+  const sent = { method: options.method ?? "GET", path, headers };
+  const answer =
+    body === undefined || typeof body === "string"
+      ? await send(url, sent, body)
+      : await sendBytes(url, sent, body);
+  const type = answer.headers.get("content-type") ?? "";
+  const isJson = type.includes("json") && !type.includes("ndjson") && answer.text !== "";
+  return { ...answer, body: isJson ? JSON.parse(answer.text) : undefined };
+}
+
+type Sent = {
+  readonly method: string;
+  readonly path: string;
+  readonly headers: Readonly<Record<string, string>>;
+};
+
+async function send(url: string, { method, path, headers }: Sent, body: string | undefined) {
+  const asked = request(url)[method.toLowerCase() as "get"](path).set(headers);
+  if (body !== undefined) asked.send(body);
+  const answer = await asked.buffer(true).parse((raw, done) => asText(raw as never, done));
+  return {
+    status: answer.status,
+    headers: new Headers(answer.headers),
+    text: String(answer.body ?? ""),
+  };
+}
+
+/** Supertest would write bytes as JSON, and cannot send them piece by piece. */
+async function sendBytes(
+  url: string,
+  { method, path, headers }: Sent,
+  body: Uint8Array<ArrayBuffer> | ReadableStream<Uint8Array>,
+) {
+  const answer = await fetch(url + path, { method, headers, body, duplex: "half" });
+  return { status: answer.status, headers: answer.headers, text: await answer.text() };
+}
+
+function asText(
+  answer: NodeJS.ReadableStream,
+  done: (error: Error | null, body: string) => void,
+): void {
+  let text = "";
+  answer.setEncoding("utf8");
+  answer.on("data", (chunk: string) => {
+    text += chunk;
   });
-  const text = await response.text();
-  const isJson = response.headers.get("content-type")?.includes("json") ?? false;
-  const whole = isJson && !response.headers.get("content-type")?.includes("ndjson");
-  const body = whole && text !== "" ? JSON.parse(text) : undefined;
-  return { status: response.status, headers: response.headers, text, body };
+  answer.on("end", () => done(null, text));
 }
