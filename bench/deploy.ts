@@ -42,7 +42,7 @@ export async function run(): Promise<object> {
       await readFile(join(waybill.dataDir, "installation.json"), "utf8"),
     );
     const registry = `127.0.0.1:${ports.registry}`;
-    const raw = openRawPods(`unix:///run/waybill-${id}/containerd.sock`, join(dir, "pods"));
+    const raw = openRawPods(id, join(dir, "pods"));
     const lab = {
       waybill,
       dir,

@@ -12,13 +12,13 @@ export type RawPods = {
   close(): void;
 };
 
-/** The baseline of a pod: CRI calls and nothing else, in the installation's own containerd. */
-export function openRawPods(endpoint: string, workDir: string): RawPods {
-  const runtime = openCri(endpoint, "bench");
+/** The baseline of a pod: CRI calls and nothing else, in the containerd of the installation `id`, whose `down` takes it all away. */
+export function openRawPods(id: string, workDir: string): RawPods {
+  const runtime = openCri(`unix:///run/waybill-${id}/containerd.sock`, "bench");
   const homeOf = (pod: Pod): PodHome => ({
     installation: "bench",
     fingerprint: "bench",
-    cgroup: `/bench/pod${pod.metadata.uid}`,
+    cgroup: `/waybill-${id}/bench-${pod.metadata.uid}`,
     logDir: join(workDir, pod.metadata.uid, "logs"),
     volumesDir: join(workDir, pod.metadata.uid),
     dns: undefined,
