@@ -91,31 +91,39 @@ function rollOut(
       ...old.map((pod) => remove(pod, "old-release")),
     ];
   }
-  const before = older.find((it) => it.phase === "live")?.replicas ?? 0;
-  const leaving = replaced(target, freshReady, before, old);
-  const room = Math.max(target.replicas, before) + target.maxSurge - wanted.length;
+  const served = older.find((it) => it.phase === "live");
+  const limit = Math.max(target.replicas, served?.replicas ?? 0) + target.maxSurge;
+  const missing = target.replicas - fresh.length;
   return [
     ...started,
-    ...leaving.map((pod) => remove(pod, "old-release")),
-    ...place(world, target, Math.min(target.replicas - fresh.length, room), wanted),
+    ...leaving(target, served, limit, fresh, old).map((pod) => remove(pod, "old-release")),
+    ...place(world, target, Math.min(missing, limit - wanted.length), wanted),
   ];
 }
 
 /**
- * The old pods that the ready new ones have made dispensable: one for one, unready ones first, and
- * of the ready ones none that is still needed to serve with as many as the new release asks for.
+ * The old pods that go now: one for each new one that is ready; those of an overtaken release that
+ * serve nothing; and one where they leave no room for the first new one. Unready ones go first, and
+ * of the ready ones none that is needed to serve with as many as the new release asks for.
  */
-function replaced(
+function leaving(
   target: ReleaseView,
-  freshReady: number,
-  before: number,
+  served: ReleaseView | undefined,
+  limit: number,
+  fresh: readonly PodView[],
   old: readonly PodView[],
 ): readonly PodView[] {
-  const count = Math.max(0, old.length - Math.max(0, before - freshReady));
-  const spare = Math.max(0, freshReady + old.filter(isReady).length - target.replicas);
-  const unready = old.filter((pod) => !isReady(pod));
-  const ready = old.filter(isReady).slice(0, spare);
-  return [...unready, ...ready].slice(0, freshReady > 0 ? count : 0);
+  const isOvertaken = (pod: PodView) => pod.release !== served?.id;
+  const overtakenFirst = old.toSorted((a, b) => Number(isOvertaken(b)) - Number(isOvertaken(a)));
+  const unready = overtakenFirst.filter((pod) => !isReady(pod));
+  const ready = overtakenFirst.filter(isReady);
+  const freshReady = fresh.filter(isReady).length;
+  const spare = Math.max(0, freshReady + ready.length - target.replicas);
+  const needed = Math.max(0, (served?.replicas ?? 0) - freshReady);
+  const exchanged = freshReady > 0 ? old.length - needed : 0;
+  const crowding = fresh.length === 0 ? 1 + old.length - limit : 0;
+  const useless = unready.filter(isOvertaken).length;
+  return [...unready, ...ready.slice(0, spare)].slice(0, Math.max(exchanged, crowding, useless));
 }
 
 /** Places up to `count` pods, each counted against its node for the next; says why where none fits. */

@@ -165,7 +165,7 @@ async function move(tx: Tx, change: PhaseChange): Promise<undefined> {
 const DELETION = "the deletion of the app";
 const REMOVAL_WORDS = {
   "app-deleted": "the app was deleted",
-  "old-release": "a newer release serves",
+  "old-release": "a newer release takes its place",
   "release-failed": "its release failed",
   surplus: "fewer pods are asked for",
 } as const;

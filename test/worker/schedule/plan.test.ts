@@ -181,6 +181,46 @@ test("where new pods never work, the old release serves on with all it had", () 
   );
 });
 
+test.each([
+  ["none of them ready", false],
+  ["all of them ready", true],
+])("a push during a rollout is not held up by the pods of what it overtakes: %s", (_, ready) => {
+  const node = aNode();
+  const served = aRelease({ number: 1, phase: "live" });
+  const overtaken = aRelease({ number: 2, phase: "rolling" });
+  const newest = aRelease({ number: 3 });
+  const servedPod = aPod(served, node, { ready: true });
+  const overtakenPod = aPod(overtaken, node, { ready });
+  const start = aWorld({
+    releases: [served, overtaken, newest],
+    nodes: [node],
+    pods: [servedPod, overtakenPod],
+  });
+
+  const { world, fewestReady, mostPods } = live(start, (pod) =>
+    pod.id === overtakenPod.id ? ready : true,
+  );
+
+  expect(world.releases.map((it) => [it.id, it.phase])).toEqual([[newest.id, "live"]]);
+  expect(fewestReady).toBe(1);
+  expect(mostPods).toBe(2);
+});
+
+test("a push into nothing but unready pods of what it overtakes is rolled out", () => {
+  const node = aNode();
+  const releases = [1, 2, 3].map((number) =>
+    aRelease({ number, phase: number < 3 ? "rolling" : "built" }),
+  );
+  const stuck = releases.slice(0, 2).map((release) => aPod(release, node));
+
+  const { world } = live(
+    aWorld({ releases, nodes: [node], pods: stuck }),
+    (pod) => !stuck.some((it) => it.id === pod.id),
+  );
+
+  expect(world.releases.map((it) => [it.number, it.phase])).toEqual([[3, "live"]]);
+});
+
 test("no node ever holds more than it can", () => {
   fc.assert(
     fc.property(
