@@ -9,9 +9,9 @@ export type Verdict = { readonly fits: true } | { readonly fits: false; readonly
 export function canTake(node: NodeView, requests: Amounts, nowMs: number): Verdict {
   if (node.cordoned) return no(`${node.name}: cordoned`);
   if (node.seenAtMs === 0) return no(`${node.name}: has not reported yet`);
-  const silentMs = nowMs - node.seenAtMs;
-  if (silentMs > SILENT_AFTER_MS)
-    return no(`${node.name}: silent for ${Math.round(silentMs / 1000)} s`);
+  // A moment and no span: the same words each time are written into the history once.
+  if (nowMs - node.seenAtMs > SILENT_AFTER_MS)
+    return no(`${node.name}: silent since ${new Date(node.seenAtMs).toISOString()}`);
   const shortages = shortOf(node, requests);
   return shortages.length === 0
     ? { fits: true }

@@ -77,6 +77,16 @@ test("a pod that fits nowhere waits, and the words say what each node lacks", ()
   });
 });
 
+test("why a pod waits for a silent node is said in words that stay the same", () => {
+  const world = aWorld({ releases: [aRelease({ phase: "live" })] });
+  const why = (nowMs: number) => planApp({ ...world, nowMs });
+
+  expect(why(1_060_000)).toMatchObject([
+    { kind: "wait", why: "node-a: silent since 1970-01-01T00:16:40.000Z" },
+  ]);
+  expect(why(9_000_000)).toEqual(why(1_060_000));
+});
+
 test("a release without progress fails at its deadline, with what its pod last showed", () => {
   const node = aNode();
   const stuck = aRelease({ phase: "rolling", progressDeadlineMs: 60_000 });
