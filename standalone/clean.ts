@@ -23,7 +23,7 @@ export async function cleanUp({ places, bridge, network }: Traces, say: Say): Pr
   const tell = (count: number, what: string) => {
     if (count > 0) say(`removed ${count} ${what}${count === 1 ? "" : "s"}`);
   };
-  tell(await killAll(await processesNaming(`${places.runDir}/`)), "leftover process");
+  tell(await killAll(await ownProcesses(places)), "leftover process");
   tell(await killAll(await processesIn(await cgroupFolders(places.cgroup))), "process of a pod");
   tell(await unmountAll(places), "mount");
   tell(await removeBridge(bridge), "network link");
@@ -36,20 +36,37 @@ export async function cleanUp({ places, bridge, network }: Traces, say: Say): Pr
   }
 }
 
-/** Those whose command line names a path of ours: shims, and what our own tools forgot. */
-async function processesNaming(text: string): Promise<ReadonlySet<number>> {
+/** What the configuration of a part is called, below the data folder. */
+const CONFIGS = [
+  "redis/redis.conf",
+  "registry/config.yml",
+  "caddy/first.json",
+  "containerd/config.toml",
+];
+
+/**
+ * Shims, what our tools forgot, and parts that nobody recorded. Known by what only they are given: a
+ * path beside the sockets, a configuration of ours, or our cache of compiled code.
+ */
+async function ownProcesses(places: Places): Promise<ReadonlySet<number>> {
+  const { dataDir, runDir, doorsDir, cacheDir } = places;
+  const configs = CONFIGS.map((name) => join(dataDir, name));
+  const words = [`${runDir}/`, `${doorsDir}/`, ...configs];
+  const cache = `NODE_COMPILE_CACHE=${cacheDir}`;
   const pids = new Set<number>();
   for (const name of await readdir("/proc")) {
     if (!/^\d+$/.test(name) || Number(name) === process.pid) continue;
     const commandLine = await readFile(`/proc/${name}/cmdline`, "utf8").catch(gone);
-    if (commandLine.includes(text)) pids.add(Number(name));
+    const environment = await readFile(`/proc/${name}/environ`, "utf8").catch(gone);
+    const named = words.some((word) => commandLine.includes(word));
+    if (named || environment.split("\0").includes(cache)) pids.add(Number(name));
   }
   return pids;
 }
 
-/** A process that ended while it was looked at names nothing. */
+/** A process that ended while it was looked at names nothing, and one that even root may not look into is not ours. */
 function gone(error: NodeJS.ErrnoException): string {
-  if (error.code === "ENOENT" || error.code === "ESRCH") return "";
+  if (["ENOENT", "ESRCH", "EACCES", "EPERM"].includes(error.code ?? "")) return "";
   throw error;
 }
 

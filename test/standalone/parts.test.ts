@@ -1,6 +1,7 @@
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "vitest";
+import { cleanUp } from "../../standalone/clean.ts";
 import { answers } from "../../standalone/health.ts";
 import {
   endForgottenServer,
@@ -65,6 +66,21 @@ test("a part that was left with another configuration is replaced", async () => 
 
   expect(second.adopted).toBe(false);
   expect(isAlive(first.process)).toBe(false);
+});
+
+test("a part that nobody recorded is ended by the clean-up after down", async () => {
+  await using world = await aWorld();
+  const part = await world.redis();
+  const forgotten = await bringUp(part, world.places);
+  await untilReady(forgotten, never);
+  await rm(join(world.places.recordsDir, "redis.json"));
+  const said: string[] = [];
+
+  const traces = { places: world.places, bridge: "wb-none", network: "waybill-none" };
+  await cleanUp(traces, (line) => said.push(line));
+
+  expect(isAlive(forgotten.process)).toBe(false);
+  expect(said).toContain("removed 1 leftover process");
 });
 
 test("the registry starts, answers and stops", async () => {
