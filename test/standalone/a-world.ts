@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { mkdir, mkdtemp, rm } from "node:fs/promises";
+import { mkdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { exec } from "../../kit/exec.ts";
@@ -16,8 +16,11 @@ import { shutDown } from "../../standalone/supervise.ts";
 
 /** A data folder of a test's own, in a place that only root may enter, as mkdtemp makes it. */
 export async function aWorld() {
-  const dataDir = await mkdtemp(join(tmpdir(), "waybill-parts-"));
-  const places = placesOf(dataDir, randomBytes(4).toString("hex"));
+  const id = randomBytes(4).toString("hex");
+  // The guard of a killed run knows by this name what else to remove.
+  const dataDir = join(tmpdir(), `waybill-parts-${id}`);
+  await mkdir(dataDir, { mode: 0o700 });
+  const places = placesOf(dataDir, id);
   for (const folder of [places.logDir, places.recordsDir, places.runDir]) {
     await mkdir(folder, { recursive: true });
   }

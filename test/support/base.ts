@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { openBases } from "../../worker/build/base.ts";
 import { tomcatBaseTag } from "../../worker/build/recipe/tomcat-base.ts";
 import { startRegistry, type TestRegistry } from "./registry.ts";
+import { keptFolder } from "./run-folder.ts";
 
 /**
  * The storage of a registry that has the Tomcat base and the pause image. Made once for each recipe
@@ -12,11 +13,12 @@ import { startRegistry, type TestRegistry } from "./registry.ts";
  */
 export async function baseStorage(): Promise<string> {
   const tag = tomcatBaseTag(arch() === "x64" ? "amd64" : arch());
-  const kept = join(tmpdir(), `waybill-test-base-${tag}`);
+  const name = `waybill-test-base-${tag}`;
+  const kept = join(keptFolder(), name);
   if (existsSync(kept)) return kept;
 
   await using registry = await startRegistry();
-  const workDir = `${kept}-work-${process.pid}`;
+  const workDir = join(tmpdir(), `${name}-work-${process.pid}`);
   const bases = openBases({ registry: registry.client, workDir });
   const signal = AbortSignal.timeout(BASE_TIMEOUT_MS);
   try {
@@ -25,7 +27,7 @@ export async function baseStorage(): Promise<string> {
   } finally {
     await rm(workDir, { recursive: true, force: true });
   }
-  const own = `${kept}-${process.pid}`;
+  const own = join(tmpdir(), `${name}-${process.pid}`);
   await cp(registry.storage, own, { recursive: true });
   // Whoever renames first wins; the others throw theirs away.
   await rename(own, kept).catch(async (error: NodeJS.ErrnoException) => {
