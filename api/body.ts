@@ -28,12 +28,13 @@ export function readDocument(call: Call, text: string): unknown {
 }
 
 /** The documents of a body: each of a YAML stream, each element of a JSON array, or the one there is. */
-export function readDocuments(call: Call, text: string): readonly unknown[] {
+export function readDocuments(call: Call, text: string, atMost: number): readonly unknown[] {
   const syntax = syntaxOf(call, text);
-  const values =
-    syntax === "yaml"
-      ? yamlParts(text).map((part) => parseDocumentText(part, "yaml"))
-      : [parseDocumentText(text, "json")].flat(1);
+  const texts = syntax === "yaml" ? yamlParts(text) : [text];
+  if (texts.length > atMost) throw tooMany(atMost);
+  const parsed = texts.map((it) => parseDocumentText(it, syntax));
+  const values = syntax === "json" ? parsed.flat(1) : parsed;
+  if (values.length > atMost) throw tooMany(atMost);
   refuseBrokenStrings(values);
   return values;
 }
@@ -111,6 +112,10 @@ function refuseBrokenStrings(values: readonly unknown[]): void {
       extras: { errors },
     });
   }
+}
+
+function tooMany(atMost: number): Problem {
+  return new Problem("body-invalid", `At most ${atMost} documents are taken at once.`);
 }
 
 function tooLarge(limit: number): Problem {

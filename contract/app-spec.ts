@@ -153,17 +153,25 @@ export function parseAppSpec(document: unknown): Parsed<AppSpec> {
   return { ok: false, errors: fieldErrors(read.error) };
 }
 
+/** As many unknown fields of one object are named: to look for the nearest name takes its time. */
+const MAX_UNKNOWN = 100;
+/** A longer one is near to no name that there is. */
+const MAX_MISSPELT = 40;
+
 /** One error a field: an unknown field is named itself, with the nearest known name where there is one. */
 export function fieldErrors(error: z.ZodError): readonly FieldError[] {
   return error.issues.flatMap((issue) => {
     if (issue.code !== "unrecognized_keys")
       return [{ pointer: jsonPointer(issue.path), message: issue.message }];
-    return issue.keys.map((key) => unknownField(jsonPointer([...issue.path, key]), key));
+    return issue.keys
+      .slice(0, MAX_UNKNOWN)
+      .map((key) => unknownField(jsonPointer([...issue.path, key]), key));
   });
 }
 
 function unknownField(pointer: string, key: string): FieldError {
   if (NOT_YET.has(pointer)) return { pointer, message: "not supported yet" };
+  if (key.length > MAX_MISSPELT) return { pointer, message: "unknown field" };
   const near = KNOWN.map((known) => ({
     known,
     distance: editDistance(key.toLowerCase(), known.toLowerCase()),

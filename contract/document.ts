@@ -93,6 +93,9 @@ function tooDeep(cause?: unknown): Problem {
 
 type Found = { readonly duplicates: FieldError[]; readonly forbidden: FieldError[] };
 
+/** More of them help nobody, and to find the place of each costs a walk through its siblings. */
+const MAX_FOUND = 100;
+
 function inspect(document: ReturnType<typeof parseDocument>): Found {
   const found: Found = { duplicates: [], forbidden: [] };
   visit(document, {
@@ -105,13 +108,16 @@ function inspect(document: ReturnType<typeof parseDocument>): Found {
     },
     Map: (_key, map, path) => {
       const seen = new Set<string>();
+      const at = [...path, map];
       for (const { key } of map.items) {
-        const name = String(isScalar(key) ? key.value : key);
-        const pointer = pointerOf([...path, map]) + jsonPointer([name]);
-        if (seen.has(name))
-          found.duplicates.push({ pointer, message: `the key "${name}" stands here twice` });
-        if (name === "__proto__")
-          found.forbidden.push({ pointer, message: "this key is not taken" });
+        // The parser would write a map or a list out as a text, each level twice as long.
+        if (!isScalar(key)) {
+          note(found.forbidden, at, "a key must be a plain text");
+          continue;
+        }
+        const name = String(key.value);
+        if (seen.has(name)) note(found.duplicates, at, `the key "${name}" stands here twice`, name);
+        if (name === "__proto__") note(found.forbidden, at, "this key is not taken", name);
         seen.add(name);
       }
     },
@@ -126,8 +132,13 @@ function explicitTag(node: unknown): boolean {
   );
 }
 
-function note(list: FieldError[], path: readonly unknown[], message: string): void {
-  list.push({ pointer: pointerOf(path), message });
+function note(
+  list: FieldError[],
+  path: readonly unknown[],
+  message: string,
+  ...key: readonly string[]
+): void {
+  if (list.length < MAX_FOUND) list.push({ pointer: pointerOf(path) + jsonPointer(key), message });
 }
 
 /** The pointer of the last node in a visitor's path of ancestors. */

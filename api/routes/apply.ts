@@ -34,7 +34,7 @@ export const applyRoutes: readonly Route[] = [
     answers: { 200: ApplyAnswer },
     handle: async (call) => {
       const text = await readText(call);
-      const specs = checkAll(readDocuments(call, text));
+      const specs = checkAll(readDocuments(call, text, MAX_DOCUMENTS));
       if (call.query.dryRun) {
         await checkArtifacts(call.deps.db, call, specs);
         const applied = [];
@@ -73,9 +73,6 @@ type Placed = { readonly spec: AppSpec; readonly at: string };
 /** Every document checked, every mistake of every document at once; pointers start with a document's number where there are many. */
 function checkAll(documents: readonly unknown[]): readonly Placed[] {
   if (documents.length === 0) throw new Problem("body-invalid", "The body holds no document.");
-  if (documents.length > MAX_DOCUMENTS) {
-    throw new Problem("body-invalid", `At most ${MAX_DOCUMENTS} documents are taken at once.`);
-  }
   const errors: FieldError[] = [];
   const specs: Placed[] = [];
   documents.forEach((document, index) => {

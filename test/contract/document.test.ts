@@ -41,6 +41,20 @@ test.each([
   },
 );
 
+test("keys within keys cost no more than their letters", () => {
+  const { slug, extras } = refusal(`${"- ? ".repeat(60)}x`, "yaml");
+
+  expect(slug).toBe("body-invalid");
+  expect(extras.errors).toContainEqual({ pointer: "/0", message: "a key must be a plain text" });
+});
+
+test("of very many mistakes of one kind the first hundred are named", () => {
+  const { extras } = refusal(`[${Array(5_000).fill('{"a":1,"a":2}').join()}]`, "json");
+
+  expect(extras.errors).toHaveLength(100);
+  expect(extras.errors?.at(-1)?.pointer).toBe("/99/a");
+});
+
 test.each([
   ["a: &x 1\nb: *x", "yaml"],
   ["a: !!js/function x", "yaml"],
