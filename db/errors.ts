@@ -13,12 +13,16 @@ export function databaseUnavailable(error: unknown): boolean {
 }
 
 /**
- * The error without the values that its statement carried: drizzle writes them into its message,
- * and a log is no place for what users put into their specs.
+ * The error, and each of its causes, without the values that a statement carried: drizzle writes
+ * them into its message, and a log is no place for what users put into their specs.
  */
 export function withoutValues(error: unknown): unknown {
-  if (!(error instanceof Error) || !("params" in error) || !("query" in error)) return error;
-  return new Error(`a statement failed: ${String(error.query)}`, { cause: error.cause });
+  if (!(error instanceof Error)) return error;
+  const cause = withoutValues(error.cause);
+  if ("params" in error && "query" in error) {
+    return new Error(`a statement failed: ${String(error.query)}`, { cause });
+  }
+  return cause === error.cause ? error : new Error(error.message, { cause });
 }
 
 function postgresError(

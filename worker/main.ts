@@ -1,5 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { connect } from "../db/client.ts";
+import { withoutValues } from "../db/errors.ts";
 import { OUTBOX_CHANNEL } from "../db/outbox.ts";
 import { readEnv } from "../kit/env.ts";
 import { openLog } from "../kit/log.ts";
@@ -23,7 +24,7 @@ const signal = onTermination();
 const { db, listen, close } = connect(env.DATABASE_URL, { max: 8, name: "worker" });
 const registry = openRegistry(env.REGISTRY_URL);
 const bases = openBases({ registry, workDir: env.WAYBILL_WORK_DIR });
-const onError = (error: unknown) => log.error("a pass failed", error);
+const onError = (error: unknown) => log.error("a pass failed", withoutValues(error));
 
 const queues = openQueues(env.REDIS_URL, env.WAYBILL_QUEUE_PREFIX, onError);
 const build = { db, registry, bases, workDir: env.WAYBILL_WORK_DIR, log, signal };
