@@ -146,9 +146,22 @@ export async function failBuild(db: Db, claim: BuildClaim, failure: Failure): Pr
   });
 }
 
-/** Gives the build back, so that the sweep's next nudge may take it at once. The attempt stays counted. */
-export async function releaseBuild(db: Db, claim: BuildClaim): Promise<void> {
-  await db.update(releases).set({ buildLeaseUntil: sql`now()` }).where(heldBy(claim));
+/**
+ * Gives the build back, saying why, so that the sweep's next nudge may take it at once. The attempt
+ * stays counted. False when the claim was lost and nothing was written.
+ */
+export async function releaseBuild(db: Db, claim: BuildClaim, message: string): Promise<boolean> {
+  return await db.transaction(async (tx) => {
+    const given = await tx
+      .update(releases)
+      .set({ buildLeaseUntil: sql`now()` })
+      .where(heldBy(claim))
+      .returning({ id: releases.id });
+    if (given.length === 0) return false;
+    const { app, release } = claim;
+    await record(tx, { app, release, type: "build-progress", message });
+    return true;
+  });
 }
 
 /** The image of an earlier release of this app that was made of the same WAR, path, Tomcat and base. */

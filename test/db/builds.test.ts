@@ -1,6 +1,13 @@
 import { eq, sql } from "drizzle-orm";
 import { expect, test } from "vitest";
-import { claimBuild, extendLease, failBuild, finishBuild, MAX_ATTEMPTS } from "../../db/builds.ts";
+import {
+  claimBuild,
+  extendLease,
+  failBuild,
+  finishBuild,
+  MAX_ATTEMPTS,
+  releaseBuild,
+} from "../../db/builds.ts";
 import type { Db } from "../../db/client.ts";
 import { releases } from "../../db/schema.ts";
 import { aDigest, built, declare } from "../support/declared.ts";
@@ -45,6 +52,7 @@ test("a worker that fell silent loses its build, and what it writes afterwards i
   expect(await extendLease(pg.db, first)).toBe(false);
   expect(await finishBuild(pg.db, first, { ...image, image: aDigest("9") }, "late")).toBe(false);
   expect(await failBuild(pg.db, first, { slug: "x", message: "late", log: [] })).toBe(false);
+  expect(await releaseBuild(pg.db, first, "late")).toBe(false);
   expect(await finishBuild(pg.db, second, image, "built")).toBe(true);
   expect(await phaseOf(pg.db, release)).toMatchObject({
     phase: "built",

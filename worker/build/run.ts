@@ -11,6 +11,7 @@ import {
   releaseBuild,
 } from "../../db/builds.ts";
 import type { Db } from "../../db/client.ts";
+import { withoutValues } from "../../db/errors.ts";
 import { record } from "../../db/events.ts";
 import type { Log } from "../../kit/log.ts";
 import type { Bases } from "./base.ts";
@@ -52,13 +53,14 @@ export async function buildRelease(deps: BuildDeps, subject: string): Promise<vo
 }
 
 async function build(deps: BuildDeps, claim: BuildClaim, signal: AbortSignal): Promise<void> {
-  const { db, bases } = deps;
+  const { db, bases, registry } = deps;
   const progress = (message: string) =>
     record(db, { app: claim.app, release: claim.release, type: "build-progress", message });
   const startedMs = Date.now();
   const base = await bases.tomcat(progress, signal);
   const earlier = await imageOfEqualRelease(db, claim, base.digest);
-  if (earlier) {
+  // A registry that lost its bytes gets them again, and no pod waits for what is not there.
+  if (earlier && (await registry.manifestDigest(earlier.repository, earlier.image, signal))) {
     await finishBuild(
       db,
       claim,
@@ -110,16 +112,15 @@ async function giveBack(
   claim: BuildClaim,
   error: unknown,
 ): Promise<void> {
-  const why = error instanceof Error ? error.message : String(error);
-  if (claim.attempt >= MAX_ATTEMPTS && !signal.aborted) {
-    const message = `the build failed ${claim.attempt} times: ${why}`;
+  const told = withoutValues(error);
+  const why = told instanceof Error ? told.message : String(told);
+  const { attempt } = claim;
+  if (attempt >= MAX_ATTEMPTS && !signal.aborted) {
+    const message = `the build failed ${attempt} times: ${why}`;
     await failBuild(db, claim, { slug: "build-failed", message, log: [] });
     return;
   }
-  const { app, release, attempt } = claim;
-  const message = `attempt ${attempt} failed and will be repeated: ${why}`;
-  await record(db, { app, release, type: "build-progress", message });
-  await releaseBuild(db, claim);
+  await releaseBuild(db, claim, `attempt ${attempt} failed and will be repeated: ${why}`);
 }
 
 function repositoryOf({ project, spec }: BuildClaim): string {
@@ -138,7 +139,7 @@ async function holdLease(
     }
   } catch (error) {
     if (lost.signal.aborted) return;
-    log.error("extending a build's lease", error, { release: claim.release });
+    log.error("extending a build's lease", withoutValues(error), { release: claim.release });
     lost.abort();
   }
 }
