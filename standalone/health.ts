@@ -1,7 +1,7 @@
 import { request } from "node:http";
 import { connect } from "node:net";
 import { exec } from "../kit/exec.ts";
-import { readIfThere } from "./files.ts";
+import { readLog } from "./logs.ts";
 import type { Check } from "./part.ts";
 
 const PATIENCE_MS = 2_000;
@@ -13,7 +13,7 @@ type Checks = {
   ) => Promise<boolean>;
 };
 
-/** A part's log, and the length that it had when the part was started. */
+/** A part's log, and the bytes that it had when the part was started. */
 export type LogSince = { readonly path: string; readonly from: number };
 
 const CHECKS: Checks = {
@@ -29,8 +29,7 @@ const CHECKS: Checks = {
       () => true,
       () => false,
     ),
-  "log-line": async ({ text }, log) =>
-    ((await readIfThere(log.path)) ?? "").slice(log.from).includes(text),
+  "log-line": async ({ text }, log) => (await readLog(log.path, log.from)).includes(text),
 };
 
 /** Whether the part answers right now; never throws, and never takes longer than two seconds. */

@@ -2,9 +2,10 @@ import { createHash } from "node:crypto";
 import { stat } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
 import { startDaemon } from "../kit/daemon.ts";
-import { readIfThere, unlessAbsent } from "./files.ts";
+import { unlessAbsent } from "./files.ts";
 import { furnish } from "./furnish.ts";
 import { answers, type LogSince } from "./health.ts";
+import { readLog } from "./logs.ts";
 import type { Part } from "./part.ts";
 import { logFile, type Places } from "./places.ts";
 import { endProcess, identify, isAlive, killGroup, type ProcessId } from "./processes.ts";
@@ -99,7 +100,7 @@ function fingerprint({ program, argv, env, files }: Part): string {
 }
 
 async function lastWords(log: LogSince): Promise<string> {
-  const written = ((await readIfThere(log.path)) ?? "").slice(log.from).trimEnd();
+  const written = (await readLog(log.path, log.from)).trimEnd();
   if (written === "") return `It wrote nothing to ${log.path}.`;
   const lines = written.split("\n").slice(-8);
   return `The end of ${log.path}:\n${lines.map((line) => `    ${line.slice(0, 300)}`).join("\n")}`;

@@ -1,4 +1,5 @@
 import { startLoop } from "../kit/loop.ts";
+import { trimLogs } from "./logs.ts";
 import type { Places } from "./places.ts";
 import { isAlive } from "./processes.ts";
 import type { Say } from "./progress.ts";
@@ -9,8 +10,12 @@ import { look, type Watched } from "./watch-plan.ts";
 export type Fleet = Map<string, Running>;
 
 const LOOK_EVERY_MS = 500;
+const TRIM_EVERY_MS = 10_000;
 
-/** Starts again, with growing patience, each part that dies. Resolves when `signal` is aborted. */
+/**
+ * Starts again, with growing patience, each part that dies, and keeps their logs bounded. Resolves
+ * when `signal` is aborted.
+ */
 export async function watch(
   fleet: Fleet,
   places: Places,
@@ -43,5 +48,10 @@ export async function watch(
     }
   }
   const onError = (error: unknown) => say(error instanceof Error ? error.message : String(error));
-  await startLoop({ everyMs: LOOK_EVERY_MS, signal, pass, onError }).done;
+  const trim = () => trimLogs(places.logDir);
+  const loops = [
+    startLoop({ everyMs: LOOK_EVERY_MS, signal, pass, onError }),
+    startLoop({ everyMs: TRIM_EVERY_MS, signal, pass: trim, onError }),
+  ];
+  await Promise.all(loops.map((it) => it.done));
 }
