@@ -1,6 +1,6 @@
 import type { AppId } from "../contract/ids.ts";
 import { Problem } from "../contract/problem.ts";
-import { podsOfApp } from "../db/sight.ts";
+import { podsOfApps } from "../db/sight.ts";
 import type { KnownCall } from "./route.ts";
 
 const LOOK_EVERY_MS = 1_000;
@@ -16,7 +16,7 @@ export async function waitUntilGone(
   const signal = AbortSignal.any([call.c.req.raw.signal, call.deps.stopping]);
   using watch = call.deps.changes.watch(`app:${app}`);
   for (;;) {
-    const pods = await podsOfApp(call.deps.db, app);
+    const pods = (await podsOfApps(call.deps.db, [app])).get(app) ?? [];
     if (pods.length === 0) return;
     const leftMs = untilMs - Date.now();
     if (leftMs <= 0 || signal.aborted) {

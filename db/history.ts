@@ -1,4 +1,4 @@
-import { and, asc, desc, eq, gt, lt, sql } from "drizzle-orm";
+import { and, asc, desc, eq, gt, inArray, lt, sql } from "drizzle-orm";
 import type { AppSpec } from "../contract/app-spec.ts";
 import type { AppId, Digest, ReleaseId } from "../contract/ids.ts";
 import type { Tx } from "./client.ts";
@@ -75,20 +75,28 @@ export async function watchRelease(
   return row;
 }
 
-/** The number that serves, and the number that should: the newest that has not ended. Null where there is none. */
+type WantedAndLive = { readonly wanted: number | null; readonly live: number | null };
+
+/** Of each app the number that serves, and the number that should: the newest that has not ended. Null where there is none. */
 export async function wantedAndLive(
   tx: Tx,
-  app: AppId,
-): Promise<{ readonly wanted: number | null; readonly live: number | null }> {
-  const notEnded = sql`${releases.phase} not in ('failed', 'superseded', 'cancelled', 'retired')`;
-  const [row] = await tx
+  ids: readonly AppId[],
+): Promise<ReadonlyMap<AppId, WantedAndLive>> {
+  const rows = await tx
     .select({
-      wanted: sql<number | null>`max(${releases.number}) filter (where ${notEnded})`,
+      app: releases.appId,
+      wanted: sql<number | null>`max(${releases.number})`,
       live: sql<number | null>`max(${releases.number}) filter (where ${releases.phase} = 'live')`,
     })
     .from(releases)
-    .where(eq(releases.appId, app));
-  return { wanted: row?.wanted ?? null, live: row?.live ?? null };
+    .where(
+      and(
+        inArray(releases.appId, [...ids]),
+        inArray(releases.phase, ["pending", "building", "built", "rolling", "live"]),
+      ),
+    )
+    .groupBy(releases.appId);
+  return new Map(rows.map(({ app, wanted, live }) => [app, { wanted, live }]));
 }
 
 export type EventRow = {

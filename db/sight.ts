@@ -18,10 +18,14 @@ export type PodSighting = {
   readonly nodeSeenAt: Date | null;
 };
 
-/** The app's pods that should run, and those that should not and are still seen. */
-export async function podsOfApp(tx: Tx, app: AppId): Promise<readonly PodSighting[]> {
-  return await tx
+/** Each app's pods that should run, and those that should not and are still seen; no entry for an app without one. */
+export async function podsOfApps(
+  tx: Tx,
+  ids: readonly AppId[],
+): Promise<ReadonlyMap<AppId, readonly PodSighting[]>> {
+  const rows = await tx
     .select({
+      app: pods.appId,
       pod: pods.id,
       name: sql<string>`${pods.spec}->'metadata'->>'name'`,
       node: nodes.name,
@@ -36,10 +40,14 @@ export async function podsOfApp(tx: Tx, app: AppId): Promise<readonly PodSightin
     .leftJoin(podStatus, eq(podStatus.podId, pods.id))
     .leftJoin(nodeStatus, eq(nodeStatus.nodeId, pods.nodeId))
     .where(
-      and(eq(pods.appId, app), or(eq(pods.wanted, "run"), sql`${podStatus.podId} is not null`)),
+      and(
+        inArray(pods.appId, [...ids]),
+        or(eq(pods.wanted, "run"), sql`${podStatus.podId} is not null`),
+      ),
     )
     .orderBy(asc(releases.number), asc(pods.createdAt), asc(pods.id))
-    .limit(1_000);
+    .limit(20_000);
+  return Map.groupBy(rows, (row) => row.app);
 }
 
 // ---- called by api alone, with an agent's report ----------------------------------------------------

@@ -5,7 +5,7 @@ import { Problem } from "../../contract/problem.ts";
 import { type AppRow, findApp, listApps, lockApp, removeApp } from "../../db/apps.ts";
 import type { Tx } from "../../db/client.ts";
 import { wantedAndLive } from "../../db/history.ts";
-import { podsOfApp } from "../../db/sight.ts";
+import { podsOfApps } from "../../db/sight.ts";
 import { AppAnswer, appAnswer, DeclareAnswer, DryRunAnswer } from "../answers.ts";
 import { actorName } from "../auth.ts";
 import { readDocument, readText } from "../body.ts";
@@ -111,7 +111,7 @@ export const appRoutes: readonly Route[] = [
       const page = rows.slice(0, limit);
       const last = page.at(-1);
       const next = rows.length > limit && last ? toCursor(last.name) : null;
-      return call.c.json({ apps: await Promise.all(page.map((app) => viewOf(call, app))), next });
+      return call.c.json({ apps: await viewsOf(call, page), next });
     },
   }),
   route({
@@ -125,7 +125,10 @@ export const appRoutes: readonly Route[] = [
     summary: "One app, its pods and when they were last seen",
     query: NoQuery,
     answers: { 200: AppAnswer },
-    handle: async (call) => call.c.json(await viewOf(call, await appInPath(call.deps.db, call))),
+    handle: async (call) => {
+      const [view] = await viewsOf(call, [await appInPath(call.deps.db, call)]);
+      return call.c.json(view);
+    },
   }),
   route({
     method: "DELETE",
@@ -180,12 +183,15 @@ export async function answerDeclared(
   return call.c.json(outcome.value.answer, outcome.status === 201 ? 201 : 200);
 }
 
-async function viewOf(call: KnownCall, app: AppRow): Promise<AppAnswer> {
-  const [numbers, pods] = await Promise.all([
-    wantedAndLive(call.deps.db, app.id),
-    podsOfApp(call.deps.db, app.id),
-  ]);
-  return appAnswer(call.deps.config, app, numbers, pods, Date.now());
+/** Two queries, however many apps. */
+async function viewsOf(call: KnownCall, apps: readonly AppRow[]): Promise<AppAnswer[]> {
+  const ids = apps.map((app) => app.id);
+  const { db, config } = call.deps;
+  const [numbers, pods] = await Promise.all([wantedAndLive(db, ids), podsOfApps(db, ids)]);
+  return apps.map((app) => {
+    const { wanted, live } = numbers.get(app.id) ?? { wanted: null, live: null };
+    return appAnswer(config, app, { wanted, live }, pods.get(app.id) ?? [], Date.now());
+  });
 }
 
 async function refuseTaken(tx: Tx, call: KnownCall, name: string): Promise<void> {
