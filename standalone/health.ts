@@ -17,8 +17,8 @@ type Checks = {
 export type LogSince = { readonly path: string; readonly from: number };
 
 const CHECKS: Checks = {
-  http: ({ url }) => answersOk({ url }),
-  "http-on-socket": ({ socket, path }) => answersOk({ socket, path }),
+  http: async (check) => (await statusOf(check)) === 200,
+  "http-on-socket": async (check) => (await statusOf(check)) === 200,
   socket: ({ socket }) => talk({ path: socket }, "", () => true),
   redis: ({ port, password }) =>
     talk({ host: "127.0.0.1", port }, `AUTH ${password}\r\nPING\r\n`, (heard) =>
@@ -38,22 +38,28 @@ export function answers(check: Check, log: LogSince): Promise<boolean> {
   return run(check, log);
 }
 
+/** Whether the part says anything at all, if only that it is not well; true where it cannot be asked. */
+export async function responds(check: Check): Promise<boolean> {
+  const asked = check.kind === "http" || check.kind === "http-on-socket";
+  return !asked || (await statusOf(check)) !== undefined;
+}
+
 /** Caddy's admin answers only those who call it by a name that its config allows. */
 const BY_NAME = { headers: { host: "localhost" } } as const;
 
 type Address = { readonly url: string } | { readonly socket: string; readonly path: string };
 
-function answersOk(address: Address): Promise<boolean> {
+function statusOf(address: Address): Promise<number | undefined> {
   return new Promise((resolve) => {
     const signal = AbortSignal.timeout(PATIENCE_MS);
     const asked =
       "url" in address
         ? request(address.url, { signal })
         : request({ ...BY_NAME, socketPath: address.socket, path: address.path, signal });
-    asked.once("error", () => resolve(false));
+    asked.once("error", () => resolve(undefined));
     asked.once("response", (response) => {
       response.resume();
-      resolve(response.statusCode === 200);
+      resolve(response.statusCode);
     });
     asked.end();
   });

@@ -14,6 +14,19 @@ export type Look = {
   readonly act: "nothing" | "say-it-died" | "start";
 };
 
+/** Questions in a row that a part may leave without any answer before it counts as hanging. */
+const SILENCES = 6;
+
+/** How often in a row a part has not answered, this time included, and whether that is enough to end it. Pure. */
+export function hear(
+  silences: number,
+  answered: boolean,
+): { readonly silences: number; readonly hangs: boolean } {
+  if (answered) return { silences: 0, hangs: false };
+  const hangs = silences + 1 >= SILENCES;
+  return { silences: hangs ? 0 : silences + 1, hangs };
+}
+
 const LIMITS = { minMs: 1_000, maxMs: 30_000 };
 const HEALTHY_AFTER_MS = 60_000;
 

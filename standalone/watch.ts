@@ -1,26 +1,29 @@
 import { startLoop } from "../kit/loop.ts";
+import { responds } from "./health.ts";
 import { trimLogs } from "./logs.ts";
 import type { Places } from "./places.ts";
-import { isAlive } from "./processes.ts";
+import { endProcess, isAlive } from "./processes.ts";
 import type { Say } from "./progress.ts";
 import { launch, type Running } from "./supervise.ts";
-import { look, type Watched } from "./watch-plan.ts";
+import { hear, look, type Watched } from "./watch-plan.ts";
 
 /** The parts as they run now; the watch replaces one that it starts again. */
 export type Fleet = Map<string, Running>;
 
 const LOOK_EVERY_MS = 500;
 const TRIM_EVERY_MS = 10_000;
+const ASK_EVERY_MS = 10_000;
 
 /**
- * Starts again, with growing patience, each part that dies, and keeps their logs bounded. Resolves
- * when `signal` is aborted.
+ * Starts again, with growing patience, each part that dies; ends our own programs where they hang,
+ * which is a death like another; keeps all logs bounded. Resolves when `signal` is aborted.
  */
 export async function watch(
   fleet: Fleet,
   places: Places,
   say: Say,
   signal: AbortSignal,
+  askEveryMs = ASK_EVERY_MS,
 ): Promise<void> {
   const watched = new Map<string, Watched>();
   const nowMs = Date.now();
@@ -52,6 +55,23 @@ export async function watch(
   const loops = [
     startLoop({ everyMs: LOOK_EVERY_MS, signal, pass, onError }),
     startLoop({ everyMs: TRIM_EVERY_MS, signal, pass: trim, onError }),
+    startLoop({ everyMs: askEveryMs, signal, pass: askOurs(fleet, say), onError }),
   ];
   await Promise.all(loops.map((it) => it.done));
+}
+
+/** Those that others made keep state and may be long at work, so they are left to themselves. */
+function askOurs(fleet: Fleet, say: Say): () => Promise<void> {
+  const silences = new Map<string, number>();
+  async function ask({ part, process }: Running) {
+    const answered = await responds(part.ready);
+    const heard = hear(silences.get(part.name) ?? 0, answered || !isAlive(process));
+    silences.set(part.name, heard.silences);
+    if (!heard.hangs) return;
+    say(`${part.name} runs and does not answer; ending it`);
+    await endProcess(process, { signal: "SIGKILL", graceMs: 5_000 });
+  }
+  return async () => {
+    await Promise.all([...fleet.values()].filter((it) => !it.part.adopt).map(ask));
+  };
 }

@@ -3,11 +3,13 @@ import { join } from "node:path";
 import { expect, test } from "vitest";
 import { cleanUp } from "../../standalone/clean.ts";
 import { answers } from "../../standalone/health.ts";
+import type { Part } from "../../standalone/part.ts";
 import {
   endForgottenServer,
   ensureCluster,
   ensureDatabase,
 } from "../../standalone/parts/postgres-cluster.ts";
+import { chooseLoopbackPort } from "../../standalone/ports.ts";
 import { isAlive } from "../../standalone/processes.ts";
 import { bringUp, StartError, shutDown, untilReady } from "../../standalone/supervise.ts";
 import { type Fleet, watch } from "../../standalone/watch.ts";
@@ -122,6 +124,36 @@ test("a part that was killed is started again, and says so", async () => {
     "redis was ended by SIGKILL; starting it again in 1 s",
     "redis started again",
   ]);
+});
+
+test("a program of ours that hangs is ended and started again", { timeout: 60_000 }, async () => {
+  await using world = await aWorld();
+  const port = await chooseLoopbackPort(new Set());
+  const script = `require("http").createServer((_, a) => a.end()).listen(${port}, "127.0.0.1")`;
+  const part: Part = {
+    ...(await world.redis()),
+    name: "api",
+    program: process.execPath,
+    argv: ["-e", script],
+    adopt: false,
+    ready: { kind: "http", url: `http://127.0.0.1:${port}/` },
+  };
+  const first = await bringUp(part, world.places);
+  await untilReady(first, never);
+  const fleet: Fleet = new Map([["api", first]]);
+  const said: string[] = [];
+  const end = new AbortController();
+  const watching = watch(fleet, world.places, (line) => said.push(line), end.signal, 10);
+
+  process.kill(first.process.pid, "SIGSTOP");
+
+  await eventually(async () => expect(await answers(part.ready, first.log)).toBe(true), {
+    withinMs: 40_000,
+  });
+  end.abort();
+  await watching;
+  expect(said[0]).toBe("api runs and does not answer; ending it");
+  expect(fleet.get("api")?.process.pid).not.toBe(first.process.pid);
 });
 
 test("a part that cannot start says why in its own words", async () => {

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { look, type Watched } from "../../standalone/watch-plan.ts";
+import { hear, look, type Watched } from "../../standalone/watch-plan.ts";
 
 const born: Watched = { startedAtMs: 0, deaths: 0, retryAtMs: undefined };
 
@@ -31,4 +31,19 @@ test("a minute of life makes a part's earlier deaths forgotten", () => {
 
   expect(look(unlucky, false, 59_000).next.retryAtMs).toBe(59_000 + 30_000);
   expect(look(unlucky, false, 60_000).next.retryAtMs).toBe(60_000 + 1_000);
+});
+
+test("a part hangs when it leaves six questions in a row, and one answer begins the count anew", () => {
+  const ask = (answers: readonly boolean[]) => {
+    let silences = 0;
+    return answers.map((answered) => {
+      const heard = hear(silences, answered);
+      silences = heard.silences;
+      return heard.hangs;
+    });
+  };
+
+  expect(ask([false, false, false, false, false, true])).not.toContain(true);
+  expect(ask([false, true, false, false, false, false, false])).not.toContain(true);
+  expect(ask([false, false, false, false, false, false, false]).indexOf(true)).toBe(5);
 });
