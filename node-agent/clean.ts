@@ -21,8 +21,11 @@ export async function rotateLogs({ runtime, places, view }: CleanDeps): Promise<
   for (const { pod, containers } of view()?.seen ?? []) {
     for (const container of containers.filter((it) => it.state === "running")) {
       const file = join(places.logDir(pod), logFileName(container.name, container.attempt));
-      if ((await sizeOf(file)) <= MAX_LOG_BYTES) continue;
-      await rename(file, `${file}.1`);
+      const size = await sizeOf(file);
+      // Gone, with an older part beside it: an earlier turn was cut off before the runtime was told.
+      const told = size !== undefined || (await sizeOf(`${file}.1`)) === undefined;
+      if (told && (size ?? 0) <= MAX_LOG_BYTES) continue;
+      if (told) await rename(file, `${file}.1`);
       await runtime.reopenLog(container.id);
     }
   }
@@ -101,10 +104,10 @@ async function namesIn(folder: string): Promise<readonly string[]> {
   });
 }
 
-async function sizeOf(file: string): Promise<number> {
+async function sizeOf(file: string): Promise<number | undefined> {
   const found = await stat(file).catch((error: NodeJS.ErrnoException) => {
     if (error.code === "ENOENT") return undefined;
     throw error;
   });
-  return found?.size ?? 0;
+  return found?.size;
 }

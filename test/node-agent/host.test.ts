@@ -1,13 +1,19 @@
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { randomUUID } from "node:crypto";
+import { mkdir, mkdtemp, rm, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
+import { NodeId, PodId } from "../../contract/ids.ts";
 import { PAUSE_IMAGE } from "../../contract/node-protocol.ts";
+import { rotateLogs } from "../../node-agent/clean.ts";
 import { orphans, staleLogs, surplusImages } from "../../node-agent/clean-plan.ts";
 import { capacity } from "../../node-agent/host/capacity.ts";
 import { logTail, parseCriLog } from "../../node-agent/host/log-tail.ts";
 import { parseMountPoints } from "../../node-agent/host/mounts.ts";
 import { dnsConfig } from "../../node-agent/host/resolv-conf.ts";
+import { placesIn } from "../../node-agent/places.ts";
+import type { View } from "../../node-agent/run.ts";
+import { openMemoryRuntime } from "../support/memory-runtime.ts";
 
 test("the lines of a log are the container's own, joined where the runtime cut them, and harmless", () => {
   const at = "2026-01-01T00:00:00.000000000Z";
@@ -94,3 +100,54 @@ test("the logs of the last two starts are kept, and nothing that is not a log is
   expect(staleLogs(files)).toEqual(["web.0.log", "web.0.log.1"]);
   expect(orphans(["a", "b"], new Set(["a"]))).toEqual(["b"]);
 });
+
+test("a log's rotation that was cut off goes on in the next turn, so that no log grows unseen", async () => {
+  const folder = await mkdtemp(join(tmpdir(), "waybill-test-rotation-"));
+  try {
+    const places = placesIn(folder, "/waybill-x");
+    const pod = PodId.parse(randomUUID());
+    const file = join(places.logDir(pod), "web.0.log");
+    await mkdir(places.logDir(pod), { recursive: true });
+    await writeFile(file, "");
+    await truncate(file, 33 * 1024 * 1024);
+    let asked = 0;
+    const reopenLog = async () => {
+      asked += 1;
+      if (asked === 1) throw new Error("the runtime is away");
+      await writeFile(file, "");
+    };
+    const turn = () =>
+      rotateLogs({
+        runtime: { ...openMemoryRuntime([]), reopenLog },
+        places,
+        view: () => aView(pod),
+      });
+
+    await expect(turn()).rejects.toThrow("away");
+    await turn();
+    await turn();
+
+    expect(asked).toBe(2);
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+});
+
+function aView(pod: PodId): View {
+  const web = {
+    id: "c",
+    name: "web",
+    attempt: 0,
+    state: "running",
+    restarts: 0,
+    crashes: 0,
+  } as const;
+  const sandbox = { id: "s", pod, fingerprint: "", ready: true, attempt: 0, createdAtMs: 0 };
+  return {
+    desired: { node: NodeId.parse(randomUUID()), generation: 1, pods: [], routes: [] },
+    seen: [
+      { ...sandbox, graceSeconds: 1, ip: undefined, containers: [{ ...web, detail: undefined }] },
+    ],
+    busy: new Set(),
+  };
+}
