@@ -76,7 +76,7 @@ export function openNodePass(deps: PassDeps): NodePass {
     if (desired === undefined) return;
     const wanted = desired.pods.map((pod) => ({ pod, fingerprint: fingerprint(pod) }));
     const steps = planNode({
-      wanted,
+      wanted: isPlanned(desired) ? wanted : undefined,
       seen,
       busy: new Set(busyBefore.keys()),
       setbacks,
@@ -116,7 +116,7 @@ export function openNodePass(deps: PassDeps): NodePass {
     deps.watch.sync(wanted.flatMap((it) => targets(it, pods, deps.startedAtMs)));
     const upstreams = deps.ingress.upstreams();
     const { routes } = desired;
-    if (upstreams)
+    if (upstreams && isPlanned(desired))
       deps.ingress.want(
         ingressRoutes({ routes, pods, verdicts: deps.watch.verdicts(), upstreams }),
       );
@@ -137,6 +137,14 @@ export function openNodePass(deps: PassDeps): NodePass {
   }
 
   return { run, lastView: () => view };
+}
+
+/**
+ * Generation 0 is what joining gives: nobody has planned for this node yet. A control plane that lost
+ * its database says so too, and what an earlier one asked for goes on until somebody decides.
+ */
+function isPlanned({ generation }: DesiredState): boolean {
+  return generation > 0;
 }
 
 function startupFailed(watch: ProbeWatch): ReadonlySet<string> {

@@ -217,6 +217,24 @@ test("silence stops nothing: an empty, failed or garbled answer leaves every pod
   }
 });
 
+test("a control plane that lost its database stops nothing before somebody decides anew", async () => {
+  const pod = aPod({ image });
+  node.api.wish([pod], [aRoute([pod])]);
+  await ready(pod);
+  const before = await containers();
+  const joins = node.api.joins();
+
+  node.api.forget();
+  await eventually(() => expect(node.api.joins()).toBe(joins + 1));
+  await eventually(() => expect(node.api.reports[0]?.observedGeneration).toBe(0));
+
+  for (let visit = 0; visit < 20; visit++) {
+    expect((await throughIngress()).status).toBe(200);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+  expect(await containers()).toEqual(before);
+});
+
 test("a restarted Caddy serves the last routes by itself, and with the agent's newer ones soon after", async () => {
   const pod = aPod({ image });
   node.api.wish([pod], [aRoute([pod])]);

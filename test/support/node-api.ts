@@ -16,6 +16,8 @@ export type NodeApi = AsyncDisposable & {
   wish(pods: DesiredState["pods"], routes?: DesiredState["routes"]): void;
   /** Every node token that was given out stops working. */
   revoke(): void;
+  /** Loses its database: the node is to join anew, as another one that nobody has planned for. */
+  forget(): void;
   /** Answers every question to the node routes with this instead, until it is called with undefined. */
   answerWith(raw: RawAnswer | undefined): void;
 };
@@ -29,7 +31,7 @@ export type RawAnswer = {
 };
 
 export async function startNodeApi(registryUrl?: string): Promise<NodeApi> {
-  const node = randomUUID();
+  let node = randomUUID();
   const joinToken = `join-${randomUUID()}`;
   const reports: NodeReport[] = [];
   let token = "";
@@ -109,7 +111,9 @@ export async function startNodeApi(registryUrl?: string): Promise<NodeApi> {
 
   return {
     url: `http://127.0.0.1:${port}`,
-    node,
+    get node() {
+      return node;
+    },
     joinToken,
     reports,
     joins: () => joins,
@@ -119,6 +123,12 @@ export async function startNodeApi(registryUrl?: string): Promise<NodeApi> {
     },
     revoke() {
       token = `node-${randomUUID()}`;
+      for (const wake of waiting) wake();
+    },
+    forget() {
+      node = randomUUID();
+      token = "";
+      desired = { generation: 0, pods: [], routes: [] };
       for (const wake of waiting) wake();
     },
     answerWith(answer) {
