@@ -69,14 +69,13 @@ export const Volume = z.strictObject({
 });
 export type Volume = z.infer<typeof Volume>;
 
-export const PodSpec = z.strictObject({
+const PodSpec = z.strictObject({
   containers: z.array(Container).length(1, "one container a pod, more are not supported yet"),
   volumes: z.array(Volume).default([]),
   restartPolicy: z.literal("Always").default("Always"),
   terminationGracePeriodSeconds: z.int().min(0).max(3_600).default(30),
   hostname: Name.optional(),
 });
-export type PodSpec = z.infer<typeof PodSpec>;
 
 /** `metadata.uid` is the pod's id everywhere; `metadata.name` is what people read. */
 export const Pod = z.strictObject({

@@ -27,7 +27,7 @@ const BINARY: Readonly<Record<string, bigint>> = {
  * A Kubernetes quantity ("1G", "0.5G", "512Mi", "500m") in thousandths of its unit, rounded up as
  * Kubernetes rounds; undefined when the text is not one. Source: apimachinery's resource.Quantity.
  */
-export function quantityMillis(text: string): number | undefined {
+function quantityMillis(text: string): number | undefined {
   const match = QUANTITY.exec(text);
   if (!match) return undefined;
   const [, sign = "", digits = "", exponent, suffix = ""] = match;

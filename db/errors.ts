@@ -1,12 +1,6 @@
-/** The unique or foreign-key constraint that PostgreSQL said was broken, found through drizzle's wrapper by its cause chain. */
-export function brokenConstraint(error: unknown): string | undefined {
-  const found = postgresError(error);
-  return found?.code.startsWith("23") ? found.constraint : undefined;
-}
-
 /** Whether the error says that the database cannot be reached or takes no more connections, rather than that it refused a statement. */
 export function databaseUnavailable(error: unknown): boolean {
-  const code = postgresError(error)?.code;
+  const code = codeOf(error);
   if (code === undefined) return false;
   const connection = ["ECONNREFUSED", "ECONNRESET", "ENOENT", "EPIPE", "ETIMEDOUT"];
   return connection.includes(code) || code.startsWith("CONNECT") || /^(08|53|57)/.test(code);
@@ -25,18 +19,11 @@ export function withoutValues(error: unknown): unknown {
   return cause === error.cause ? error : new Error(error.message, { cause });
 }
 
-function postgresError(
-  error: unknown,
-): { code: string; constraint: string | undefined } | undefined {
+/** PostgreSQL's code, or the system's, found through drizzle's wrapper by its cause chain. */
+function codeOf(error: unknown): string | undefined {
   let current = error;
   while (current instanceof Error) {
-    const { code, constraint_name } = current as { code?: unknown; constraint_name?: unknown };
-    if (typeof code === "string") {
-      return {
-        code,
-        constraint: typeof constraint_name === "string" ? constraint_name : undefined,
-      };
-    }
+    if ("code" in current && typeof current.code === "string") return current.code;
     current = current instanceof AggregateError ? current.errors[0] : current.cause;
   }
   return undefined;
