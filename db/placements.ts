@@ -1,9 +1,9 @@
-import { and, eq, inArray, isNotNull, ne, or, sql } from "drizzle-orm";
+import { and, eq, inArray, isNotNull, or, sql } from "drizzle-orm";
 import type { AppSpec } from "../contract/app-spec.ts";
 import type { AppId, Digest, NodeId, PodId, ReleaseId } from "../contract/ids.ts";
 import type { NodeReport, PodStatus } from "../contract/node-protocol.ts";
 import type { Pod } from "../contract/pod.ts";
-import type { Tx } from "./client.ts";
+import type { Db, Tx } from "./client.ts";
 import { record } from "./events.ts";
 import { announce } from "./outbox.ts";
 import {
@@ -19,7 +19,7 @@ import {
   releases,
 } from "./schema.ts";
 
-/* Releases from `built` to their end, and pods on nodes: only worker/schedule calls what is here. */
+/* Releases from `built` to their end, and pods on nodes: only worker/schedule and worker/sweep call what is here. */
 
 export type AppRow = {
   readonly id: AppId;
@@ -214,16 +214,15 @@ export async function cancelUnbuilt(tx: Tx, app: AppId, by: string): Promise<voi
     .where(and(eq(releases.appId, app), inArray(releases.phase, ["pending", "building"])));
 }
 
-/** Forgets the pods that are gone and no longer seen, save for those of a node that may yet show them. */
-export async function forgetGonePods(tx: Tx, app: AppId): Promise<void> {
-  await tx
+/** Forgets the pods that are gone and no longer seen, a day later: a node that was away may yet show them. */
+export async function forgetGonePods(db: Db): Promise<void> {
+  await db
     .delete(pods)
     .where(
       and(
-        eq(pods.appId, app),
-        ne(pods.wanted, "run"),
-        sql`not exists (select 1 from pod_status s where s.pod_id = ${pods.id})`,
+        eq(pods.wanted, "gone"),
         sql`${pods.goneAt} < now() - interval '1 day'`,
+        sql`not exists (select 1 from ${podStatus} where ${podStatus.podId} = ${pods.id})`,
       ),
     );
 }

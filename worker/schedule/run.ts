@@ -9,7 +9,6 @@ import {
   addPod,
   allNodes,
   cancelUnbuilt,
-  forgetGonePods,
   lockApp,
   movePhase,
   type NodeRow,
@@ -73,7 +72,6 @@ async function pass(tx: Tx, id: AppId): Promise<void> {
     nodes: nodes.map((node) => nodeView(node, takingRoom)),
   });
   await carryOut(tx, snapshot, changes);
-  await forgetGonePods(tx, id);
 }
 
 async function carryOut(tx: Tx, snapshot: Snapshot, changes: readonly Change[]): Promise<void> {

@@ -1,4 +1,5 @@
 import type { Db } from "../../db/client.ts";
+import { forgetGonePods } from "../../db/placements.ts";
 import { findUnsettled, forgetOld, heartbeat } from "../../db/unsettled.ts";
 import type { Log } from "../../kit/log.ts";
 import type { Queues } from "../queues.ts";
@@ -22,4 +23,5 @@ export async function sweep(deps: {
   for (const { topic, subject } of unsettled)
     await queues.add(topic, subject, `s${round}-${subject}`);
   await forgetOld(db);
+  await forgetGonePods(db);
 }

@@ -3,6 +3,7 @@ import { expect, test } from "vitest";
 import { type AppId, type NodeId, PodId } from "../../../contract/ids.ts";
 import type { PodStatus } from "../../../contract/node-protocol.ts";
 import type { Db } from "../../../db/client.ts";
+import { forgetGonePods } from "../../../db/placements.ts";
 import { apps, nodePlans, pods, releases } from "../../../db/schema.ts";
 import { storeReport } from "../../../db/sight.ts";
 import { scheduleApp } from "../../../worker/schedule/run.ts";
@@ -137,4 +138,24 @@ test("a deleted app loses its pods and keeps no release under way", async () => 
 
   expect(await wantedPods(pg.db)).toEqual([]);
   expect(await phases(pg.db)).toEqual(["cancelled"]);
+});
+
+test("a removed pod is forgotten a day later, also of a deleted app that nobody schedules again", async () => {
+  await using pg = await freshDb();
+  const node = await joinedNode(pg.db);
+  const declared = await declare(pg.db, "shop", aDigest("a"), { replicas: 2 });
+  await built(pg.db, declared);
+  await scheduleApp(pg.db, declared.app);
+  const [seen, unseen] = await wantedPods(pg.db);
+  if (!seen || !unseen) throw new Error("two pods were asked for");
+  await storeReport(pg.db, node, aReport([aStatus(seen.id)]));
+  await pg.db.update(apps).set({ deletedAt: sql`now()` });
+  await scheduleApp(pg.db, declared.app);
+
+  await forgetGonePods(pg.db);
+  expect(await pg.db.select().from(pods)).toHaveLength(2);
+  await pg.db.update(pods).set({ goneAt: sql`now() - interval '25 hours'` });
+  await forgetGonePods(pg.db);
+
+  expect((await pg.db.select().from(pods)).map((pod) => pod.id)).toEqual([seen.id]);
 });
