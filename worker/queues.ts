@@ -10,6 +10,8 @@ const CONCURRENCY: Readonly<Record<Topic, number>> = { build: 1, schedule: 4 };
 export type Queues = {
   /** Rings for a subject. `key` makes a repeated call for the same nudge the same job. */
   add(topic: Topic, subject: string, key: string): Promise<void>;
+  /** Throws when Redis does not answer. */
+  check(): Promise<void>;
   close(): Promise<void>;
 };
 
@@ -23,6 +25,8 @@ export function openQueues(
     maxRetriesPerRequest: 1,
     enableOfflineQueue: false,
     lazyConnect: false,
+    // The relay waits for an answer with a transaction open.
+    commandTimeout: 5_000,
   });
   connection.on("error", onError);
   const queues = Object.fromEntries(
@@ -36,6 +40,9 @@ export function openQueues(
     add: async (topic, subject, key) => {
       const options = { jobId: key, removeOnComplete: true, removeOnFail: true };
       await queues[topic].add(topic, { subject }, options);
+    },
+    check: async () => {
+      await connection.ping();
     },
     close: async () => {
       for (const topic of TOPICS) await queues[topic].close();

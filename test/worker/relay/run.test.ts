@@ -2,10 +2,13 @@ import { randomBytes } from "node:crypto";
 import { sql } from "drizzle-orm";
 import { Redis } from "ioredis";
 import { expect, test } from "vitest";
+import { whoIsThere } from "../../../db/health.ts";
 import { nudge, relayBatch } from "../../../db/outbox.ts";
 import { findUnsettled } from "../../../db/unsettled.ts";
+import { openLog } from "../../../kit/log.ts";
 import { openQueues, startProcessors } from "../../../worker/queues.ts";
 import { relayOutbox } from "../../../worker/relay/run.ts";
+import { sweep } from "../../../worker/sweep/run.ts";
 import { aDigest, declare } from "../../support/declared.ts";
 import { eventually } from "../../support/eventually.ts";
 import { freshDb } from "../../support/postgres.ts";
@@ -59,6 +62,26 @@ test("FLUSHALL loses the bell and not the work: the sweep finds what waits", asy
     { topic: "build", subject: release, expected: false },
   ]);
   await queues.close();
+});
+
+test("a worker that Redis does not answer is not counted as there", async () => {
+  await using pg = await freshDb();
+  await using redis = await startRedis();
+  const workersAfter = async (redisUrl: string) => {
+    const queues = openQueues(redisUrl, aPrefix(), () => undefined);
+    const log = openLog("test", () => undefined);
+    const look = () => sweep({ db: pg.db, queues, log, worker: "w" });
+    try {
+      if (redisUrl === redis.url) await eventually(look);
+      else await expect(look()).rejects.toThrow();
+      return (await whoIsThere(pg.db)).workers;
+    } finally {
+      await queues.close();
+    }
+  };
+
+  expect(await workersAfter("redis://127.0.0.1:1")).toBe(0);
+  expect(await workersAfter(redis.url)).toBe(1);
 });
 
 test("relays that race carry every nudge once", async () => {
