@@ -46,7 +46,7 @@ export async function findAnswer(
         eq(idempotencyKeys.key, request.key),
       ),
     );
-  if (!row || row.status === null) return undefined;
+  if (!row) return undefined;
   if (row.requestHash !== request.requestHash) return { kind: "reused" };
   return { kind: "again", status: row.status, body: parsed(row.body) };
 }

@@ -19,6 +19,7 @@ import type { AppSpec } from "../contract/app-spec.ts";
 import type { AppId, Digest, NodeId, PodId, ProjectId, ReleaseId } from "../contract/ids.ts";
 import type { NodeReport, PodStatus } from "../contract/node-protocol.ts";
 import type { Pod } from "../contract/pod.ts";
+import type { TokenKind } from "../contract/token.ts";
 
 // Every fact of an installation, grouped by who writes it. Wish and sight never share a row; a
 // column has one writer, named above its table; generations only grow.
@@ -42,7 +43,6 @@ export type Scope =
   | "node:admin"
   | "audit:read"
   | "org:admin";
-export type TokenKind = "personal" | "service" | "node" | "join";
 
 /** Only the hash of a secret is kept. `node` is whose token it is, for the kinds node and join. */
 export const tokens = pgTable("tokens", {
@@ -116,9 +116,8 @@ export const idempotencyKeys = pgTable(
     tokenId: text("token_id").notNull(),
     key: text("key").notNull(),
     requestHash: text("request_hash").notNull(),
-    /** Null while the first request with this key is under way. */
-    status: integer("status"),
-    body: jsonb("body"),
+    status: integer("status").notNull(),
+    body: jsonb("body").notNull(),
     createdAt: now("created_at"),
   },
   (t) => [primaryKey({ name: "idempotency_keys_pkey", columns: [t.projectId, t.tokenId, t.key] })],
@@ -178,6 +177,7 @@ export const releases = pgTable(
     index("releases_unsettled")
       .on(t.phase)
       .where(sql`${t.phase} in ('pending','building','built','rolling')`),
+    index("releases_live").on(t.appId).where(sql`${t.phase} = 'live'`),
   ],
 );
 
@@ -232,7 +232,7 @@ export const nodeStatus = pgTable("node_status", {
   seenAt: now("seen_at"),
 });
 
-/** No row for a pod that its node has not, or no longer. `status` is the agent's own word. */
+/** No row for a pod that its node has not, or no longer. `status` is the agent's own word; when it was last said, node_status knows. */
 export const podStatus = pgTable(
   "pod_status",
   {
@@ -244,10 +244,8 @@ export const podStatus = pgTable(
       .notNull()
       .references(() => nodes.id)
       .$type<NodeId>(),
-    observedGeneration: bigint("observed_generation", { mode: "number" }).notNull(),
     status: jsonb("status").notNull().$type<PodStatus>(),
     since: now("since"),
-    seenAt: now("seen_at"),
   },
   (t) => [index("pod_status_node").on(t.nodeId)],
 );

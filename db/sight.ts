@@ -67,7 +67,7 @@ export async function storeReport(db: Db, node: NodeId, report: NodeReport): Pro
     const known = await storeSignOfLife(tx, node, report);
     if (known > report.observedGeneration) return { kind: "older", known };
     const change = planSight(await knownPods(tx, node, report), report.pods);
-    await storePods(tx, node, report.observedGeneration, change);
+    await storePods(tx, node, change);
     for (const app of change.apps) {
       await nudge(tx, "schedule", app);
       await announce(tx, `app:${app}`);
@@ -113,26 +113,16 @@ async function knownPods(tx: Tx, node: NodeId, report: NodeReport) {
     );
 }
 
-async function storePods(
-  tx: Tx,
-  node: NodeId,
-  observedGeneration: number,
-  change: SightChange<AppId>,
-): Promise<void> {
+async function storePods(tx: Tx, node: NodeId, change: SightChange<AppId>): Promise<void> {
   if (change.forget.length > 0) {
     await tx
       .delete(podStatus)
       .where(and(eq(podStatus.nodeId, node), inArray(podStatus.podId, [...change.forget])));
   }
-  await tx
-    .update(podStatus)
-    .set({ seenAt: sql`now()`, observedGeneration })
-    .where(eq(podStatus.nodeId, node));
   const moved = new Set(change.store.filter((it) => it.moved).map((it) => it.status.pod));
   const rows = change.store.map(({ status }) => ({
     podId: status.pod,
     nodeId: node,
-    observedGeneration,
     status,
   }));
   for (const [part, keepSince] of [
@@ -147,9 +137,7 @@ async function storePods(
         target: podStatus.podId,
         set: {
           nodeId: node,
-          observedGeneration,
           status: sql`excluded.status`,
-          seenAt: sql`now()`,
           ...(!keepSince && { since: sql`now()` }),
         },
       });

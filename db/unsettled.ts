@@ -5,7 +5,7 @@ import { idempotencyKeys, type Topic, workers } from "./schema.ts";
 export type Unsettled = {
   readonly topic: Topic;
   readonly subject: string;
-  /** True for what time alone makes due (a deadline); false for what a nudge should have brought about. */
+  /** True for what time alone makes due (a deadline, a lease that ran out); false for what a nudge should have brought about. */
   readonly expected: boolean;
 };
 
@@ -16,7 +16,7 @@ export type Unsettled = {
 export async function findUnsettled(db: Db): Promise<readonly Unsettled[]> {
   const rows = await db.execute<{ topic: Topic; subject: string; expected: boolean }>(sql`
     with waiting as (
-      select 'build' as topic, r.id::text as subject, r.phase_at as at, false as expected
+      select 'build' as topic, r.id::text as subject, r.phase_at as at, r.phase = 'building' as expected
       from releases r
       where (r.phase = 'pending' and r.phase_at < now() - interval '10 seconds')
          or (r.phase = 'building' and r.build_lease_until < now())
@@ -37,7 +37,8 @@ export async function findUnsettled(db: Db): Promise<readonly Unsettled[]> {
       from releases r
       where r.phase = 'live' and r.phase_at < now() - interval '10 seconds'
         and (r.spec->>'replicas')::int <>
-            (select count(*) from pods p where p.release_id = r.id and p.wanted = 'run')
+            (select count(*) from pods p
+             where p.app_id = r.app_id and p.release_id = r.id and p.wanted = 'run')
     )
     select topic, subject, bool_and(expected) as expected
     from waiting group by topic, subject order by min(at) limit 1000`);
