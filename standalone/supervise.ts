@@ -40,8 +40,13 @@ export async function bringUp(part: Part, places: Places): Promise<Running> {
   return launch(part, places);
 }
 
-/** Starts the part and records it, so that whoever comes after a crash of ours finds it. */
+/**
+ * Starts the part and records it, so that whoever comes after a crash of ours finds it. What a killed
+ * predecessor of a program of ours was running, such as a build, ends first.
+ */
 export async function launch(part: Part, places: Places): Promise<Running> {
+  const last = part.adopt ? undefined : await readRecord(places.recordsDir, part.name);
+  if (last !== undefined) killGroup(last);
   await furnish(part);
   const path = logFile(places, part.name);
   const log = { path, from: (await unlessAbsent(stat(path)))?.size ?? 0 };

@@ -156,6 +156,27 @@ test("a program of ours that hangs is ended and started again", { timeout: 60_00
   expect(fleet.get("api")?.process.pid).not.toBe(first.process.pid);
 });
 
+test("what a killed program of ours was running ends before it is started again", async () => {
+  await using world = await aWorld();
+  const script = `require("child_process").spawn("/usr/bin/sleep", ["300"]); console.log("up")`;
+  const part: Part = {
+    ...(await world.redis()),
+    name: "worker",
+    program: process.execPath,
+    argv: ["-e", script],
+    adopt: false,
+    ready: { kind: "log-line", text: "up" },
+  };
+  const first = await bringUp(part, world.places);
+  await untilReady(first, never);
+  process.kill(first.process.pid, "SIGKILL");
+  await eventually(() => expect(isAlive(first.process)).toBe(false));
+
+  await untilReady(await bringUp(part, world.places), never);
+
+  await eventually(() => expect(() => process.kill(-first.process.pid, 0)).toThrow("ESRCH"));
+});
+
 test("a part that cannot start says why in its own words", async () => {
   await using world = await aWorld();
   const part = await world.redis();
