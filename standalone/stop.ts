@@ -2,7 +2,7 @@ import { exec } from "../kit/exec.ts";
 import { mountsUnder, readMountinfo } from "./mounts.ts";
 import type { PartName } from "./part.ts";
 import type { Places } from "./places.ts";
-import { type Say, seconds } from "./progress.ts";
+import { type Say, showing } from "./progress.ts";
 import { shutDown } from "./supervise.ts";
 import type { Fleet } from "./watch.ts";
 
@@ -17,6 +17,8 @@ export const CONTROL_PLANE: readonly PartName[] = [
 /** What keeps apps serving; only `npm run down`, and a start that failed, end it. */
 export const NODE_SIDE: readonly PartName[] = ["node-agent", "caddy", "containerd"];
 
+const ENDINGS = { "was-gone": "was gone", ended: "stopped", killed: "killed" } as const;
+
 /** Ends the named parts one after the other; one that resists is reported and does not keep the rest. */
 export async function stopParts(
   fleet: Fleet,
@@ -28,12 +30,10 @@ export async function stopParts(
     const running = fleet.get(name);
     if (running === undefined) continue;
     fleet.delete(name);
-    const fromMs = Date.now();
     const how = { ...running.part.stop, withGroup: CONTROL_PLANE.includes(name) };
     try {
-      const outcome = await shutDown(name, running.process, how, places);
-      const words = { "was-gone": "was gone", ended: "stopped", killed: "killed" }[outcome];
-      say(`${name.padEnd(12)}${words} in ${seconds(Date.now() - fromMs)}`);
+      const work = () => shutDown(name, running.process, how, places);
+      await showing(say, name, work, { going: "stopping", done: (outcome) => ENDINGS[outcome] });
     } catch (error) {
       say(`${name.padEnd(12)}${error instanceof Error ? error.message : String(error)}`);
     }

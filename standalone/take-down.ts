@@ -14,7 +14,7 @@ import { endForgottenServer } from "./parts/postgres-cluster.ts";
 import { nodeAgentDownProgram } from "./parts/programs.ts";
 import { type Places, placesOf, recordsDirOf } from "./places.ts";
 import { endProcess } from "./processes.ts";
-import { type Say, seconds } from "./progress.ts";
+import { type Say, seconds, showing } from "./progress.ts";
 import { liveRecords, readRecord, STANDALONE } from "./records.ts";
 import { CONTROL_PLANE } from "./stop.ts";
 import { bringUp, shutDown, untilReady } from "./supervise.ts";
@@ -121,9 +121,9 @@ async function removePods(assembly: Assembly, places: Places, say: Say): Promise
   try {
     if (containerd) await ready(containerd, places);
     const { program, argv, env } = nodeAgentDownProgram(wiring);
-    const fromMs = Date.now();
-    await execLines(program, argv, { env, timeoutMs: 180_000, onLine: () => undefined });
-    say(`${"pods".padEnd(12)}removed in ${seconds(Date.now() - fromMs)}`);
+    const work = () =>
+      execLines(program, argv, { env, timeoutMs: 180_000, onLine: () => undefined });
+    await showing(say, "pods", work, { going: "stopping", done: () => "removed" });
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error);
     say(`The pods could not be removed in an orderly way: ${why}`);
