@@ -77,7 +77,11 @@ async function missingPrograms(settings: Settings): Promise<readonly string[]> {
     "/usr/bin/caddy",
     ...(settings.redisUrl ? [] : ["/usr/bin/redis-server"]),
     ...(settings.registryUrl ? [] : ["/usr/bin/docker-registry"]),
-    ...(settings.runtimeEndpoint ? [] : ["/usr/bin/containerd", "/usr/sbin/runc"]),
+    ...(settings.runtimeEndpoint
+      ? []
+      : ["/usr/bin/containerd", "/usr/sbin/runc", "/usr/lib/cni/bridge", "/usr/sbin/iptables"]),
+    "/usr/sbin/ip",
+    "/usr/bin/mmdebstrap",
   ];
   const missing = [];
   for (const program of needed) {
