@@ -94,8 +94,9 @@ missing_packages() {
 # Keeps Debian's own services from starting while packages are installed, unless somebody has
 # already decided what may start on this machine.
 hold_services() {
-  if [ ! -e "$policy" ]; then
-    printf '#!/bin/sh\nexit 101\n' >"$policy"
+  # One of ours that a killed set-up left would keep every service of the machine from starting.
+  if [ ! -e "$policy" ] || grep -q '^# made by waybill$' "$policy"; then
+    printf '#!/bin/sh\n# made by waybill\nexit 101\n' >"$policy"
     made_policy=yes
     chmod 0755 "$policy"
   fi
