@@ -1,5 +1,5 @@
 import { mkdir, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { exec } from "../kit/exec.ts";
 
 export type Buildah = {
@@ -31,8 +31,10 @@ export function openBuildah(dir: string, registry: string): Buildah {
   const contextOf = async (name: string, files: Readonly<Record<string, string | Uint8Array>>) => {
     const context = join(dir, "contexts", name);
     await mkdir(context, { recursive: true });
-    for (const [file, content] of Object.entries(files))
+    for (const [file, content] of Object.entries(files)) {
+      await mkdir(dirname(join(context, file)), { recursive: true });
       await writeFile(join(context, file), content);
+    }
     return context;
   };
   return {

@@ -1,11 +1,12 @@
 import { randomBytes, randomUUID } from "node:crypto";
-import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { AppSpec } from "../contract/app-spec.ts";
 import { Digest, PodId } from "../contract/ids.ts";
 import type { Pod } from "../contract/pod.ts";
+import { exec } from "../kit/exec.ts";
 import { helloWar } from "../test/support/hello-war.ts";
 import { anInstallation, type Installation, type Part } from "../test/support/installation.ts";
 import { familyKib, residentKib } from "../test/support/resident.ts";
@@ -67,7 +68,11 @@ export async function run(): Promise<object> {
 /** 1: from `curl -T app.war` to the first 200 of the new version, against the raw tools. */
 async function deploy(lab: Lab) {
   const { waybill, buildah, raw } = lab;
-  await buildah.prepare("stock-tomcat", STOCK_TOMCAT(await baseName(lab)), {});
+  await buildah.prepare(
+    "stock-tomcat",
+    STOCK_TOMCAT(await baseName(lab)),
+    await stockConf(lab.dir),
+  );
   const hops: Hops[] = [];
   const pairs = await measurePairs("curl -T to the first 200", PAIRS, {
     ours: async (round) => {
@@ -323,12 +328,29 @@ async function baseName({ registry, dir }: Pick<Lab, "registry" | "dir">): Promi
 /** What a team's Dockerfile would hold: Debian's Tomcat with its own configuration and start script. */
 const STOCK_TOMCAT = (base: string) => `FROM ${base}
 USER 0
-RUN mkdir -p /stock/conf /stock/webapps /stock/logs /stock/temp /stock/work && cp -r /usr/share/tomcat10/etc/. /stock/conf/ && chown -R 10001:10001 /stock
+COPY --chown=10001:10001 conf /stock/conf
+RUN mkdir -p /stock/webapps /stock/logs /stock/temp /stock/work && chown -R 10001:10001 /stock
 USER 10001
 ENV CATALINA_HOME=/usr/share/tomcat10 CATALINA_BASE=/stock JAVA_HOME=/usr/lib/jvm/java-17-openjdk-amd64
 WORKDIR /stock
 ENTRYPOINT ["/usr/share/tomcat10/bin/catalina.sh", "run"]
 `;
+
+/** The configuration that Debian ships in a package which would also bring systemd, so only it is taken. */
+async function stockConf(dir: string): Promise<Readonly<Record<string, string>>> {
+  const folder = join(dir, "stock");
+  await mkdir(folder, { recursive: true });
+  await exec("/usr/bin/apt-get", ["download", "tomcat10"], { cwd: folder, timeoutMs: 60_000 });
+  const [deb = ""] = await readdir(folder);
+  await exec("/usr/bin/dpkg-deb", ["-x", join(folder, deb), folder], { timeoutMs: 30_000 });
+  const conf = join(folder, "usr/share/tomcat10/etc");
+  const files = await readdir(conf);
+  return Object.fromEntries(
+    await Promise.all(
+      files.map(async (it) => [`conf/${it}`, await readFile(join(conf, it), "utf8")] as const),
+    ),
+  );
+}
 
 function stockPod(): Pod {
   const spec = AppSpec.parse({ name: "raw", war: { artifact: `sha256:${"0".repeat(64)}` } });

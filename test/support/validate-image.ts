@@ -8,6 +8,7 @@ const Manifest = z.object({ config: Descriptor, layers: z.array(Descriptor) });
 const Config = z.object({
   config: z.object({ Entrypoint: z.array(z.string()), User: z.string() }),
   rootfs: z.object({ diff_ids: z.array(Digest) }),
+  history: z.array(z.object({ created_by: z.string() })),
 });
 
 /** An image whose every digest and size was recomputed. */
@@ -44,6 +45,7 @@ export async function validateImage(
     if (config.rootfs.diff_ids[at] !== layer.digest) wrong.push(`layer ${at} has another diff id`);
   });
   if (config.rootfs.diff_ids.length !== manifest.layers.length) wrong.push("diff ids are missing");
+  if (config.history.length !== manifest.layers.length) wrong.push("the history misses layers");
   if (wrong.length > 0) throw new Error(`The image ${digest} is broken: ${wrong.join("; ")}`);
   return { layers: manifest.layers, run: config.config };
 }

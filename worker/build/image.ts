@@ -102,6 +102,8 @@ export function imageDocuments(image: Image, run: RunConfig): ImageDocuments {
       ...(run.stopSignal !== undefined && { StopSignal: run.stopSignal }),
     },
     rootfs: { type: "layers", diff_ids: image.diffIds },
+    // A builder that starts from this image counts its layers here.
+    history: image.diffIds.map(() => ({ created_by: "waybill" })),
   });
   const manifest = document({
     schemaVersion: 2,

@@ -58,6 +58,11 @@ test("the documents of an image are the same bytes whenever and wherever they ar
         "User": "10001:10001",
         "WorkingDir": "/srv/tomcat",
       },
+      "history": [
+        {
+          "created_by": "waybill",
+        },
+      ],
       "os": "linux",
       "rootfs": {
         "diff_ids": [
@@ -70,9 +75,9 @@ test("the documents of an image are the same bytes whenever and wherever they ar
   expect(JSON.parse(manifest.bytes.toString())).toMatchInlineSnapshot(`
     {
       "config": {
-        "digest": "sha256:1cc2a7e4d56c36a9444274b9f94a6689d84119d4545c22ff71a7103b8c3639c9",
+        "digest": "sha256:76e909488275bec60ee920906642f2513bf8b310c7e760196bfd0948927b2f28",
         "mediaType": "application/vnd.oci.image.config.v1+json",
-        "size": 582,
+        "size": 619,
       },
       "layers": [
         {

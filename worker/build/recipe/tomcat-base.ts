@@ -112,7 +112,7 @@ export const TRAINING_APP: Readonly<Record<string, string>> = {
 /** The base's tag: changes with anything above, so a new recipe makes a new base beside the old one. */
 export function tomcatBaseTag(architecture: string): string {
   const parts = [
-    "1",
+    "2",
     architecture,
     mmdebstrapArgv("", []),
     layerTarArgv("", ""),
