@@ -34,6 +34,8 @@ export type ApiClientOptions = {
 };
 
 const MAX_ANSWER_BYTES = 32 * 1024 * 1024;
+/** A garbled answer of many pods has a complaint for each; this much of it helps, and fits a log line. */
+const COMPLAINT_CHARS = 1_000;
 const CALL_MS = 10_000;
 const WAIT_MS = 25_000;
 
@@ -143,9 +145,10 @@ function parsed<T>(schema: z.ZodType<T>, text: string): T | string {
     const read = schema.safeParse(JSON.parse(text));
     return read.success
       ? read.data
-      : `the answer does not validate: ${z.prettifyError(read.error)}`;
+      : `the answer does not validate: ${z.prettifyError(read.error)}`.slice(0, COMPLAINT_CHARS);
   } catch (error) {
-    return `the answer is not JSON: ${error instanceof Error ? error.message : String(error)}`;
+    const why = error instanceof Error ? error.message : String(error);
+    return `the answer is not JSON: ${why}`.slice(0, COMPLAINT_CHARS);
   }
 }
 

@@ -99,6 +99,19 @@ test.each(answers)("an api that answers %s has said nothing new", async (_, answ
   expect(await client.fetchDesired(0, forever)).toMatchObject({ kind: "nothing-new" });
 });
 
+test("an answer that is wrong in a thousand places is told in few words", async () => {
+  const client = await open();
+  await client.fetchDesired(undefined, forever);
+  const pods = Array.from({ length: 1_000 }, () => ({ kind: "Pod" }));
+
+  api.answerWith({ status: 200, body: JSON.stringify({ ...JSON.parse(whole), pods }) });
+
+  const heard = await client.fetchDesired(0, forever);
+  if (heard.kind !== "nothing-new") throw new Error(`it was ${heard.kind}`);
+  expect(heard.because).toContain("does not validate");
+  expect(heard.because.length).toBeLessThanOrEqual(1_000);
+});
+
 test("an api that is away has said nothing new", async () => {
   const client = await openApiClient({
     apiUrl: "http://127.0.0.1:1",
