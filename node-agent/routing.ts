@@ -1,13 +1,16 @@
 import type { PodId } from "../contract/ids.ts";
 import type { Route } from "../contract/node-protocol.ts";
+import type { Pod } from "../contract/pod.ts";
 import type { IngressRoute } from "./ingress/routes.ts";
 import type { SeenSandbox } from "./observe.ts";
 import type { Verdict } from "./probes/verdict.ts";
 
+/** A pod as it was asked for, and the sandbox that is so and is not being taken away. */
+export type StayingPod = { readonly pod: Pod; readonly sandbox: SeenSandbox };
+
 export type RoutingView = {
   readonly routes: readonly Route[];
-  /** Sandboxes that are what was asked for and are not being taken away. */
-  readonly pods: ReadonlyMap<PodId, SeenSandbox>;
+  readonly pods: ReadonlyMap<PodId, StayingPod>;
   readonly verdicts: ReadonlyMap<string, Verdict>;
   /** Where the ingress sends requests right now. */
   readonly upstreams: ReadonlySet<string>;
@@ -29,18 +32,20 @@ export function ingressRoutes(view: RoutingView): readonly IngressRoute[] {
 export function unroutedPods(view: Omit<RoutingView, "verdicts">): ReadonlySet<PodId> {
   return new Set(
     view.routes.flatMap(({ pods, port }) =>
-      pods.filter((uid) => !view.upstreams.has(`${view.pods.get(uid)?.ip}:${port}`)),
+      pods.filter((uid) => !view.upstreams.has(`${view.pods.get(uid)?.sandbox.ip}:${port}`)),
     ),
   );
 }
 
 function address(uid: PodId, port: number, view: RoutingView): string | undefined {
-  const sandbox = view.pods.get(uid);
-  if (sandbox?.ip === undefined) return undefined;
+  const found = view.pods.get(uid);
+  if (found?.sandbox.ip === undefined) return undefined;
+  const { pod, sandbox } = found;
   const upstream = `${sandbox.ip}:${port}`;
-  const running = sandbox.containers.filter((it) => it.state === "running");
-  const willing = running.some((it) => {
-    const readiness = view.verdicts.get(it.id)?.readiness ?? "not-ready";
+  const willing = pod.spec.containers.every(({ name }) => {
+    const container = sandbox.containers.find((it) => it.name === name);
+    if (container?.state !== "running") return false;
+    const readiness = view.verdicts.get(container.id)?.readiness ?? "not-ready";
     return readiness === "ready" || (readiness === "unknown" && view.upstreams.has(upstream));
   });
   return willing ? upstream : undefined;

@@ -13,7 +13,7 @@ import type { Places } from "./places.ts";
 import { planNode, type Setback, type Step, type WantedPod } from "./plan.ts";
 import type { ProbeTarget, ProbeWatch } from "./probes/watch.ts";
 import { needsLogTail, podStatuses } from "./report.ts";
-import { ingressRoutes, unroutedPods } from "./routing.ts";
+import { ingressRoutes, type StayingPod, unroutedPods } from "./routing.ts";
 import { logFileName } from "./runtime/cri-config.ts";
 
 export type PassDeps = {
@@ -113,7 +113,7 @@ export function openNodePass(deps: PassDeps): NodePass {
     doing: ReadonlyMap<PodId, Step["do"]>,
   ): ReadonlySet<PodId> {
     const pods = stayingPods(wanted, seen, doing);
-    deps.watch.sync(wanted.flatMap((it) => targets(it, pods, deps.startedAtMs)));
+    deps.watch.sync([...pods.values()].flatMap((it) => targets(it, deps.startedAtMs)));
     const upstreams = deps.ingress.upstreams();
     const { routes } = desired;
     if (upstreams && isPlanned(desired))
@@ -156,24 +156,19 @@ function stayingPods(
   wanted: readonly WantedPod[],
   seen: readonly SeenSandbox[],
   doing: ReadonlyMap<PodId, Step["do"]>,
-): ReadonlyMap<PodId, SeenSandbox> {
-  const staying = new Map<PodId, SeenSandbox>();
+): ReadonlyMap<PodId, StayingPod> {
+  const staying = new Map<PodId, StayingPod>();
   for (const { pod, fingerprint: wish } of wanted) {
     const { uid } = pod.metadata;
     const sandbox = seen.find((it) => it.pod === uid && it.fingerprint === wish && it.ready);
-    if (sandbox && doing.get(uid) !== "remove-sandboxes") staying.set(uid, sandbox);
+    if (sandbox && doing.get(uid) !== "remove-sandboxes") staying.set(uid, { pod, sandbox });
   }
   return staying;
 }
 
-function targets(
-  { pod }: WantedPod,
-  pods: ReadonlyMap<PodId, SeenSandbox>,
-  agentStartedAtMs: number,
-): readonly ProbeTarget[] {
-  const sandbox = pods.get(pod.metadata.uid);
-  if (sandbox?.ip === undefined) return [];
+function targets({ pod, sandbox }: StayingPod, agentStartedAtMs: number): readonly ProbeTarget[] {
   const { ip, containers } = sandbox;
+  if (ip === undefined) return [];
   return pod.spec.containers.flatMap(({ name, startupProbe, readinessProbe }) => {
     const running = containers.find((it) => it.name === name);
     if (running?.state !== "running") return [];

@@ -3,7 +3,7 @@ import { caddyConfig, upstreamsIn } from "../../node-agent/ingress/routes.ts";
 import { firstVerdict, type Verdict } from "../../node-agent/probes/verdict.ts";
 import { ingressRoutes, unroutedPods } from "../../node-agent/routing.ts";
 import { aPod, aRoute } from "../support/pods.ts";
-import { aSandbox, uidOf } from "./a-world.ts";
+import { aContainer, aSandbox, uidOf } from "./a-world.ts";
 
 const probes = { startup: undefined, readiness: aPod().spec.containers[0]?.readinessProbe };
 const verdict = (readiness: Verdict["readiness"]): Verdict => ({
@@ -153,8 +153,8 @@ test("the whole of Caddy's configuration is this", () => {
 test("requests go to ready pods only", () => {
   const [a, b] = [aPod(), aPod({ name: "web-2" })];
   const pods = new Map([
-    [uidOf(a), aSandbox(a, { ip: "10.0.0.2" })],
-    [uidOf(b), aSandbox(b, { ip: "10.0.0.3" })],
+    [uidOf(a), { pod: a, sandbox: aSandbox(a, { ip: "10.0.0.2" }) }],
+    [uidOf(b), { pod: b, sandbox: aSandbox(b, { ip: "10.0.0.3" }) }],
   ]);
   const upstreams = (readiness: Verdict["readiness"], known: string[]) =>
     ingressRoutes({
@@ -167,6 +167,36 @@ test("requests go to ready pods only", () => {
   expect(upstreams("ready", [])).toEqual(["10.0.0.2:8080", "10.0.0.3:8080"]);
   expect(upstreams("not-ready", ["10.0.0.2:8080"])).toEqual([]);
   expect(upstreams("unknown", ["10.0.0.2:8080"])).toEqual(["10.0.0.2:8080"]);
+});
+
+test("a pod of two containers is asked once both are ready", () => {
+  const one = aPod();
+  const [web] = one.spec.containers;
+  if (!web) throw new Error("a pod without a container");
+  const pod = { ...one, spec: { ...one.spec, containers: [web, { ...web, name: "side" }] } };
+  const side = { ...aContainer({ id: "c2" }), name: "side" };
+  const upstreams = (verdicts: [string, Verdict][], containers = [aContainer(), side]) =>
+    ingressRoutes({
+      routes: [aRoute([pod])],
+      pods: new Map([[uidOf(pod), { pod, sandbox: aSandbox(pod, { containers }) }]]),
+      verdicts: new Map(verdicts),
+      upstreams: new Set(),
+    })[0]?.upstreams;
+  const [good, bad] = [verdict("ready"), verdict("not-ready")];
+
+  expect(
+    upstreams([
+      ["c1", good],
+      ["c2", good],
+    ]),
+  ).toEqual(["10.0.0.2:8080"]);
+  expect(
+    upstreams([
+      ["c1", good],
+      ["c2", bad],
+    ]),
+  ).toEqual([]);
+  expect(upstreams([["c1", good]], [aContainer()])).toEqual([]);
 });
 
 test("a pod that is being taken away is in no route", () => {
@@ -184,7 +214,8 @@ test("a pod that is being taken away is in no route", () => {
 
 test("a pod counts as routed once the ingress has its address", () => {
   const pod = aPod();
-  const view = { routes: [aRoute([pod])], pods: new Map([[uidOf(pod), aSandbox(pod)]]) };
+  const pods = new Map([[uidOf(pod), { pod, sandbox: aSandbox(pod) }]]);
+  const view = { routes: [aRoute([pod])], pods };
 
   expect(unroutedPods({ ...view, upstreams: new Set() })).toEqual(new Set([uidOf(pod)]));
   expect(unroutedPods({ ...view, upstreams: new Set(["10.0.0.2:8080"]) })).toEqual(new Set());
