@@ -48,7 +48,10 @@ export async function claimBuild(db: Db, release: ReleaseId): Promise<ClaimOutco
     if (!row) return { kind: "nothing-to-do" };
     const { appId: app, number, buildAttempt, spec } = row.release;
     if (row.deletedAt) {
-      await end(tx, row.release, { phase: "cancelled", cancelledBy: "the deletion of the app" });
+      const cancelledBy = "the deletion of the app";
+      await end(tx, row.release, { phase: "cancelled", cancelledBy });
+      const message = `cancelled by ${cancelledBy}`;
+      await record(tx, { app, release, type: "release-cancelled", message });
       return { kind: "nothing-to-do" };
     }
     const newer = await newestAfter(tx, app, number);

@@ -208,10 +208,14 @@ export async function recordWaiting(
 
 /** Releases of a deleted app that never got as far as the scheduler. */
 export async function cancelUnbuilt(tx: Tx, app: AppId, by: string): Promise<void> {
-  await tx
+  const cancelled = await tx
     .update(releases)
     .set({ phase: "cancelled", phaseAt: sql`now()`, cancelledBy: by })
-    .where(and(eq(releases.appId, app), inArray(releases.phase, ["pending", "building"])));
+    .where(and(eq(releases.appId, app), inArray(releases.phase, ["pending", "building"])))
+    .returning({ id: releases.id });
+  const message = `cancelled by ${by}`;
+  for (const { id } of cancelled)
+    await record(tx, { app, release: id, type: "release-cancelled", message });
 }
 
 /** Forgets the pods that are gone and no longer seen, a day later: a node that was away may yet show them. */

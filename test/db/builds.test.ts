@@ -9,7 +9,8 @@ import {
   releaseBuild,
 } from "../../db/builds.ts";
 import type { Db } from "../../db/client.ts";
-import { releases } from "../../db/schema.ts";
+import { cancelUnbuilt } from "../../db/placements.ts";
+import { apps, events, releases } from "../../db/schema.ts";
 import { aDigest, built, declare } from "../support/declared.ts";
 import { freshDb } from "../support/postgres.ts";
 
@@ -94,4 +95,19 @@ test("a release that is built is not built again", async () => {
   await built(pg.db, declared);
 
   expect(await claimBuild(pg.db, declared.release)).toEqual({ kind: "nothing-to-do" });
+});
+
+test("a release that the deletion of its app cancels says so in its history, whoever comes upon it first", async () => {
+  await using pg = await freshDb();
+  const [byBuilder, byScheduler] = [await declare(pg.db, "shop"), await declare(pg.db, "blog")];
+  await pg.db.update(apps).set({ deletedAt: sql`now()` });
+
+  await claimBuild(pg.db, byBuilder.release);
+  await cancelUnbuilt(pg.db, byScheduler.app, "the deletion of the app");
+
+  const cancelled = await pg.db.select().from(events).where(eq(events.type, "release-cancelled"));
+  expect(cancelled.map((it) => [it.releaseId, it.message])).toEqual([
+    [byBuilder.release, "cancelled by the deletion of the app"],
+    [byScheduler.release, "cancelled by the deletion of the app"],
+  ]);
 });
