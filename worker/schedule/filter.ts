@@ -1,6 +1,6 @@
 import type { Amounts, NodeView } from "./world.ts";
 
-/** A node whose agent was silent for longer takes no new pods. */
+/** A node whose agent was silent for longer takes no new pods, and what it said last proves nothing new. */
 const SILENT_AFTER_MS = 45_000;
 
 export type Verdict = { readonly fits: true } | { readonly fits: false; readonly why: string };
@@ -9,13 +9,20 @@ export type Verdict = { readonly fits: true } | { readonly fits: false; readonly
 export function canTake(node: NodeView, requests: Amounts, nowMs: number): Verdict {
   if (node.cordoned) return no(`${node.name}: cordoned`);
   if (node.seenAtMs === 0) return no(`${node.name}: has not reported yet`);
-  // A moment and no span: the same words each time are written into the history once.
-  if (nowMs - node.seenAtMs > SILENT_AFTER_MS)
-    return no(`${node.name}: silent since ${new Date(node.seenAtMs).toISOString()}`);
+  if (isSilent(node, nowMs)) return no(`${node.name}: ${silence(node)}`);
   const shortages = shortOf(node, requests);
   return shortages.length === 0
     ? { fits: true }
     : no(`${node.name}: short by ${shortages.join(", ")}`);
+}
+
+export function isSilent(node: NodeView, nowMs: number): boolean {
+  return nowMs - node.seenAtMs > SILENT_AFTER_MS;
+}
+
+/** A moment and no span: the same words each time are written into the history once. */
+export function silence({ seenAtMs }: NodeView): string {
+  return `silent since ${new Date(seenAtMs).toISOString()}`;
 }
 
 /** `node` with a pod more on it. */

@@ -1,9 +1,9 @@
 import type { NodeId, PodId, ReleaseId } from "../../contract/ids.ts";
 import type { Failure } from "../../db/schema.ts";
 import { describeUnready, diagnose } from "./diagnose.ts";
-import { canTake, withPod } from "./filter.ts";
+import { canTake, isSilent, silence, withPod } from "./filter.ts";
 import { best } from "./score.ts";
-import type { PodView, ReleaseView, World } from "./world.ts";
+import type { NodeView, PodView, ReleaseView, World } from "./world.ts";
 
 export type RemovalReason = "app-deleted" | "old-release" | "release-failed" | "surplus";
 
@@ -72,7 +72,8 @@ function rollOut(
 ): readonly Change[] {
   const fresh = wanted.filter((pod) => pod.release === target.id);
   const old = wanted.filter((pod) => pod.release !== target.id);
-  const failure = failureOf(world, target, fresh);
+  const proven = fresh.filter((pod) => isReady(pod) && !silentNode(world, pod));
+  const failure = failureOf(world, target, fresh, proven);
   if (failure) {
     return [
       { kind: "fail", release: target.id, failure },
@@ -80,8 +81,7 @@ function rollOut(
     ];
   }
   const started: Change[] = target.phase === "built" ? [{ kind: "roll", release: target.id }] : [];
-  const freshReady = fresh.filter(isReady).length;
-  if (freshReady >= target.replicas) {
+  if (proven.length >= target.replicas) {
     return [
       ...started,
       { kind: "go-live", release: target.id },
@@ -96,31 +96,31 @@ function rollOut(
   const missing = target.replicas - fresh.length;
   return [
     ...started,
-    ...leaving(target, served, limit, fresh, old).map((pod) => remove(pod, "old-release")),
+    ...leaving(target, served, limit, { fresh, proven, old }).map((pod) =>
+      remove(pod, "old-release"),
+    ),
     ...place(world, target, Math.min(missing, limit - wanted.length), wanted),
   ];
 }
 
 /**
- * The old pods that go now: one for each new one that is ready; those of an overtaken release that
- * serve nothing; and one where they leave no room for the first new one. Unready ones go first, and
- * of the ready ones none that is needed to serve with as many as the new release asks for.
+ * The old pods that go now: one for each new one that is proven ready; those of an overtaken release
+ * that serve nothing; and one where they leave no room for the first new one. Unready ones go first,
+ * and of the ready ones none that is needed to serve with as many as the new release asks for.
  */
 function leaving(
   target: ReleaseView,
   served: ReleaseView | undefined,
   limit: number,
-  fresh: readonly PodView[],
-  old: readonly PodView[],
+  { fresh, proven, old }: Readonly<Record<"fresh" | "proven" | "old", readonly PodView[]>>,
 ): readonly PodView[] {
   const isOvertaken = (pod: PodView) => pod.release !== served?.id;
   const overtakenFirst = old.toSorted((a, b) => Number(isOvertaken(b)) - Number(isOvertaken(a)));
   const unready = overtakenFirst.filter((pod) => !isReady(pod));
   const ready = overtakenFirst.filter(isReady);
-  const freshReady = fresh.filter(isReady).length;
-  const spare = Math.max(0, freshReady + ready.length - target.replicas);
-  const needed = Math.max(0, (served?.replicas ?? 0) - freshReady);
-  const exchanged = freshReady > 0 ? old.length - needed : 0;
+  const spare = Math.max(0, proven.length + ready.length - target.replicas);
+  const needed = Math.max(0, (served?.replicas ?? 0) - proven.length);
+  const exchanged = proven.length > 0 ? old.length - needed : 0;
   const crowding = fresh.length === 0 ? 1 + old.length - limit : 0;
   const useless = unready.filter(isOvertaken).length;
   return [...unready, ...ready.slice(0, spare)].slice(0, Math.max(exchanged, crowding, useless));
@@ -164,20 +164,20 @@ function failureOf(
   world: World,
   target: ReleaseView,
   fresh: readonly PodView[],
+  proven: readonly PodView[],
 ): Failure | undefined {
   for (const { seen } of fresh) {
     const diagnosis = seen && diagnose(seen.status);
     if (diagnosis) return { ...diagnosis, log: seen.status.logTail };
   }
-  if (target.phase !== "rolling" || fresh.filter(isReady).length >= target.replicas)
-    return undefined;
+  if (target.phase !== "rolling" || proven.length >= target.replicas) return undefined;
   const lastProgressMs = Math.max(
     target.phaseAtMs,
     ...fresh.filter(isReady).map((pod) => pod.seen?.sinceMs ?? 0),
   );
   if (world.nowMs - lastProgressMs < target.progressDeadlineMs) return undefined;
   const within = `within ${target.progressDeadlineMs / 1000} s`;
-  const stuck = fresh.find((pod) => !isReady(pod));
+  const stuck = fresh.find((pod) => !proven.includes(pod));
   if (!stuck) {
     const why = place(world, target, 1, fresh).flatMap((it) =>
       it.kind === "wait" ? [it.why] : [],
@@ -188,7 +188,10 @@ function failureOf(
       log: [],
     };
   }
-  const { slug, message } = describeUnready(stuck.seen?.status);
+  const silent = silentNode(world, stuck);
+  const { slug, message } = silent
+    ? { slug: "node-silent", message: `its node ${silent.name} is ${silence(silent)}` }
+    : describeUnready(stuck.seen?.status);
   return {
     slug,
     message: `not ready ${within}: ${message}`,
@@ -198,6 +201,11 @@ function failureOf(
 
 function isReady(pod: PodView): boolean {
   return pod.seen?.status.ready === true;
+}
+
+/** The pod's node, where that has been silent for too long for its last word to prove anything. */
+function silentNode({ nodes, nowMs }: World, pod: PodView): NodeView | undefined {
+  return nodes.find((node) => node.id === pod.node && isSilent(node, nowMs));
 }
 
 /** Unready pods first, then by id, so that what serves is kept. */

@@ -34,6 +34,25 @@ test("the old pod leaves only once the new one is ready, and the release is live
   ]);
 });
 
+test("what a silent node said last makes no release live and lets no old pod go", () => {
+  const [node, silent] = [aNode(), aNode({ name: "node-b", seenAtMs: 950_000 })];
+  const [old, fresh] = [
+    aRelease({ number: 1, phase: "live" }),
+    aRelease({ number: 2, phase: "rolling", progressDeadlineMs: 60_000 }),
+  ];
+  const pods = [aPod(old, node, { ready: true }), aPod(fresh, silent, { ready: true })];
+  const world = aWorld({ releases: [old, fresh], nodes: [node, silent], pods });
+
+  expect(planApp(world)).toEqual([]);
+  expect(planApp({ ...world, nowMs: 1_060_000 })[0]).toMatchObject({
+    kind: "fail",
+    failure: {
+      slug: "node-silent",
+      message: expect.stringContaining("its node node-b is silent since 1970-01-01T00:15:50.000Z"),
+    },
+  });
+});
+
 test("a health path that answers 404 fails the release in words and leaves the one before it", () => {
   const node = aNode();
   const [old, bad] = [
@@ -91,7 +110,8 @@ test("a release without progress fails at its deadline, with what its pod last s
   const node = aNode();
   const stuck = aRelease({ phase: "rolling", progressDeadlineMs: 60_000 });
   const pod = aPod(stuck, node, { probe: { times: 99, excerpt: "connection refused" } });
-  const world = aWorld({ releases: [stuck], nodes: [node], pods: [pod] });
+  const nodes = [{ ...node, seenAtMs: 1_059_000 }];
+  const world = aWorld({ releases: [stuck], nodes, pods: [pod] });
 
   expect(planApp({ ...world, nowMs: 1_059_999 })).toEqual([]);
   expect(planApp({ ...world, nowMs: 1_060_000 })[0]).toMatchObject({
