@@ -1,4 +1,5 @@
 import { isMap, isPair, isScalar, isSeq, parseDocument, visit } from "yaml";
+import { findKeys } from "./json-keys.ts";
 import { type FieldError, Problem } from "./problem.ts";
 
 /** Deeper than any honest document; checked before anything recursive reads the text. */
@@ -12,30 +13,7 @@ export type Syntax = "json" | "yaml";
  */
 export function parseDocumentText(text: string, syntax: Syntax): unknown {
   refuseTooDeep(text, syntax);
-  if (syntax === "json") refuseBrokenJson(text);
-  const document = readYaml(text, syntax);
-  const [first] = document.errors;
-  if (first)
-    throw new Problem(
-      "body-invalid",
-      `The body is not ${syntax.toUpperCase()}: ${oneLine(first.message)}`,
-    );
-  const { duplicates, forbidden } = inspect(document);
-  if (duplicates.length > 0) {
-    throw new Problem(
-      "duplicate-key",
-      "The same key stands twice in one object, so it is not clear which one counts.",
-      {
-        extras: { errors: duplicates },
-      },
-    );
-  }
-  if (forbidden.length > 0) {
-    throw new Problem("body-invalid", "The body uses what is not taken here.", {
-      extras: { errors: forbidden },
-    });
-  }
-  return document.toJS({ maxAliasCount: 0 });
+  return syntax === "json" ? readJson(text) : readYaml(text);
 }
 
 /** One RFC 6901 pointer for a path of keys and indexes. */
@@ -43,21 +21,37 @@ export function jsonPointer(path: readonly PropertyKey[]): string {
   return path.map((key) => `/${String(key).replaceAll("~", "~0").replaceAll("/", "~1")}`).join("");
 }
 
-function refuseBrokenJson(text: string): void {
+function readJson(text: string): unknown {
+  const value = parseJson(text);
+  const { twice, proto } = findKeys(text, MAX_FOUND);
+  refuseFound({
+    duplicates: twice.map((path) => keyTwice(jsonPointer(path), String(path.at(-1)))),
+    forbidden: proto.map((path) => keyNotTaken(jsonPointer(path))),
+  });
+  return value;
+}
+
+function parseJson(text: string): unknown {
   try {
-    JSON.parse(text);
+    return JSON.parse(text);
   } catch (error) {
     if (!(error instanceof SyntaxError)) throw error;
-    throw new Problem("body-invalid", `The body is not JSON: ${oneLine(error.message)}`, {
-      cause: error,
-    });
+    throw notReadable("JSON", error.message, error);
   }
 }
 
-function readYaml(text: string, syntax: Syntax): ReturnType<typeof parseDocument> {
+function readYaml(text: string): unknown {
+  const document = parseYaml(text);
+  const [first] = document.errors;
+  if (first) throw notReadable("YAML", first.message);
+  refuseFound(inspect(document));
+  return document.toJS({ maxAliasCount: 0 });
+}
+
+function parseYaml(text: string): ReturnType<typeof parseDocument> {
   try {
     return parseDocument(text, {
-      schema: syntax === "json" ? "json" : "core",
+      schema: "core",
       uniqueKeys: false,
       prettyErrors: false,
       merge: false,
@@ -65,6 +59,22 @@ function readYaml(text: string, syntax: Syntax): ReturnType<typeof parseDocument
   } catch (error) {
     if (!(error instanceof RangeError)) throw error;
     throw tooDeep(error);
+  }
+}
+
+function notReadable(syntax: string, message: string, cause?: unknown): Problem {
+  const [line] = message.split("\n", 1);
+  return new Problem("body-invalid", `The body is not ${syntax}: ${line}`, { cause });
+}
+
+function refuseFound({ duplicates, forbidden }: Found): void {
+  if (duplicates.length > 0) {
+    const detail = "The same key stands twice in one object, so it is not clear which one counts.";
+    throw new Problem("duplicate-key", detail, { extras: { errors: duplicates } });
+  }
+  if (forbidden.length > 0) {
+    const extras = { errors: forbidden };
+    throw new Problem("body-invalid", "The body uses what is not taken here.", { extras });
   }
 }
 
@@ -91,19 +101,24 @@ function tooDeep(cause?: unknown): Problem {
   });
 }
 
-type Found = { readonly duplicates: FieldError[]; readonly forbidden: FieldError[] };
+type Found = {
+  readonly duplicates: readonly FieldError[];
+  readonly forbidden: readonly FieldError[];
+};
 
 /** More of them help nobody, and to find the place of each costs a walk through its siblings. */
 const MAX_FOUND = 100;
 
 function inspect(document: ReturnType<typeof parseDocument>): Found {
-  const found: Found = { duplicates: [], forbidden: [] };
+  const duplicates: FieldError[] = [];
+  const forbidden: FieldError[] = [];
+  const forbid = (path: readonly unknown[], message: string) =>
+    note(forbidden, () => ({ pointer: pointerOf(path), message }));
   visit(document, {
-    Alias: (_key, _node, path) =>
-      note(found.forbidden, path, "YAML aliases are not taken; write the value out"),
+    Alias: (_key, _node, path) => forbid(path, "YAML aliases are not taken; write the value out"),
     Node: (_key, node, path) => {
       if (node.tag?.startsWith("tag:yaml.org,2002:") === false || explicitTag(node)) {
-        note(found.forbidden, path, "YAML tags are not taken");
+        forbid(path, "YAML tags are not taken");
       }
     },
     Map: (_key, map, path) => {
@@ -112,17 +127,26 @@ function inspect(document: ReturnType<typeof parseDocument>): Found {
       for (const { key } of map.items) {
         // The parser would write a map or a list out as a text, each level twice as long.
         if (!isScalar(key)) {
-          note(found.forbidden, at, "a key must be a plain text");
+          forbid(at, "a key must be a plain text");
           continue;
         }
         const name = String(key.value);
-        if (seen.has(name)) note(found.duplicates, at, `the key "${name}" stands here twice`, name);
-        if (name === "__proto__") note(found.forbidden, at, "this key is not taken", name);
+        const pointer = () => pointerOf(at) + jsonPointer([name]);
+        if (seen.has(name)) note(duplicates, () => keyTwice(pointer(), name));
+        if (name === "__proto__") note(forbidden, () => keyNotTaken(pointer()));
         seen.add(name);
       }
     },
   });
-  return found;
+  return { duplicates, forbidden };
+}
+
+function keyTwice(pointer: string, name: string): FieldError {
+  return { pointer, message: `the key "${name}" stands here twice` };
+}
+
+function keyNotTaken(pointer: string): FieldError {
+  return { pointer, message: "this key is not taken" };
 }
 
 function explicitTag(node: unknown): boolean {
@@ -132,13 +156,8 @@ function explicitTag(node: unknown): boolean {
   );
 }
 
-function note(
-  list: FieldError[],
-  path: readonly unknown[],
-  message: string,
-  ...key: readonly string[]
-): void {
-  if (list.length < MAX_FOUND) list.push({ pointer: pointerOf(path) + jsonPointer(key), message });
+function note(list: FieldError[], error: () => FieldError): void {
+  if (list.length < MAX_FOUND) list.push(error());
 }
 
 /** The pointer of the last node in a visitor's path of ancestors. */
@@ -152,8 +171,4 @@ function pointerOf(path: readonly unknown[]): string {
     else if (isMap(node)) continue;
   }
   return jsonPointer(keys);
-}
-
-function oneLine(text: string): string {
-  return text.split("\n", 1)[0] ?? "";
 }

@@ -28,6 +28,21 @@ test("every key that stands twice is named with its pointer", () => {
   expect(extras.errors?.map((it) => it.pointer)).toEqual(["/a", "/list/0/c"]);
 });
 
+test("a key is the same however JSON writes it, and quotes within texts end nothing", () => {
+  const value = { 'a"{': ['"}', { "}": "\\\\" }], a: [], b: { a: 1 } };
+
+  expect(parseDocumentText(JSON.stringify(value), "json")).toEqual(value);
+  expect(
+    refusal('[0,{"b":{"a":"\\"","\\u0061":[],"x/y":1,"x/y":1}}]', "json").extras.errors,
+  ).toEqual([
+    { pointer: "/1/b/a", message: 'the key "a" stands here twice' },
+    { pointer: "/1/b/x~1y", message: 'the key "x/y" stands here twice' },
+  ]);
+  expect(refusal('{"env":{"\\u005f_proto__":1}}', "json").extras.errors).toEqual([
+    { pointer: "/env/__proto__", message: "this key is not taken" },
+  ]);
+});
+
 test.each([
   ["[".repeat(5_000), "json"],
   [`${'{"a":'.repeat(200_000)}1${"}".repeat(200_000)}`, "json"],
