@@ -1,5 +1,5 @@
 import { and, asc, eq, sql } from "drizzle-orm";
-import type { NodeId } from "../contract/ids.ts";
+import type { AppId, NodeId } from "../contract/ids.ts";
 import type { DesiredState, Route } from "../contract/node-protocol.ts";
 import type { Db, Tx } from "./client.ts";
 import { apps, nodePlans, pods, releases } from "./schema.ts";
@@ -29,7 +29,9 @@ export async function readDesired(
       const rows = await tx
         .select({
           pod: pods.spec,
-          app: apps.name,
+          app: apps.id,
+          name: apps.name,
+          deleted: sql<boolean>`${apps.deletedAt} is not null`,
           port: sql<number>`${releases.spec}->'http'->'port'`,
         })
         .from(pods)
@@ -50,18 +52,24 @@ export async function readDesired(
 
 type Wanted = {
   readonly pod: DesiredState["pods"][number];
-  readonly app: string;
+  readonly app: AppId;
+  readonly name: string;
+  readonly deleted: boolean;
   readonly port: number;
 };
 
-/** One route an app, to all of its pods here. A pod on another port than its siblings gets a route of its own. */
+/**
+ * One route an app, to all of its pods here. A pod on another port than its siblings gets a route of
+ * its own, and a deleted app none: its name may be another app's by now.
+ */
 function routesOf(wanted: readonly Wanted[], appsDomain: string): Route[] {
-  const groups = Map.groupBy(wanted, ({ app, port }) => `${app}:${port}`);
+  const kept = wanted.filter(({ deleted }) => !deleted);
+  const groups = Map.groupBy(kept, ({ app, port }) => `${app}:${port}`);
   return [...groups.values()].flatMap((group) => {
     const [first] = group;
     if (!first) return [];
     const pods = group.map(({ pod }) => pod.metadata.uid);
-    return [{ app: first.app, hosts: [`${first.app}.${appsDomain}`], port: first.port, pods }];
+    return [{ app: first.name, hosts: [`${first.name}.${appsDomain}`], port: first.port, pods }];
   });
 }
 

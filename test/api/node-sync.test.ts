@@ -102,6 +102,21 @@ test("the agent is given its wish whole, and told at once when it changes", asyn
   expect(wish.routes).toEqual([{ app: "shop", hosts: ["shop.localhost"], port: 8080, pods: [id] }]);
 });
 
+test("a deleted app has no route any more, though its pod is still there and its name is taken again", async () => {
+  await using api = await startApi();
+  const node = await joined(api);
+  const before = await placed(api, node.node);
+  await api.ask("/v1/apps/shop", { method: "DELETE" });
+  const after = await placed(api, node.node);
+
+  const wish = DesiredState.parse((await desired(api, node.token)).body);
+
+  expect(wish.pods.map((pod) => pod.metadata.uid)).toEqual([before.id, after.id]);
+  expect(wish.routes).toEqual([
+    { app: "shop", hosts: ["shop.localhost"], port: 8080, pods: [after.id] },
+  ]);
+});
+
 test("nothing new is a 304, and so is a stop of the api", async () => {
   await using api = await startApi();
   const node = await joined(api);
