@@ -51,13 +51,16 @@ export async function listApps(
 
 // ---- called by api alone ------------------------------------------------------------------------
 
-/** The app, locked until the transaction ends: whoever else declares it waits. */
+/**
+ * The app, locked until the transaction ends: whoever else declares it waits, and whoever only writes
+ * a row that names it does not.
+ */
 export async function lockApp(
   tx: Tx,
   project: ProjectId,
   name: string,
 ): Promise<AppRow | undefined> {
-  const [row] = await tx.select(APP).from(apps).where(named(project, name)).for("update");
+  const [row] = await tx.select(APP).from(apps).where(named(project, name)).for("no key update");
   return row;
 }
 

@@ -1,9 +1,18 @@
-/** Whether the error says that the database cannot be reached or takes no more connections, rather than that it refused a statement. */
+/**
+ * Whether the error says to come back later, rather than that a statement was wrong: the database
+ * cannot be reached, takes no more connections, or gave way to another transaction.
+ */
 export function databaseUnavailable(error: unknown): boolean {
   const code = codeOf(error);
   if (code === undefined) return false;
   const connection = ["ECONNREFUSED", "ECONNRESET", "ENOENT", "EPIPE", "ETIMEDOUT"];
-  return connection.includes(code) || code.startsWith("CONNECT") || /^(08|53|57)/.test(code);
+  const gaveWay = ["40001", "40P01"];
+  return (
+    connection.includes(code) ||
+    gaveWay.includes(code) ||
+    code.startsWith("CONNECT") ||
+    /^(08|53|57)/.test(code)
+  );
 }
 
 /**

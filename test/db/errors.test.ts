@@ -1,6 +1,6 @@
 import { sql } from "drizzle-orm";
 import { expect, test } from "vitest";
-import { withoutValues } from "../../db/errors.ts";
+import { databaseUnavailable, withoutValues } from "../../db/errors.ts";
 import { causeChain } from "../../kit/log.ts";
 import { freshDb } from "../support/postgres.ts";
 
@@ -17,4 +17,30 @@ test("what a failed statement carried is not logged, however deep its error lies
   expect(logged).not.toContain("hunter2");
   expect(logged).toContain("placing a pod\nadding it\na statement failed: select * from nowhere");
   expect(logged).toContain('relation "nowhere" does not exist');
+});
+
+test("two transactions that wait for each other: the one that gives way is told to come back", async () => {
+  await using pg = await freshDb({ max: 2 });
+  const lock = (tx: Pick<typeof pg.db, "execute">, key: number) =>
+    tx.execute(sql`select pg_advisory_xact_lock(${key}::bigint)`);
+  const [firstHolds, secondHolds] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+
+  const outcomes = await Promise.allSettled([
+    pg.db.transaction(async (tx) => {
+      await lock(tx, 1);
+      firstHolds.resolve();
+      await secondHolds.promise;
+      await lock(tx, 2);
+    }),
+    pg.db.transaction(async (tx) => {
+      await lock(tx, 2);
+      secondHolds.resolve();
+      await firstHolds.promise;
+      await lock(tx, 1);
+    }),
+  ]);
+
+  const failed = outcomes.flatMap((it) => (it.status === "rejected" ? [it.reason] : []));
+  expect(failed).toHaveLength(1);
+  expect(databaseUnavailable(failed[0])).toBe(true);
 });
