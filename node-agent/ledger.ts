@@ -8,6 +8,9 @@ export type Accepted = "taken" | "same" | "older" | "foreign";
 /**
  * The last wish that this node accepted, on disk, so that a reboot without a control plane brings
  * the same pods back. `current` is undefined when nothing is known: then nothing is stopped.
+ *
+ * Generation 0 is what joining gives: nobody has planned for this node yet. A control plane that lost
+ * its database says so too, and what an earlier one asked for stays the wish until somebody decides.
  */
 export type Ledger = {
   current(): DesiredState | undefined;
@@ -26,8 +29,9 @@ export async function openLedger(
     async accept(state, node) {
       const verdict = judge(state, current, node);
       if (verdict !== "taken") return verdict;
-      await writeDurably(path, JSON.stringify(state));
-      current = state;
+      const taken = isPlanned(state) ? state : goingOn(state, current);
+      await writeDurably(path, JSON.stringify(taken));
+      current = taken;
       return verdict;
     },
   };
@@ -39,6 +43,15 @@ function judge(state: DesiredState, current: DesiredState | undefined, node: Nod
   if (current?.node !== node) return "taken";
   if (state.generation === current.generation) return "same";
   return state.generation < current.generation ? "older" : "taken";
+}
+
+/** Whether somebody has decided what this node runs. */
+export function isPlanned({ generation }: DesiredState): boolean {
+  return generation > 0;
+}
+
+function goingOn(empty: DesiredState, last: DesiredState | undefined): DesiredState {
+  return { ...empty, pods: last?.pods ?? [], routes: last?.routes ?? [] };
 }
 
 async function readLedger(

@@ -6,6 +6,8 @@ import type { Verdict } from "./probes/verdict.ts";
 
 export type Sight = {
   readonly wanted: readonly WantedPod[];
+  /** Whether pods that are not wanted are being taken away. */
+  readonly leaving: boolean;
   /** Newest first. */
   readonly seen: readonly SeenSandbox[];
   readonly busy: ReadonlyMap<PodId, Step["do"]>;
@@ -23,10 +25,10 @@ const MESSAGE_CHARS = 2_000;
 export function podStatuses(sight: Sight): readonly PodStatus[] {
   const byPod = Map.groupBy(sight.seen, (it) => it.pod);
   const wanted = new Map(sight.wanted.map((it) => [it.pod.metadata.uid, it]));
-  const leaving = [...byPod].filter(([uid]) => !wanted.has(uid));
+  const others = [...byPod].filter(([uid]) => !wanted.has(uid));
   return [
     ...[...wanted].map(([uid, it]) => wantedStatus(it, byPod.get(uid)?.[0], sight)),
-    ...leaving.map(([uid, [sandbox]]) => leavingStatus(uid, sandbox)),
+    ...others.map(([uid, [sandbox]]) => unwantedStatus(uid, sandbox, sight.leaving)),
   ];
 }
 
@@ -76,10 +78,12 @@ function wantedStatus(
   };
 }
 
-function leavingStatus(uid: PodId, sandbox: SeenSandbox | undefined): PodStatus {
+/** Of a pod that nobody told about it is only known whether it runs: nobody said what makes it ready. */
+function unwantedStatus(uid: PodId, sandbox: SeenSandbox | undefined, leaving: boolean): PodStatus {
+  const runs = sandbox?.ready && sandbox.containers.some((it) => it.state === "running");
   return {
     pod: uid,
-    phase: "Terminating",
+    phase: leaving ? "Terminating" : runs ? "Running" : "Pending",
     ready: false,
     restarts: 0,
     containers: [],

@@ -7,7 +7,7 @@ import { type Executors, perform, StartError } from "./act.ts";
 import { fingerprint } from "./fingerprint.ts";
 import { logTail } from "./host/log-tail.ts";
 import type { Ingress } from "./ingress/keeper.ts";
-import type { Ledger } from "./ledger.ts";
+import { isPlanned, type Ledger } from "./ledger.ts";
 import type { Observer, SeenSandbox } from "./observe.ts";
 import type { Places } from "./places.ts";
 import { planNode, type Setback, type Step, type WantedPod } from "./plan.ts";
@@ -76,7 +76,7 @@ export function openNodePass(deps: PassDeps): NodePass {
     if (desired === undefined) return;
     const wanted = desired.pods.map((pod) => ({ pod, fingerprint: fingerprint(pod) }));
     const steps = planNode({
-      wanted: isPlanned(desired) ? wanted : undefined,
+      wanted: isKnown(desired) ? wanted : undefined,
       seen,
       busy: new Set(busyBefore.keys()),
       setbacks,
@@ -94,6 +94,7 @@ export function openNodePass(deps: PassDeps): NodePass {
     const { verdicts } = deps.watch;
     const statuses = podStatuses({
       wanted,
+      leaving: isKnown(desired),
       seen,
       busy: doing,
       setbacks,
@@ -116,7 +117,7 @@ export function openNodePass(deps: PassDeps): NodePass {
     deps.watch.sync([...pods.values()].flatMap((it) => targets(it, deps.startedAtMs)));
     const upstreams = deps.ingress.upstreams();
     const { routes } = desired;
-    if (upstreams && isPlanned(desired))
+    if (upstreams && isKnown(desired))
       deps.ingress.want(
         ingressRoutes({ routes, pods, verdicts: deps.watch.verdicts(), upstreams }),
       );
@@ -139,12 +140,9 @@ export function openNodePass(deps: PassDeps): NodePass {
   return { run, lastView: () => view };
 }
 
-/**
- * Generation 0 is what joining gives: nobody has planned for this node yet. A control plane that lost
- * its database says so too, and what an earlier one asked for goes on until somebody decides.
- */
-function isPlanned({ generation }: DesiredState): boolean {
-  return generation > 0;
+/** No pods, and nobody who has decided so: that asks for nothing, neither a start nor a removal. */
+function isKnown(desired: DesiredState): boolean {
+  return isPlanned(desired) || desired.pods.length > 0;
 }
 
 function startupFailed(watch: ProbeWatch): ReadonlySet<string> {

@@ -227,12 +227,29 @@ test("a control plane that lost its database stops nothing before somebody decid
   node.api.forget();
   await eventually(() => expect(node.api.joins()).toBe(joins + 1));
   await eventually(() => expect(node.api.reports[0]?.observedGeneration).toBe(0));
+  expect(status(pod)).toMatchObject({ phase: "Running", ready: true });
 
   for (let visit = 0; visit < 20; visit++) {
     expect((await throughIngress()).status).toBe(200);
     await new Promise((resolve) => setTimeout(resolve, 100));
   }
   expect(await containers()).toEqual(before);
+});
+
+test("a reboot before somebody decides anew brings the pods of before back", async () => {
+  const pod = aPod({ image });
+  node.api.wish([pod], [aRoute([pod])]);
+  await ready(pod);
+  node.api.forget();
+  await eventually(() => expect(node.api.reports[0]?.observedGeneration).toBe(0));
+
+  await killAgent("SIGKILL");
+  for (const it of (await runtime.list()).sandboxes) await runtime.stopSandbox(it.id);
+  node.api.reports.length = 0;
+  await node.startAgent();
+
+  await ready(pod);
+  expect((await throughIngress()).status).toBe(200);
 });
 
 test("a restarted Caddy serves the last routes by itself, and with the agent's newer ones soon after", async () => {

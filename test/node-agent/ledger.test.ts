@@ -49,13 +49,19 @@ test("an older wish, or another node's, changes nothing", async () => {
   expect((await open()).current()?.generation).toBe(3);
 });
 
-test("a node that joined anew follows its new wish from the start", async () => {
+test("a node that joined anew goes on with its pods, also over a reboot, until somebody decides", async () => {
   const ledger = await open();
-  await ledger.accept(wish(30), node);
+  const [before, empty] = [wish(30), { ...wish(0, other), pods: [] }];
+  await ledger.accept(before, node);
 
-  expect(await ledger.accept(wish(0, other), other)).toBe("taken");
+  expect(await ledger.accept(empty, other)).toBe("taken");
 
-  expect(ledger.current()?.generation).toBe(0);
+  expect(ledger.current()).toEqual({ ...before, node: other, generation: 0 });
+  const rebooted = await open();
+  expect(rebooted.current()).toEqual(ledger.current());
+  const decided = { ...empty, generation: 1 };
+  expect(await rebooted.accept(decided, other)).toBe("taken");
+  expect((await open()).current()).toEqual(decided);
 });
 
 test.each([

@@ -18,6 +18,7 @@ const verdict = (readiness: Verdict["readiness"], status?: number): Verdict => (
 function statusOf(said: Partial<Sight> = {}) {
   const sight: Sight = {
     wanted: [{ pod, fingerprint: fp(pod) }],
+    leaving: true,
     seen: [aSandbox(pod)],
     busy: new Map(),
     setbacks: new Map(),
@@ -89,6 +90,15 @@ test("a pod of an older spec, or with a dead sandbox, is not ready", () => {
 test("a pod that is being taken away is terminating, and not ready any more", () => {
   expect(statusOf({ wanted: [] })).toMatchObject({ phase: "Terminating", ready: false });
   expect(statusOf({ busy: new Map([[uidOf(pod), "remove-sandboxes"]]) })?.ready).toBe(false);
+});
+
+test("a pod that nobody has decided about yet is not said to be leaving", () => {
+  const undecided = { wanted: [], leaving: false };
+
+  expect(statusOf(undecided)).toMatchObject({ phase: "Running", ready: false });
+  expect(statusOf({ ...undecided, seen: [aSandbox(pod, { ready: false })] })?.phase).toBe(
+    "Pending",
+  );
 });
 
 test("the words of a container are wanted while it ended or answers badly, and not otherwise", () => {
