@@ -2,10 +2,13 @@ import { z } from "zod";
 import { jsonPointer } from "./document.ts";
 import { Digest, Name } from "./ids.ts";
 import type { FieldError } from "./problem.ts";
-import { bytes, CpuQuantity, Duration, MemoryQuantity } from "./units.ts";
+import { bytes, CpuQuantity, Duration, durationMs, MemoryQuantity } from "./units.ts";
 
 /** The smallest memory a Tomcat starts and answers in: JVM without heap about 140 MiB, and a small heap. */
 const MIN_TOMCAT_MEMORY = "256Mi";
+
+/** A release that gets nowhere has to end within a time that somebody still asks about it. */
+const MAX_PROGRESS_DEADLINE_MS = 24 * 3_600_000;
 
 /** The path below which a WAR answers: "/" or "/shop" or "/shop/v2". */
 export const ContextPath = z
@@ -84,7 +87,10 @@ export const AppSpec = z.strictObject({
   rollout: z
     .strictObject({
       maxSurge: z.int().min(1).max(10).default(1),
-      progressDeadline: Duration.default("300s"),
+      progressDeadline: Duration.refine(
+        (text) => (durationMs(text) ?? 0) <= MAX_PROGRESS_DEADLINE_MS,
+        "must be at most 24h",
+      ).default("300s"),
       autoRevert: z
         .literal(true, "an app that keeps a bad release is not supported yet")
         .default(true),

@@ -69,6 +69,15 @@ test("a memory that no Tomcat starts in is refused with the least that it needs"
   });
 });
 
+test.each([
+  ["24h", []],
+  ["86401s", [{ pointer: "/rollout/progressDeadline", message: "must be at most 24h" }]],
+])("a rollout may take a day without progress and no longer: %s", (progressDeadline, errors) => {
+  const parsed = parseAppSpec({ name: "shop", war: { artifact }, rollout: { progressDeadline } });
+
+  expect(parsed.ok ? [] : parsed.errors).toEqual(errors);
+});
+
 test.each(["../x", "-rf", "a/b", "A", "a_b", ".", "a-", "", "x".repeat(41), "é", "1a"])(
   "%j is no name",
   (name) => {

@@ -171,12 +171,9 @@ function failureOf(
     if (diagnosis) return { ...diagnosis, log: seen.status.logTail };
   }
   if (target.phase !== "rolling" || proven.length >= target.replicas) return undefined;
-  const lastProgressMs = Math.max(
-    target.phaseAtMs,
-    ...fresh.filter(isReady).map((pod) => pod.seen?.sinceMs ?? 0),
-  );
-  if (world.nowMs - lastProgressMs < target.progressDeadlineMs) return undefined;
-  const within = `within ${target.progressDeadlineMs / 1000} s`;
+  const spentMs = spentTime(world, target, fresh);
+  if (spentMs === undefined) return undefined;
+  const within = `within ${spentMs / 1000} s`;
   const stuck = fresh.find((pod) => !proven.includes(pod));
   if (!stuck) {
     const why = place(world, target, 1, fresh).flatMap((it) =>
@@ -197,6 +194,21 @@ function failureOf(
     message: `not ready ${within}: ${message}`,
     log: stuck.seen?.status.logTail ?? [],
   };
+}
+
+/**
+ * The time that the rollout was given, once it is over. Each pod that becomes ready gives it another
+ * deadline, but no pod twice: one that comes and goes does not keep the release without an end.
+ */
+function spentTime(
+  { nowMs }: World,
+  { phaseAtMs, progressDeadlineMs, replicas }: ReleaseView,
+  fresh: readonly PodView[],
+): number | undefined {
+  const progress = fresh.filter(isReady).map((pod) => pod.seen?.sinceMs ?? 0);
+  if (nowMs - Math.max(phaseAtMs, ...progress) >= progressDeadlineMs) return progressDeadlineMs;
+  const longestMs = progressDeadlineMs * replicas;
+  return nowMs - phaseAtMs >= longestMs ? longestMs : undefined;
 }
 
 function isReady(pod: PodView): boolean {

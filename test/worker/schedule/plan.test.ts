@@ -120,6 +120,22 @@ test("a release without progress fails at its deadline, with what its pod last s
   });
 });
 
+test("a pod that comes and goes keeps no release rolling for ever", () => {
+  const nowMs = 1_119_999;
+  const node = aNode({ seenAtMs: nowMs });
+  const flapping = aRelease({ phase: "rolling", replicas: 2, progressDeadlineMs: 60_000 });
+  const ready = aPod(flapping, node, { ready: true });
+  const back = { ...ready, seen: ready.seen && { ...ready.seen, sinceMs: nowMs - 1_000 } };
+  const pods = [back, aPod(flapping, node)];
+  const world = aWorld({ nowMs, releases: [flapping], nodes: [node], pods });
+
+  expect(planApp(world)).toEqual([]);
+  expect(planApp({ ...world, nowMs: nowMs + 1 })[0]).toMatchObject({
+    kind: "fail",
+    failure: { message: expect.stringContaining("not ready within 120 s") },
+  });
+});
+
 test("a newer built release supersedes one that still rolls", () => {
   const node = aNode();
   const [slow, newest] = [aRelease({ number: 1, phase: "rolling" }), aRelease({ number: 2 })];
