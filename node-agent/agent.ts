@@ -102,7 +102,9 @@ function startLoops(setting: Setting) {
   };
   const pass = openNodePass({
     ...setting,
-    observe: openObserver(runtime),
+    observe: openObserver(runtime, (id, error) =>
+      log.error("the runtime does not tell about one; its pod is left as it is", error, { id }),
+    ),
     watch,
     ingress,
     executors: executors(hands),

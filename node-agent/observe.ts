@@ -30,17 +30,29 @@ export type SeenSandbox = {
   readonly createdAtMs: number;
   readonly graceSeconds: number;
   readonly ip: string | undefined;
+  /** The runtime lists it and does not tell all about it; what it left out is undefined. */
+  readonly unclear: boolean;
   /** Newest start first. */
   readonly containers: readonly SeenContainer[];
 };
 
-/** Everything of ours that the runtime holds, newest sandbox first. Throws rather than leave one out. */
+/**
+ * Everything of ours that the runtime holds, newest sandbox first. Throws rather than leave one out;
+ * what cannot be learned of one makes that one unclear and no other.
+ */
 export type Observer = () => Promise<readonly SeenSandbox[]>;
 
 const DEFAULT_GRACE_SECONDS = 30;
 
-/** Asks about each sandbox's address and each container's start and end once, since those stay. */
-export function openObserver(runtime: Runtime): Observer {
+/**
+ * Asks about each sandbox's address and each container's start and end once, since those stay.
+ * `onUnclear` hears once of each one that the runtime does not tell about.
+ */
+export function openObserver(
+  runtime: Runtime,
+  onUnclear: (id: string, error: unknown) => void,
+): Observer {
+  const unclear = new Set<string>();
   const ips = new Map<string, string>();
   const details = new Map<string, ContainerDetail>();
 
@@ -60,18 +72,36 @@ export function openObserver(runtime: Runtime): Observer {
     return detail;
   }
 
+  async function told<T>(id: string, answer: Promise<T>): Promise<T | undefined> {
+    try {
+      const known = await answer;
+      unclear.delete(id);
+      return known;
+    } catch (error) {
+      if (!unclear.has(id)) onUnclear(id, error);
+      unclear.add(id);
+      return undefined;
+    }
+  }
+
   async function seen(row: SandboxRow, rows: readonly ContainerRow[]): Promise<SeenSandbox> {
     const [ip, ...containers] = await Promise.all([
-      ipOf(row),
-      ...rows.map(async (it) => seenContainer(it, await detailOf(it))),
+      told(row.id, ipOf(row)),
+      ...rows.map(async (it) => seenContainer(it, await told(it.id, detailOf(it)))),
     ]);
-    return { ...seenSandbox(row), ip, containers: containers.toSorted(newestFirst) };
+    return {
+      ...seenSandbox(row),
+      ip,
+      unclear: [row, ...rows].some((it) => unclear.has(it.id)),
+      containers: containers.toSorted(newestFirst),
+    };
   }
 
   return async () => {
     const { sandboxes, containers } = await runtime.list();
     forgetOthers(ips, sandboxes);
     forgetOthers(details, containers);
+    forgetOthers(unclear, [...sandboxes, ...containers]);
     const all = await Promise.all(
       sandboxes.map((row) =>
         seen(
@@ -84,7 +114,7 @@ export function openObserver(runtime: Runtime): Observer {
   };
 }
 
-function seenSandbox(row: SandboxRow): Omit<SeenSandbox, "ip" | "containers"> {
+function seenSandbox(row: SandboxRow): Omit<SeenSandbox, "ip" | "unclear" | "containers"> {
   return {
     id: row.id,
     pod: PodId.parse(row.labels[LABELS.pod]),
@@ -113,7 +143,9 @@ function newestFirst(a: SeenContainer, b: SeenContainer): number {
   return b.attempt - a.attempt;
 }
 
-function forgetOthers(known: Map<string, unknown>, rows: readonly { readonly id: string }[]) {
+type Known = { keys(): Iterable<string>; delete(id: string): boolean };
+
+function forgetOthers(known: Known, rows: readonly { readonly id: string }[]) {
   const present = new Set(rows.map((it) => it.id));
   for (const id of known.keys()) if (!present.has(id)) known.delete(id);
 }

@@ -74,11 +74,12 @@ const HEALTHY_RUN_MS = 600_000;
  *
  * Pure, and a fixed point: in the world it asks for it returns []. Removal comes before addition, so
  * that two starts of one pod never run side by side. A pod whose fingerprint is what was asked for
- * is never touched.
+ * is never touched, and neither is one that the runtime does not tell all about.
  */
 export function planNode(world: World): readonly Step[] {
   if (world.wanted === undefined) return [];
   const byPod = Map.groupBy(world.seen, (it) => it.pod);
+  const unclear = new Set(world.seen.filter((it) => it.unclear).map((it) => it.pod));
   const wanted = new Set(world.wanted.map((it) => it.pod.metadata.uid));
   const removals = [...byPod]
     .filter(([uid]) => !wanted.has(uid))
@@ -90,6 +91,7 @@ export function planNode(world: World): readonly Step[] {
     (step) =>
       step !== undefined &&
       !world.busy.has(step.uid) &&
+      !unclear.has(step.uid) &&
       !waits(world.setbacks.get(step.uid), world),
   ) as readonly Step[];
 }

@@ -110,11 +110,17 @@ function containerStatus(
       name,
       state: "waiting",
       restarts,
-      reason: (setback?.reason ?? "ContainerCreating").slice(0, 200),
+      reason: (setback?.reason ?? reasonToWait(container)).slice(0, 200),
       ...(setback && { message: setback.message.slice(0, MESSAGE_CHARS) }),
     };
   }
   return endedStatus(name, container, nowMs);
+}
+
+/** One that was started and is neither known to run nor how it ended is one that the runtime does not tell about. */
+function reasonToWait(container: SeenContainer | undefined): string {
+  const made = container !== undefined && container.state !== "created";
+  return made ? "ContainerStatusUnknown" : "ContainerCreating";
 }
 
 /** The first end is told as such; a container that goes on ending is in a crash loop, out of memory aside. */

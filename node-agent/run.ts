@@ -117,7 +117,7 @@ export function openNodePass(deps: PassDeps): NodePass {
     deps.watch.sync([...pods.values()].flatMap((it) => targets(it, deps.startedAtMs)));
     const upstreams = deps.ingress.upstreams();
     const { routes } = desired;
-    if (upstreams && isKnown(desired))
+    if (upstreams && isKnown(desired) && allAddressesKnown(pods))
       deps.ingress.want(
         ingressRoutes({ routes, pods, verdicts: deps.watch.verdicts(), upstreams }),
       );
@@ -143,6 +143,11 @@ export function openNodePass(deps: PassDeps): NodePass {
 /** No pods, and nobody who has decided so: that asks for nothing, neither a start nor a removal. */
 function isKnown(desired: DesiredState): boolean {
   return isPlanned(desired) || desired.pods.length > 0;
+}
+
+/** An address that the runtime does not tell may be one that requests go to: then all routes stay. */
+function allAddressesKnown(pods: ReadonlyMap<PodId, StayingPod>): boolean {
+  return [...pods.values()].every(({ sandbox }) => sandbox.ip !== undefined || !sandbox.unclear);
 }
 
 function startupFailed(watch: ProbeWatch): ReadonlySet<string> {

@@ -13,7 +13,7 @@ const GRACE_SECONDS = 5;
  * throws when something is left.
  */
 export async function takeDown(runtime: Runtime, places: Places): Promise<number> {
-  const observe = openObserver(runtime);
+  const observe = openObserver(runtime, () => undefined);
   const found = await observe();
   await Promise.allSettled(found.map((it) => removeSandbox(runtime, it)));
   for (const left of await observe()) await removeSandbox(runtime, left);

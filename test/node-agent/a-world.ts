@@ -51,6 +51,7 @@ export function aSandbox(pod: Pod, said: Partial<SeenSandbox> = {}): SeenSandbox
     createdAtMs: 1_000,
     graceSeconds: 1,
     ip: "10.0.0.2",
+    unclear: false,
     containers: [aContainer()],
     ...said,
   };

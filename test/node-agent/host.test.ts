@@ -146,7 +146,13 @@ function aView(pod: PodId): View {
   return {
     desired: { node: NodeId.parse(randomUUID()), generation: 1, pods: [], routes: [] },
     seen: [
-      { ...sandbox, graceSeconds: 1, ip: undefined, containers: [{ ...web, detail: undefined }] },
+      {
+        ...sandbox,
+        graceSeconds: 1,
+        ip: undefined,
+        unclear: false,
+        containers: [{ ...web, detail: undefined }],
+      },
     ],
     busy: new Set(),
   };

@@ -39,6 +39,14 @@ test("a pod that nobody wishes for leaves whole", () => {
   ]);
 });
 
+test("a pod that the runtime does not tell all about is left as it is, and no other", () => {
+  const [pod, other] = [aPod(), aPod({ name: "web-2" })];
+  const ended = { unclear: true, containers: [aContainer({ state: "exited" })] };
+
+  expect(doing(aWorld([pod, other], [aSandbox(pod, ended)]))).toEqual(["start-pod"]);
+  expect(doing(aWorld([], [aSandbox(pod, ended)]))).toEqual([]);
+});
+
 test("a pod under way is not given a second step", () => {
   const pod = aPod();
 

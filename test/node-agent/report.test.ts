@@ -63,6 +63,16 @@ test("a pod that is not there yet is pending", () => {
   });
 });
 
+test("an ended container that the runtime does not tell about is not said to be in the making", () => {
+  const ended = { ...aContainer({ state: "exited" }), detail: undefined };
+
+  expect(statusOf({ seen: [aSandbox(pod, { unclear: true, containers: [ended] })] })).toMatchObject(
+    {
+      containers: [{ state: "waiting", reason: "ContainerStatusUnknown" }],
+    },
+  );
+});
+
 test("a step that failed is told with Kubernetes' word and the cause", () => {
   const setback = { failures: 1, atMs: 0, reason: "ErrImagePull", message: "no such digest" };
 
