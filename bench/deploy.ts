@@ -251,11 +251,11 @@ function at(events: readonly Event[], type: string): number {
   return Date.parse(event.at);
 }
 
-/** When the container of the app's one pod was started, by the runtime's own clock. */
+/** When the container of the live release's one pod was started, by the runtime's own clock. */
 async function startedAtMs(waybill: Installation): Promise<number> {
   const { body } = await waybill.call("GET", "/v1/apps/shop");
-  const pods = body.pods as { ready: boolean; containers: { startedAt?: string }[] }[];
-  return Date.parse(pods.find((it) => it.ready)?.containers[0]?.startedAt ?? "");
+  const pods = body.pods as { release: number; containers: { startedAt?: string }[] }[];
+  return Date.parse(pods.find((it) => it.release === body.live)?.containers[0]?.startedAt ?? "");
 }
 
 const HOPS = ["release-created", "build-started", "build-finished", "pod-placed"];

@@ -48,7 +48,7 @@ export async function sendFile(
   }
 }
 
-const BUFFER_BYTES = 256 * 1024;
+const BUFFER_BYTES = 1024 * 1024;
 const MAX_ANSWER_BYTES = 64 * 1024;
 
 async function asResponse(answer: IncomingMessage): Promise<Response> {

@@ -36,18 +36,34 @@ export async function spool(
 ): Promise<number> {
   await using file = await open(path, "wx", 0o600);
   const hash = createHash("sha256");
+  const buffer = Buffer.allocUnsafe(BUFFER_BYTES);
+  let used = 0;
   let bytes = 0;
+  async function flush() {
+    for (let done = 0; done < used; ) {
+      done += (await file.write(buffer, done, used - done)).bytesWritten;
+    }
+    used = 0;
+  }
   for await (const chunk of stream) {
     hash.update(chunk);
-    for (let done = 0; done < chunk.length; ) {
-      done += (await file.write(chunk, done)).bytesWritten;
-    }
     bytes += chunk.length;
+    for (let done = 0; done < chunk.length; ) {
+      if (used === buffer.length) await flush();
+      const part = chunk.subarray(done, done + buffer.length - used);
+      buffer.set(part, used);
+      used += part.length;
+      done += part.length;
+    }
   }
+  await flush();
   const real = `sha256:${hash.digest("hex")}`;
   if (real !== digest) throw new Error(`the bytes of ${digest} came as those of ${real}`);
   return bytes;
 }
+
+/** A network hands over small chunks; a write for each would cost more than the bytes. */
+const BUFFER_BYTES = 1024 * 1024;
 
 /** A layer that another program wrote. */
 export async function hashFile(path: string): Promise<LayerFile> {

@@ -156,10 +156,12 @@ async function push(
   // The manifest goes last, so where it is, all of it is.
   if (await registry.manifestDigest(repository, documents.manifest.digest, signal)) return 0;
   const below = image.layers.map(({ digest }) => digest);
-  await mountBlobs(registry, repository, base.repository, below, signal);
-  let sent = 0;
-  for (const layer of layers) sent += await pushLayer(registry, repository, layer, signal);
-  return sent + (await pushDocuments(registry, repository, documents, signal));
+  const [, ...sent] = await Promise.all([
+    mountBlobs(registry, repository, base.repository, below, signal),
+    ...layers.map((layer) => pushLayer(registry, repository, layer, signal)),
+  ]);
+  const sentDocuments = await pushDocuments(registry, repository, documents, signal);
+  return sent.reduce((sum, bytes) => sum + bytes, sentDocuments);
 }
 
 function documentsOf(image: Image, layers: readonly LayerFile[], request: WarImageRequest) {
