@@ -33,11 +33,22 @@ export async function bringUp(part: Part, places: Places): Promise<Running> {
   if (left === undefined || !isAlive(left)) return launch(part, places);
   const log = { path: logFile(places, part.name), from: 0 };
   const same = part.adopt && left.launch === fingerprint(part);
-  if (same && (await answers(part.ready, log))) {
+  if (same && (await answersInTime(part, log))) {
     return { part, process: left, adopted: true, log, ending: () => undefined };
   }
   await endProcess(left, part.stop);
   return launch(part, places);
+}
+
+const ADOPTION = { tries: 3, pauseMs: 250 };
+
+/** One late answer, as of a busy machine, must not cost a part that serves its life. */
+async function answersInTime({ ready }: Part, log: LogSince): Promise<boolean> {
+  for (let left = ADOPTION.tries; ; left--) {
+    if (await answers(ready, log)) return true;
+    if (left <= 1) return false;
+    await sleep(ADOPTION.pauseMs);
+  }
 }
 
 /**

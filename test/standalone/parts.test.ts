@@ -58,6 +58,26 @@ test("a healthy part that a killed standalone left is taken over, as the same pr
   expect(second.process).toMatchObject(first.process);
 });
 
+test("a part that answers late once is taken over all the same", async () => {
+  await using world = await aWorld();
+  const port = await chooseLoopbackPort(new Set());
+  // It answers its start, leaves the next question alone, and answers again.
+  const script = `let n = 0; require("http").createServer((_, a) => ++n === 2 || a.end()).listen(${port}, "127.0.0.1")`;
+  const part: Part = {
+    ...(await world.redis()),
+    program: process.execPath,
+    argv: ["-e", script],
+    ready: { kind: "http", url: `http://127.0.0.1:${port}/` },
+  };
+  const first = await bringUp(part, world.places);
+  await untilReady(first, never);
+
+  const second = await bringUp(part, world.places);
+
+  expect(second.adopted).toBe(true);
+  expect(isAlive(first.process)).toBe(true);
+});
+
 test("a part that was left with another configuration is replaced", async () => {
   await using world = await aWorld();
   const first = await bringUp(await world.redis(), world.places);
