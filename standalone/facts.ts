@@ -16,7 +16,6 @@ export async function lookUpFacts(settings: Settings, alone: boolean): Promise<F
   const live = await liveRecords(recordsDirOf(dataDir));
   const ourPorts = new Set([...live.values()].flatMap((record) => [...record.ports]));
   return {
-    userId: process.getuid?.() ?? 0,
     dataDir,
     dataFolder: await lookAtFolder(dataDir, nearest),
     alone,

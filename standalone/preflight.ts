@@ -18,7 +18,6 @@ export type DataFolder =
 
 /** What was looked up about the machine; see facts.ts. */
 export type Facts = {
-  readonly userId: number;
   readonly dataDir: string;
   readonly dataFolder: DataFolder;
   /** False when another standalone, or a down, works on the same data folder. */
@@ -40,21 +39,21 @@ const NEEDS = {
   later: { memoryBytes: 256 * MIB, diskBytes: 256 * MIB },
 } as const;
 
+/** Why this user can start nothing here, whatever else there is; other users may not even look. Pure. */
+export function rightsProblem(userId: number): string | undefined {
+  if (userId === 0) return undefined;
+  return "Waybill needs root, because it runs containers and their network: start it as root.";
+}
+
 /** Why nothing can be started here: one sentence each, all at once; none means go. Pure. */
 export function problemsOf(facts: Facts): readonly string[] {
   return [
-    ...rightsProblems(facts),
     ...folderProblems(facts),
     ...otherProblems(facts),
     ...facts.ports.flatMap(portProblem),
     ...roomProblems(facts),
     ...programProblems(facts),
   ];
-}
-
-function rightsProblems(facts: Facts): readonly string[] {
-  if (facts.userId === 0) return [];
-  return ["Waybill needs root, because it runs containers and their network: start it as root."];
 }
 
 function folderProblems({ dataFolder, dataDir }: Facts): readonly string[] {

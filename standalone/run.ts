@@ -5,7 +5,7 @@ import { lookUpFacts } from "./facts.ts";
 import { unlessAbsent } from "./files.ts";
 import { takeLock } from "./lock.ts";
 import type { Places } from "./places.ts";
-import { problemsOf } from "./preflight.ts";
+import { problemsOf, rightsProblem } from "./preflight.ts";
 import { identify } from "./processes.ts";
 import { type Say, showing } from "./progress.ts";
 import { dropRecord, STANDALONE, writeRecord } from "./records.ts";
@@ -27,6 +27,11 @@ export type Run = {
 
 /** `npm start`, from the checks to the orderly end. Comes back with the exit code. */
 export async function runStandalone(run: Run): Promise<number> {
+  const noRights = rightsProblem(process.getuid?.() ?? 0);
+  if (noRights !== undefined) {
+    run.say(noRights);
+    return 1;
+  }
   const dataDir = await unlessAbsent(realpath(run.settings.dataDir));
   const settings = { ...run.settings, dataDir: dataDir ?? run.settings.dataDir };
   const lock = await takeLock(settings.dataDir);

@@ -1,11 +1,10 @@
 import { expect, test } from "vitest";
-import { type Facts, problemsOf } from "../../standalone/preflight.ts";
+import { type Facts, problemsOf, rightsProblem } from "../../standalone/preflight.ts";
 
 const GIB = 1024 ** 3;
 
 function facts(changes: Partial<Facts> = {}): Facts {
   return {
-    userId: 0,
     dataDir: "/srv/waybill",
     dataFolder: "absent",
     alone: true,
@@ -28,10 +27,16 @@ test.each(["absent", "empty", "ours"] as const)(
   },
 );
 
+test("a user who is not root is told so before anything is looked at", () => {
+  expect(rightsProblem(0)).toBeUndefined();
+  expect(rightsProblem(1000)).toBe(
+    "Waybill needs root, because it runs containers and their network: start it as root.",
+  );
+});
+
 test("everything that is wrong is said at once, a sentence each", () => {
   const problems = problemsOf(
     facts({
-      userId: 1000,
       dataFolder: "foreign",
       freeMemoryBytes: GIB / 2,
       freeDiskBytes: GIB,
@@ -41,7 +46,6 @@ test("everything that is wrong is said at once, a sentence each", () => {
   );
 
   expect(problems).toEqual([
-    "Waybill needs root, because it runs containers and their network: start it as root.",
     "The data folder /srv/waybill holds files that are not Waybill's: choose another one with WAYBILL_DATA_DIR.",
     "Port 8080 is taken by another program: choose another one with WAYBILL_HTTP_PORT.",
     "Only 512 MiB of memory are free, and 1024 MiB are needed: stop something, or take a larger machine.",
