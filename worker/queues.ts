@@ -8,7 +8,7 @@ export type LookAt = { readonly subject: string };
 const CONCURRENCY: Readonly<Record<Topic, number>> = { build: 1, schedule: 4 };
 
 export type Queues = {
-  /** Rings for a subject. `key` makes a repeated call for the same nudge the same job. */
+  /** Rings for a subject. Where a job of this `key` waits or runs, there it stays at that. */
   add(topic: Topic, subject: string, key: string): Promise<void>;
   /** Throws when Redis does not answer. */
   check(): Promise<void>;

@@ -21,9 +21,8 @@ export async function sweep(deps: {
   const unsettled = await findUnsettled(db);
   const lost = unsettled.filter((it) => !it.expected).length;
   if (lost > 0) log.warn("nudges were lost; ringing again", { lost });
-  const round = Math.floor(Date.now() / 5_000);
-  for (const { topic, subject } of unsettled)
-    await queues.add(topic, subject, `s${round}-${subject}`);
+  for (const { topic, subject, turn } of unsettled)
+    await queues.add(topic, subject, `s${turn}-${subject}`);
   await forgetOld(db);
   await forgetGonePods(db);
 }

@@ -2,6 +2,7 @@ import { randomBytes } from "node:crypto";
 import { sql } from "drizzle-orm";
 import { Redis } from "ioredis";
 import { expect, test } from "vitest";
+import { claimBuild } from "../../../db/builds.ts";
 import { whoIsThere } from "../../../db/health.ts";
 import { nudge, relayBatch } from "../../../db/outbox.ts";
 import { findUnsettled } from "../../../db/unsettled.ts";
@@ -59,8 +60,36 @@ test("FLUSHALL loses the bell and not the work: the sweep finds what waits", asy
   await pg.db.execute(sql`update releases set phase_at = now() - interval '11 seconds'`);
 
   expect(await findUnsettled(pg.db)).toEqual([
-    { topic: "build", subject: release, expected: false },
+    { topic: "build", subject: release, expected: false, turn: "0" },
   ]);
+  await queues.close();
+});
+
+test("what waits behind a long build is no lost nudge, and one job rings for it however long it waits", async () => {
+  await using pg = await freshDb();
+  await using redis = await startRedis();
+  const prefix = aPrefix();
+  const queues = openQueues(redis.url, prefix, fail);
+  const warnings: string[] = [];
+  const log = { ...openLog("test", () => undefined), warn: (it: string) => void warnings.push(it) };
+  const [long, behind] = [await declare(pg.db, "long"), await declare(pg.db, "behind")];
+  await claimBuild(pg.db, long.release);
+  await pg.db.execute(sql`update releases set phase_at = now() - interval '11 seconds'`);
+
+  for (let at = 0; at < 3; at++)
+    await eventually(() => sweep({ db: pg.db, queues, log, worker: "w" }));
+
+  const admin = new Redis(redis.url);
+  expect(await admin.lrange(`${prefix}:build:wait`, 0, -1)).toEqual([`s0-${behind.release}`]);
+  expect(warnings).toEqual([]);
+  await pg.db.execute(sql`update releases set build_lease_until = now() - interval '1 second'`);
+  await sweep({ db: pg.db, queues, log, worker: "w" });
+  expect(await admin.lrange(`${prefix}:build:wait`, 0, -1)).toEqual([
+    `s1-${long.release}`,
+    `s0-${behind.release}`,
+  ]);
+  expect(warnings).toEqual(["nudges were lost; ringing again"]);
+  admin.disconnect();
   await queues.close();
 });
 
