@@ -13,10 +13,11 @@ import { WorkerEnv } from "./env.ts";
 import { openQueues, startProcessors } from "./queues.ts";
 import { relayOutbox } from "./relay/run.ts";
 import { scheduleApp } from "./schedule/run.ts";
-import { sweep } from "./sweep/run.ts";
+import { sweep, tidy } from "./sweep/run.ts";
 
 const RELAY_EVERY_MS = 2_000;
 const SWEEP_EVERY_MS = 5_000;
+const TIDY_EVERY_MS = 60_000;
 
 const log = openLog("worker");
 const env = readEnv(WorkerEnv);
@@ -50,6 +51,13 @@ const sweeper = startLoop({
   pass: () => sweep({ db, queues, log, worker }),
   onError,
 });
+const startedAtMs = Date.now();
+const tidier = startLoop({
+  everyMs: TIDY_EVERY_MS,
+  signal,
+  pass: () => tidy({ db, log, startedAtMs }),
+  onError,
+});
 await listen(OUTBOX_CHANNEL, relay.wake, relay.wake);
 // The nodes need it for their first pod; a failure is only early news, each build asks again.
 bases.pause(async () => undefined, signal).catch(onError);
@@ -59,6 +67,7 @@ signal.addEventListener("abort", async () => {
   const late = await closeAll([
     { name: "relay", close: () => relay.done },
     { name: "sweep", close: () => sweeper.done },
+    { name: "tidying", close: () => tidier.done },
     { name: "processors", close: processors.close },
     { name: "queues", close: queues.close },
     { name: "database", close },

@@ -1,4 +1,5 @@
 import type { Db } from "../../db/client.ts";
+import { failOverdue } from "../../db/deadlines.ts";
 import { forgetGonePods } from "../../db/placements.ts";
 import { findUnsettled, forgetOld, heartbeat } from "../../db/unsettled.ts";
 import type { Log } from "../../kit/log.ts";
@@ -23,6 +24,17 @@ export async function sweep(deps: {
   if (lost > 0) log.warn("nudges were lost; ringing again", { lost });
   for (const { topic, subject, turn } of unsettled)
     await queues.add(topic, subject, `s${turn}-${subject}`);
+}
+
+/** A worker that comes back first takes what has waited for it. */
+const GRACE_MS = 60_000;
+
+/** What needs no hurry: ends what is overdue, and forgets what nobody asks for any more. */
+export async function tidy(deps: { db: Db; log: Log; startedAtMs: number }): Promise<void> {
+  const { db, log, startedAtMs } = deps;
   await forgetOld(db);
   await forgetGonePods(db);
+  if (Date.now() - startedAtMs < GRACE_MS) return;
+  const failed = await failOverdue(db);
+  if (failed > 0) log.warn("releases failed that nobody moved on in time", { failed });
 }
