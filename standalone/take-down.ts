@@ -35,10 +35,15 @@ export async function takeDown({ settings: asked, root, say }: Down): Promise<nu
     return 0;
   }
   const lock = await stopStandalone(dataDir, say);
-  try {
-    await stopEverything(settings, installation, root, say);
-  } finally {
-    await lock.release();
+  const outcome = await stopEverything(settings, installation, root, say).finally(() =>
+    lock.release(),
+  );
+  if (outcome === "pods-may-be-left") {
+    say(
+      `The container runtime at ${settings.runtimeEndpoint} may still hold pods of this installation.`,
+    );
+    say("Start it and run `npm run down` again. Everything else has stopped.");
+    return 1;
   }
   say(`Nothing of this installation runs any more. Its data is in ${dataDir}.`);
   return 0;
@@ -49,7 +54,7 @@ async function stopEverything(
   installation: Installation,
   root: string,
   say: Say,
-): Promise<void> {
+): Promise<"done" | "pods-may-be-left"> {
   const places = placesOf(settings.dataDir, installation.id);
   const home = (name: string) => join(settings.dataDir, name);
   const assembly = assemble(settings, installation, places, {
@@ -61,11 +66,13 @@ async function stopEverything(
   for (const name of CONTROL_PLANE) await stopRecorded(name, assembly, places, say);
   await endForgottenServer(home("postgres"), undefined);
   await stopRecorded("node-agent", assembly, places, say);
-  await removePods(assembly, places, say);
+  const removed = await removePods(assembly, places, say);
   await stopRecorded("caddy", assembly, places, say);
   await stopRecorded("containerd", assembly, places, say);
   const { bridge } = assembly;
   await cleanUp({ places, bridge, network: `waybill-${installation.id}` }, say);
+  // Our own containerd is gone with all that it ran; a runtime of others' brings its pods back.
+  return removed || assembly.containerd !== undefined ? "done" : "pods-may-be-left";
 }
 
 const STANDALONE_ENDS_WITHIN_MS = 180_000;
@@ -73,15 +80,19 @@ const STANDALONE_ENDS_WITHIN_MS = 180_000;
 /** Asks a running standalone to end, and becomes the only one that works on the data folder. */
 async function stopStandalone(dataDir: string, say: Say): Promise<Lock> {
   const untilMs = Date.now() + STANDALONE_ENDS_WITHIN_MS;
+  let asked = false;
   let said = false;
   for (;;) {
     const lock = await takeLock(dataDir);
     if (lock) return lock;
     const running = (await liveRecords(recordsDirOf(dataDir))).get(STANDALONE);
-    if (running && !said) {
-      said = true;
+    if (running && !asked) {
+      asked = true;
       say(`stopping npm start (process ${running.pid})…`);
       await endProcess(running, { signal: "SIGTERM", graceMs: STANDALONE_ENDS_WITHIN_MS });
+    } else if (!running && !said) {
+      said = true;
+      say("waiting for another Waybill process to finish with this data folder…");
     }
     if (Date.now() > untilMs) {
       throw new Error("another Waybill process keeps working on this data folder");
@@ -111,22 +122,24 @@ function partOf(name: PartName, { foundation, api, worker, nodeAgent }: Assembly
 
 /**
  * Removes the pods in an orderly way, through the container runtime: brought back for it where it
- * was killed. What that way cannot do, the clean-up after it does.
+ * was killed. What that way cannot do, the clean-up after it does. Answers whether it worked.
  */
-async function removePods(assembly: Assembly, places: Places, say: Say): Promise<void> {
+async function removePods(assembly: Assembly, places: Places, say: Say): Promise<boolean> {
   const { containerd, wiring } = assembly;
   const state = join(places.runDir, "containerd");
   const usedSinceBoot = containerd === undefined || (await unlessAbsent(stat(state))) !== undefined;
-  if (!usedSinceBoot) return;
+  if (!usedSinceBoot) return true;
   try {
     if (containerd) await ready(containerd, places);
     const { program, argv, env } = nodeAgentDownProgram(wiring);
     const work = () =>
       execLines(program, argv, { env, timeoutMs: 180_000, onLine: () => undefined });
     await showing(say, "pods", work, { going: "stopping", done: () => "removed" });
+    return true;
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error);
     say(`The pods could not be removed in an orderly way: ${why}`);
+    return false;
   }
 }
 

@@ -3,9 +3,12 @@ import { once } from "node:events";
 import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { expect, test } from "vitest";
+import { readSettings } from "../../standalone/env.ts";
+import { newInstallation, writeInstallation } from "../../standalone/installation.ts";
 import { takeLock } from "../../standalone/lock.ts";
+import { takeDown } from "../../standalone/take-down.ts";
 import { freePort } from "../support/free-port.ts";
 
 const STANDALONE = join(import.meta.dirname, "../../standalone");
@@ -112,6 +115,27 @@ test("a second start on the same data folder is refused while the first one live
   expect(code).toBe(1);
   expect(output).toContain(`already running for the data folder ${home.path}.`);
   expect(await readdir(home.path)).toEqual([]);
+});
+
+test("down waits its turn aloud, and does not say that nothing runs where the runtime cannot be asked", async () => {
+  await using home = await aFolder();
+  await writeInstallation(home.path, newInstallation([1, 2, 3], []));
+  const lock = await takeLock(home.path);
+
+  const said: string[] = [];
+  const say = (line: string) => {
+    said.push(line);
+    if (line.startsWith("waiting for another Waybill process")) void lock?.release();
+  };
+  const settings = readSettings({
+    WAYBILL_DATA_DIR: home.path,
+    CONTAINER_RUNTIME_ENDPOINT: "unix:///run/nothing.sock",
+  });
+  const code = await takeDown({ settings, root: dirname(STANDALONE), say });
+
+  expect(said.join("\n")).toContain("unix:///run/nothing.sock may still hold pods");
+  expect(said.join("\n")).not.toContain("Nothing of this installation runs any more");
+  expect(code).toBe(1);
 });
 
 test("down where nothing is installed says so and changes nothing", async () => {
