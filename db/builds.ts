@@ -9,7 +9,7 @@ import { apps, type Failure, projects, releases } from "./schema.ts";
 /* Releases on their way from `pending` to `built`: only worker/build calls what is here. */
 
 /** A worker that has said nothing for this long has lost its build to whoever asks next. */
-const LEASE_SECONDS = 10;
+export const LEASE_SECONDS = 10;
 /** A build that failed for no fault of its spec, or took its worker down, this often is not tried again. */
 export const MAX_ATTEMPTS = 5;
 

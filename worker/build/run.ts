@@ -7,6 +7,7 @@ import {
   failBuild,
   finishBuild,
   imageOfEqualRelease,
+  LEASE_SECONDS,
   MAX_ATTEMPTS,
   releaseBuild,
 } from "../../db/builds.ts";
@@ -127,19 +128,29 @@ function repositoryOf({ project, spec }: BuildClaim): string {
   return `apps/${project}/${spec.name}`;
 }
 
-/** Extends the lease until `lost` is aborted; aborts it itself when the build went to somebody else. */
+/**
+ * Extends the lease until `lost` is aborted; aborts it itself when the build went to somebody else, or
+ * may have by now: a database that is away for less than a lease costs no build.
+ */
 async function holdLease(
   { db, log }: BuildDeps,
   claim: BuildClaim,
   lost: AbortController,
 ): Promise<void> {
-  try {
-    for await (const _ of setInterval(BEAT_MS, undefined, { signal: lost.signal })) {
-      if (!(await extendLease(db, claim))) lost.abort();
-    }
-  } catch (error) {
-    if (lost.signal.aborted) return;
+  let heldFromMs = Date.now();
+  const beat = async () => {
+    const askedAtMs = Date.now();
+    if (await extendLease(db, claim)) heldFromMs = askedAtMs;
+    else lost.abort();
+  };
+  const onMissed = (error: unknown) => {
     log.error("extending a build's lease", withoutValues(error), { release: claim.release });
-    lost.abort();
+    if (Date.now() - heldFromMs >= LEASE_SECONDS * 1_000) lost.abort();
+  };
+  try {
+    for await (const _ of setInterval(BEAT_MS, undefined, { signal: lost.signal }))
+      await beat().catch(onMissed);
+  } catch (error) {
+    if (!lost.signal.aborted) throw error;
   }
 }
