@@ -3,7 +3,9 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { apiUrl, type Settings } from "./env.ts";
 import { lookUpFacts } from "./facts.ts";
 import { unlessAbsent } from "./files.ts";
+import { keepJoinable, renewJoinToken } from "./join-token.ts";
 import { takeLock } from "./lock.ts";
+import type { PartName } from "./part.ts";
 import type { Places } from "./places.ts";
 import { problemsOf, rightsProblem } from "./preflight.ts";
 import { identify } from "./processes.ts";
@@ -65,10 +67,16 @@ async function startAndWatch(run: Run): Promise<number> {
     await leave(places);
     return signal.aborted ? 0 : 1;
   }
-  const watching = watch(fleet, places, say, signal);
+  const renew = () => renewJoinToken(assembly.wiring, signal);
+  const beforeStart = async (name: PartName) => {
+    if (name === "node-agent") await renew();
+  };
+  const watching = watch(fleet, places, say, signal, { beforeStart });
   await waitUntilReady(run);
   if (!signal.aborted) say(welcome(settings, places, root));
-  await watching;
+  const isReady = async () => (await readiness(settings)) === "ready";
+  const onError = (error: unknown) => say(error instanceof Error ? error.message : String(error));
+  await Promise.all([watching, keepJoinable({ isReady, renew, signal, onError }).done]);
   say("Stopping the control plane…");
   await stopParts(fleet, CONTROL_PLANE, places, say);
   await leave(places);
@@ -84,7 +92,7 @@ async function waitUntilReady({ settings, say, signal }: Run): Promise<void> {
   let last = "no answer";
   const work = async () => {
     while (!signal.aborted && Date.now() < untilMs) {
-      const answer = await readiness(`${apiUrl(settings)}/readyz`);
+      const answer = await readiness(settings);
       if (answer === "ready") return true;
       last = answer;
       await sleep(200, undefined, { signal }).catch(() => undefined);
@@ -98,9 +106,11 @@ async function waitUntilReady({ settings, say, signal }: Run): Promise<void> {
   if (!ready && !signal.aborted) say(`No app can be deployed yet: ${last}`);
 }
 
-async function readiness(url: string): Promise<string> {
+async function readiness(settings: Settings): Promise<string> {
   try {
-    const response = await fetch(url, { signal: AbortSignal.timeout(5_000) });
+    const response = await fetch(`${apiUrl(settings)}/readyz`, {
+      signal: AbortSignal.timeout(5_000),
+    });
     const body = await response.text();
     return response.ok ? "ready" : body.slice(0, 1_000);
   } catch (error) {

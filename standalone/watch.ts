@@ -1,6 +1,7 @@
 import { startLoop } from "../kit/loop.ts";
 import { responds } from "./health.ts";
 import { trimLogs } from "./logs.ts";
+import type { PartName } from "./part.ts";
 import type { Places } from "./places.ts";
 import { endProcess, isAlive } from "./processes.ts";
 import type { Say } from "./progress.ts";
@@ -14,6 +15,12 @@ const LOOK_EVERY_MS = 500;
 const TRIM_EVERY_MS = 10_000;
 const ASK_EVERY_MS = 10_000;
 
+export type WatchOptions = {
+  /** Run before a part is started again; one that fails is said and does not keep the part from it. */
+  readonly beforeStart?: (name: PartName) => Promise<void>;
+  readonly askEveryMs?: number;
+};
+
 /**
  * Starts again, with growing patience, each part that dies; ends our own programs where they hang,
  * which is a death like another; keeps all logs bounded. Resolves when `signal` is aborted.
@@ -23,7 +30,7 @@ export async function watch(
   places: Places,
   say: Say,
   signal: AbortSignal,
-  askEveryMs = ASK_EVERY_MS,
+  { beforeStart, askEveryMs = ASK_EVERY_MS }: WatchOptions = {},
 ): Promise<void> {
   const watched = new Map<string, Watched>();
   const nowMs = Date.now();
@@ -46,11 +53,15 @@ export async function watch(
       say(`${name} ${running.ending() ?? "ended"}; starting it again in ${seconds} s`);
     }
     if (act === "start") {
+      await beforeStart?.(running.part.name).catch(onError);
+      if (signal.aborted) return;
       fleet.set(name, await launch(running.part, places));
       say(`${name} started again`);
     }
   }
-  const onError = (error: unknown) => say(error instanceof Error ? error.message : String(error));
+  const onError = (error: unknown) => {
+    if (!signal.aborted) say(error instanceof Error ? error.message : String(error));
+  };
   const trim = () => trimLogs(places.logDir);
   const loops = [
     startLoop({ everyMs: LOOK_EVERY_MS, signal, pass, onError }),

@@ -130,7 +130,13 @@ test("a part that was killed is started again, and says so", async () => {
   const fleet: Fleet = new Map([["redis", first]]);
   const said: string[] = [];
   const end = new AbortController();
-  const watching = watch(fleet, world.places, (line) => said.push(line), end.signal);
+  const beforeStart = async (name: string) => {
+    said.push(`before ${name}`);
+    throw new Error("no token");
+  };
+  const watching = watch(fleet, world.places, (line) => said.push(line), end.signal, {
+    beforeStart,
+  });
 
   process.kill(first.process.pid, "SIGKILL");
 
@@ -142,6 +148,8 @@ test("a part that was killed is started again, and says so", async () => {
   await watching;
   expect(said).toEqual([
     "redis was ended by SIGKILL; starting it again in 1 s",
+    "before redis",
+    "no token",
     "redis started again",
   ]);
 });
@@ -163,7 +171,9 @@ test("a program of ours that hangs is ended and started again", { timeout: 60_00
   const fleet: Fleet = new Map([["api", first]]);
   const said: string[] = [];
   const end = new AbortController();
-  const watching = watch(fleet, world.places, (line) => said.push(line), end.signal, 10);
+  const watching = watch(fleet, world.places, (line) => said.push(line), end.signal, {
+    askEveryMs: 10,
+  });
 
   process.kill(first.process.pid, "SIGSTOP");
 
