@@ -21,6 +21,8 @@ export type BuildClaim = {
   readonly spec: AppSpec;
   /** Every later write of this build carries it; a newer attempt makes those writes miss. */
   readonly attempt: number;
+  /** The attempts so far that count, this one included. */
+  readonly tries: number;
 };
 
 export type ClaimOutcome =
@@ -46,7 +48,7 @@ export async function claimBuild(db: Db, release: ReleaseId): Promise<ClaimOutco
       .where(and(eq(releases.id, release), claimable()))
       .for("update", { of: releases });
     if (!row) return { kind: "nothing-to-do" };
-    const { appId: app, number, buildAttempt, spec } = row.release;
+    const { appId: app, number, buildAttempt, buildInterrupted, spec } = row.release;
     if (row.deletedAt) {
       const cancelledBy = "the deletion of the app";
       await end(tx, row.release, { phase: "cancelled", cancelledBy });
@@ -65,7 +67,8 @@ export async function claimBuild(db: Db, release: ReleaseId): Promise<ClaimOutco
       });
       return { kind: "superseded", by: newer };
     }
-    if (buildAttempt >= MAX_ATTEMPTS) {
+    const tries = buildAttempt - buildInterrupted + 1;
+    if (tries > MAX_ATTEMPTS) {
       await fail(tx, row.release, {
         slug: "build-crashed",
         message: `its build did not end in ${MAX_ATTEMPTS} attempts; see the worker's log`,
@@ -87,11 +90,11 @@ export async function claimBuild(db: Db, release: ReleaseId): Promise<ClaimOutco
       app,
       release,
       type: "build-started",
-      message: attempt === 1 ? "building the image" : `building the image, attempt ${attempt}`,
+      message: tries === 1 ? "building the image" : `building the image, attempt ${tries}`,
     });
     return {
       kind: "claimed",
-      claim: { release, app, project: row.project, number, spec, attempt },
+      claim: { release, app, project: row.project, number, spec, attempt, tries },
     };
   });
 }
@@ -149,20 +152,31 @@ export async function failBuild(db: Db, claim: BuildClaim, failure: Failure): Pr
   });
 }
 
+export type GivenBack = {
+  readonly message: string;
+  /** How long nobody takes it. */
+  readonly restMs: number;
+  /** The worker stops: the attempt does not count. */
+  readonly interrupted: boolean;
+};
+
 /**
- * Gives the build back, saying why, so that the sweep's next nudge may take it at once. The attempt
- * stays counted. False when the claim was lost and nothing was written.
+ * Gives the build back, saying why, so that the sweep's first nudge after the rest may take it. False
+ * when the claim was lost and nothing was written.
  */
-export async function releaseBuild(db: Db, claim: BuildClaim, message: string): Promise<boolean> {
+export async function releaseBuild(db: Db, claim: BuildClaim, given: GivenBack): Promise<boolean> {
   return await db.transaction(async (tx) => {
-    const given = await tx
+    const written = await tx
       .update(releases)
-      .set({ buildLeaseUntil: sql`now()` })
+      .set({
+        buildLeaseUntil: secondsAhead(given.restMs / 1_000),
+        buildInterrupted: sql`${releases.buildInterrupted} + ${Number(given.interrupted)}`,
+      })
       .where(heldBy(claim))
       .returning({ id: releases.id });
-    if (given.length === 0) return false;
+    if (written.length === 0) return false;
     const { app, release } = claim;
-    await record(tx, { app, release, type: "build-progress", message });
+    await record(tx, { app, release, type: "build-progress", message: given.message });
     return true;
   });
 }
@@ -210,7 +224,11 @@ function heldBy(claim: BuildClaim) {
 }
 
 function lease() {
-  return sql`now() + make_interval(secs => ${LEASE_SECONDS})`;
+  return secondsAhead(LEASE_SECONDS);
+}
+
+function secondsAhead(seconds: number) {
+  return sql`now() + make_interval(secs => ${seconds})`;
 }
 
 async function newestAfter(tx: Tx, app: AppId, number: number): Promise<number | undefined> {

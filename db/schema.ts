@@ -36,6 +36,12 @@ export const projects = pgTable("projects", {
   createdAt: now("created_at"),
 });
 
+const ofProject = () =>
+  uuid("project_id")
+    .notNull()
+    .references(() => projects.id)
+    .$type<ProjectId>();
+
 export type Scope =
   | "app:read"
   | "app:deploy"
@@ -48,10 +54,7 @@ export type Scope =
 export const tokens = pgTable("tokens", {
   id: text("id").primaryKey(),
   kind: text("kind").notNull().$type<TokenKind>(),
-  projectId: uuid("project_id")
-    .notNull()
-    .references(() => projects.id)
-    .$type<ProjectId>(),
+  projectId: ofProject(),
   nodeName: text("node_name"),
   secretHash: bytea("secret_hash").notNull(),
   last4: text("last4").notNull(),
@@ -67,10 +70,7 @@ export const apps = pgTable(
   "apps",
   {
     id: uuid("id").primaryKey().defaultRandom().$type<AppId>(),
-    projectId: uuid("project_id")
-      .notNull()
-      .references(() => projects.id)
-      .$type<ProjectId>(),
+    projectId: ofProject(),
     name: text("name").notNull(),
     spec: jsonb("spec").notNull().$type<AppSpec>(),
     generation: bigint("generation", { mode: "number" }).notNull(),
@@ -84,13 +84,16 @@ export const apps = pgTable(
   ],
 );
 
+const ofApp = () =>
+  uuid("app_id")
+    .notNull()
+    .references(() => apps.id, { onDelete: "cascade" })
+    .$type<AppId>();
+
 export const artifacts = pgTable(
   "artifacts",
   {
-    projectId: uuid("project_id")
-      .notNull()
-      .references(() => projects.id)
-      .$type<ProjectId>(),
+    projectId: ofProject(),
     digest: text("digest").notNull().$type<Digest>(),
     sizeBytes: bigint("size_bytes", { mode: "number" }).notNull(),
     createdAt: now("created_at"),
@@ -109,10 +112,7 @@ export const nodes = pgTable("nodes", {
 export const idempotencyKeys = pgTable(
   "idempotency_keys",
   {
-    projectId: uuid("project_id")
-      .notNull()
-      .references(() => projects.id)
-      .$type<ProjectId>(),
+    projectId: ofProject(),
     tokenId: text("token_id").notNull(),
     key: text("key").notNull(),
     requestHash: text("request_hash").notNull(),
@@ -120,7 +120,10 @@ export const idempotencyKeys = pgTable(
     body: jsonb("body").notNull(),
     createdAt: now("created_at"),
   },
-  (t) => [primaryKey({ name: "idempotency_keys_pkey", columns: [t.projectId, t.tokenId, t.key] })],
+  (t) => [
+    primaryKey({ name: "idempotency_keys_pkey", columns: [t.projectId, t.tokenId, t.key] }),
+    index("idempotency_keys_created").on(t.createdAt),
+  ],
 );
 
 // ---- releases: inserted by api; moved forward by worker/build, then by worker/schedule -----------
@@ -149,10 +152,7 @@ export const releases = pgTable(
   "releases",
   {
     id: uuid("id").primaryKey().defaultRandom().$type<ReleaseId>(),
-    appId: uuid("app_id")
-      .notNull()
-      .references(() => apps.id, { onDelete: "cascade" })
-      .$type<AppId>(),
+    appId: ofApp(),
     number: integer("number").notNull(),
     generation: bigint("generation", { mode: "number" }).notNull(),
     spec: jsonb("spec").notNull().$type<AppSpec>(),
@@ -165,6 +165,9 @@ export const releases = pgTable(
     cancelledBy: text("cancelled_by"),
     /** Grows with each worker that takes the build; a write of an older attempt is refused. */
     buildAttempt: integer("build_attempt").notNull().default(0),
+    /** How many of those attempts ended with the stop of their worker: they are not held against it. */
+    buildInterrupted: integer("build_interrupted").notNull().default(0),
+    /** Until then its worker holds it, or, after a failure, nobody takes it. */
     buildLeaseUntil: at("build_lease_until"),
     /** The image `repository@digest` and what it was made from, once built. */
     imageRepository: text("image_repository"),
@@ -187,10 +190,7 @@ export const pods = pgTable(
   "pods",
   {
     id: uuid("id").primaryKey().$type<PodId>(),
-    appId: uuid("app_id")
-      .notNull()
-      .references(() => apps.id, { onDelete: "cascade" })
-      .$type<AppId>(),
+    appId: ofApp(),
     releaseId: uuid("release_id")
       .notNull()
       .references(() => releases.id, { onDelete: "cascade" })
@@ -262,16 +262,13 @@ export const outbox = pgTable("outbox", {
   createdAt: now("created_at"),
 });
 
-// ---- history: appended by anyone, changed by nobody ----------------------------------------------
+// ---- history: appended by anyone, changed by nobody, forgotten by worker/sweep -------------------
 
 export const events = pgTable(
   "events",
   {
     id: bigserial("id", { mode: "number" }).primaryKey(),
-    appId: uuid("app_id")
-      .notNull()
-      .references(() => apps.id, { onDelete: "cascade" })
-      .$type<AppId>(),
+    appId: ofApp(),
     releaseId: uuid("release_id")
       .references(() => releases.id, { onDelete: "cascade" })
       .$type<ReleaseId>(),
@@ -279,7 +276,11 @@ export const events = pgTable(
     message: text("message").notNull(),
     at: now("at"),
   },
-  (t) => [index("events_app").on(t.appId, t.id), index("events_release").on(t.releaseId, t.id)],
+  (t) => [
+    index("events_app").on(t.appId, t.id),
+    index("events_release").on(t.releaseId, t.id),
+    index("events_at").on(t.at),
+  ],
 );
 
 /** One row per change and per denied change; `before` and `after` are hashes, never values. */

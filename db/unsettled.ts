@@ -1,6 +1,6 @@
-import { lt, sql } from "drizzle-orm";
+import { and, lt, ne, or, sql } from "drizzle-orm";
 import type { Db } from "./client.ts";
-import { idempotencyKeys, type Topic, workers } from "./schema.ts";
+import { idempotencyKeys, type Topic, tokens, workers } from "./schema.ts";
 
 export type Unsettled = {
   readonly topic: Topic;
@@ -65,9 +65,33 @@ export async function heartbeat(db: Db, worker: string): Promise<void> {
     .onConflictDoUpdate({ target: workers.id, set: { seenAt: sql`now()` } });
 }
 
-/** Drops what nobody asks for any more: workers silent for a day, idempotency keys older than one. */
+/**
+ * Drops what nobody asks for any more: workers silent for a day, idempotency keys older than one, the
+ * nodes' tokens that ended 30 days ago (a person's stays: its file would bring it back to life), and
+ * what happened to releases that ended 90 days ago.
+ */
 export async function forgetOld(db: Db): Promise<void> {
   const aDayAgo = sql`now() - interval '1 day'`;
   await db.delete(workers).where(lt(workers.seenAt, aDayAgo));
   await db.delete(idempotencyKeys).where(lt(idempotencyKeys.createdAt, aDayAgo));
+  const aMonthAgo = sql`now() - interval '30 days'`;
+  await db
+    .delete(tokens)
+    .where(
+      and(
+        ne(tokens.kind, "personal"),
+        or(lt(tokens.expiresAt, aMonthAgo), lt(tokens.revokedAt, aMonthAgo)),
+      ),
+    );
+  await forgetEvents(db);
+}
+
+/** At most 10,000 at once, so that the first time after long takes no table for itself. */
+async function forgetEvents(db: Db): Promise<void> {
+  await db.execute(sql`
+    delete from events where id in (
+      select e.id from events e join releases r on r.id = e.release_id
+      where e.at < now() - interval '90 days' and r.phase_at < now() - interval '90 days'
+        and r.phase in ('retired', 'failed', 'superseded', 'cancelled')
+      limit 10000)`);
 }

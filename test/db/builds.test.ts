@@ -53,7 +53,8 @@ test("a worker that fell silent loses its build, and what it writes afterwards i
   expect(await extendLease(pg.db, first)).toBe(false);
   expect(await finishBuild(pg.db, first, { ...image, image: aDigest("9") }, "late")).toBe(false);
   expect(await failBuild(pg.db, first, { slug: "x", message: "late", log: [] })).toBe(false);
-  expect(await releaseBuild(pg.db, first, "late")).toBe(false);
+  const late = { message: "late", restMs: 0, interrupted: false };
+  expect(await releaseBuild(pg.db, first, late)).toBe(false);
   expect(await finishBuild(pg.db, second, image, "built")).toBe(true);
   expect(await phaseOf(pg.db, release)).toMatchObject({
     phase: "built",

@@ -14,6 +14,7 @@ import {
 import type { Db } from "../../db/client.ts";
 import { withoutValues } from "../../db/errors.ts";
 import { record } from "../../db/events.ts";
+import { backoffMs } from "../../kit/backoff.ts";
 import type { Log } from "../../kit/log.ts";
 import type { Bases } from "./base.ts";
 import type { Registry } from "./registry.ts";
@@ -32,21 +33,34 @@ export type BuildDeps = {
 const DEADLINE_MS = 15 * 60_000;
 /** A third of a lease, so that one late beat loses nothing. */
 const BEAT_MS = 3_000;
+/** 2 s, 4 s, 8 s and 16 s: a registry that starts anew is back before the last attempt. */
+const REST = { minMs: 2_000, maxMs: 16_000 };
 
 /** One look at one release: builds its image if it is this worker's turn, and writes down what came of it. */
 export async function buildRelease(deps: BuildDeps, subject: string): Promise<void> {
   const outcome = await claimBuild(deps.db, ReleaseId.parse(subject));
   if (outcome.kind !== "claimed") return;
   const { claim } = outcome;
-  const lost = new AbortController();
-  const beat = holdLease(deps, claim, lost);
   try {
-    const deadline = AbortSignal.timeout(DEADLINE_MS);
-    await build(deps, claim, AbortSignal.any([deps.signal, lost.signal, deadline]));
+    await whileHeld(deps, claim, (held) => build(deps, claim, held));
   } catch (error) {
     await giveBack(deps, claim, error);
     const { release, attempt } = claim;
     throw new Error(`building release ${release}, attempt ${attempt}`, { cause: error });
+  }
+}
+
+/** No beat comes after it: one would take the rest away that a failed build is given. */
+async function whileHeld(
+  deps: BuildDeps,
+  claim: BuildClaim,
+  work: (signal: AbortSignal) => Promise<void>,
+): Promise<void> {
+  const lost = new AbortController();
+  const beat = holdLease(deps, claim, lost);
+  try {
+    const deadline = AbortSignal.timeout(DEADLINE_MS);
+    await work(AbortSignal.any([deps.signal, lost.signal, deadline]));
   } finally {
     lost.abort();
     await beat;
@@ -107,7 +121,10 @@ async function writeDown(
   });
 }
 
-/** What broke was not the WAR: the next attempt may fare better, and after the last one the release says why. */
+/**
+ * What broke was not the WAR: a later attempt may fare better, each after a longer rest, so that half
+ * a minute without a registry fails no release. After the last one the release says why.
+ */
 async function giveBack(
   { db, signal }: BuildDeps,
   claim: BuildClaim,
@@ -115,13 +132,20 @@ async function giveBack(
 ): Promise<void> {
   const told = withoutValues(error);
   const why = told instanceof Error ? told.message : String(told);
-  const { attempt } = claim;
-  if (attempt >= MAX_ATTEMPTS && !signal.aborted) {
-    const message = `the build failed ${attempt} times: ${why}`;
+  const { tries } = claim;
+  if (signal.aborted) {
+    const message = "the worker stops; the build will be repeated";
+    await releaseBuild(db, claim, { message, restMs: 0, interrupted: true });
+    return;
+  }
+  if (tries >= MAX_ATTEMPTS) {
+    const message = `the build failed ${tries} times: ${why}`;
     await failBuild(db, claim, { slug: "build-failed", message, log: [] });
     return;
   }
-  await releaseBuild(db, claim, `attempt ${attempt} failed and will be repeated: ${why}`);
+  const restMs = backoffMs(tries - 1, REST);
+  const message = `attempt ${tries} failed and will be repeated in ${restMs / 1_000} s: ${why}`;
+  await releaseBuild(db, claim, { message, restMs, interrupted: false });
 }
 
 function repositoryOf({ project, spec }: BuildClaim): string {

@@ -1,0 +1,68 @@
+import { sql } from "drizzle-orm";
+import { expect, test } from "vitest";
+import type { Db } from "../../../db/client.ts";
+import { releases } from "../../../db/schema.ts";
+import { openLog } from "../../../kit/log.ts";
+import { openRegistry } from "../../../worker/build/registry.ts";
+import { type BuildDeps, buildRelease } from "../../../worker/build/run.ts";
+import { declare } from "../../support/declared.ts";
+import { freshDb } from "../../support/postgres.ts";
+
+/** A worker whose registry does not answer. */
+function withoutRegistry(db: Db, signal: AbortSignal): BuildDeps {
+  const away = () => Promise.reject(new Error("the registry does not answer"));
+  return {
+    db,
+    registry: openRegistry("http://127.0.0.1:1"),
+    bases: { tomcat: away, pause: away },
+    workDir: "/nowhere",
+    log: openLog("test", () => undefined),
+    signal,
+  };
+}
+
+async function stateOf(db: Db) {
+  const [row] = await db
+    .select({
+      phase: releases.phase,
+      failure: releases.failure,
+      restSeconds: sql<number>`round(extract(epoch from ${releases.buildLeaseUntil} - now()))::int`,
+    })
+    .from(releases);
+  return row;
+}
+
+test("a build that the registry fails rests longer before each attempt, and ends with what was wrong", async () => {
+  await using pg = await freshDb();
+  const { release } = await declare(pg.db, "shop");
+  const deps = withoutRegistry(pg.db, new AbortController().signal);
+  const rests: unknown[] = [];
+
+  for (let attempt = 1; attempt < 5; attempt++) {
+    await expect(buildRelease(deps, release)).rejects.toThrow(`attempt ${attempt}`);
+    rests.push((await stateOf(pg.db))?.restSeconds);
+    await buildRelease(deps, release);
+    await pg.db.update(releases).set({ buildLeaseUntil: sql`now() - interval '1 second'` });
+  }
+  await expect(buildRelease(deps, release)).rejects.toThrow("attempt 5");
+
+  expect(rests).toEqual([2, 4, 8, 16]);
+  expect(await stateOf(pg.db)).toMatchObject({
+    phase: "failed",
+    failure: {
+      slug: "build-failed",
+      message: "the build failed 5 times: the registry does not answer",
+    },
+  });
+});
+
+test("workers that stop use up no attempt, and leave the build to the next at once", async () => {
+  await using pg = await freshDb();
+  const { release } = await declare(pg.db, "shop");
+  const deps = withoutRegistry(pg.db, AbortSignal.abort());
+
+  for (let stop = 1; stop <= 7; stop++)
+    await expect(buildRelease(deps, release)).rejects.toThrow(`attempt ${stop}`);
+
+  expect(await stateOf(pg.db)).toMatchObject({ phase: "building", failure: null });
+});
