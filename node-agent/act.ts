@@ -26,7 +26,9 @@ export type Hands = {
 };
 
 type Do = Step["do"];
-export type Executors = { readonly [D in Do]: (step: Step<D>) => Promise<void> };
+export type Executors = {
+  readonly [D in Do]: (step: Step<D>, givenUp: AbortSignal) => Promise<void>;
+};
 
 /** A pod can not start as it was asked for; `reason` is Kubernetes' word for it. */
 export class StartError extends Error {
@@ -40,10 +42,13 @@ export class StartError extends Error {
 /** Requests that were under way when a pod left the routes get this long before SIGTERM. */
 const DRAIN_MS = 1_000;
 
-/** What carries out each kind of step. Every one may be repeated from anywhere in it. */
+/**
+ * What carries out each kind of step. Every one may be repeated from anywhere in it. A start that is
+ * given up rejects rather than wait for its images, which may take a quarter of an hour.
+ */
 export function executors(hands: Hands): Executors {
   return {
-    "start-pod": (step) => startPod(hands, step),
+    "start-pod": (step, givenUp) => startPod(hands, step, givenUp),
     "remove-sandboxes": (step) => removeSandboxes(hands, step),
     "stop-container": (step) => hands.runtime.stopContainer(step.container, step.graceSeconds),
     "remove-containers": async (step) => {
@@ -52,20 +57,28 @@ export function executors(hands: Hands): Executors {
   };
 }
 
-export function perform<D extends Do>(table: Executors, step: Step<D>): Promise<void> {
-  return table[step.do as D](step);
+export function perform<D extends Do>(
+  table: Executors,
+  step: Step<D>,
+  givenUp: AbortSignal,
+): Promise<void> {
+  return table[step.do as D](step, givenUp);
 }
 
 /**
  * The image comes while the sandbox and the volumes are being made; none of them waits for another,
  * and the sandbox, which takes longest, is asked for first.
  */
-async function startPod(hands: Hands, step: Step<"start-pod">): Promise<void> {
+async function startPod(
+  hands: Hands,
+  step: Step<"start-pod">,
+  givenUp: AbortSignal,
+): Promise<void> {
   const home = homeOf(hands, step);
   const config = sandboxConfig(step.pod, home, step.attempt);
   const [sandbox, images] = await allDone([
     sandboxFor(hands, step, config),
-    Promise.all(step.starts.map((it) => pulled(hands, it))),
+    orGivenUp(Promise.all(step.starts.map((it) => pulled(hands, it))), givenUp),
     ensureVolumes(step.pod, home.volumesDir),
     ensurePodCgroup(home.cgroup),
   ] as const);
@@ -101,6 +114,17 @@ async function sandboxFor(
 
 function pulled(hands: Hands, start: ContainerStart): Promise<Image> {
   return named("ErrImagePull", hands.images.ensure(start.container.image));
+}
+
+/** The pull itself goes on for whoever may want the image next; an unwanted one is cleaned up later. */
+function orGivenUp<T>(work: Promise<T>, givenUp: AbortSignal): Promise<T> {
+  const ended = Promise.withResolvers<never>();
+  const end = () => ended.reject(givenUp.reason);
+  if (givenUp.aborted) end();
+  givenUp.addEventListener("abort", end, { once: true });
+  return Promise.race([work, ended.promise]).finally(() =>
+    givenUp.removeEventListener("abort", end),
+  );
 }
 
 function created(

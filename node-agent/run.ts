@@ -45,25 +45,29 @@ export type NodePass = {
   lastView(): View | undefined;
 };
 
+type UnderWay = { readonly step: Step; readonly giveUp: () => void };
+
 const TAIL_LINES = 20;
 
 export function openNodePass(deps: PassDeps): NodePass {
-  const busy = new Map<PodId, Step["do"]>();
+  const underWay = new Map<PodId, UnderWay>();
   const setbacks = new Map<PodId, Setback>();
   let view: View | undefined;
 
   function carryOut(step: Step): void {
-    busy.set(step.uid, step.do);
-    perform(deps.executors, step)
+    const controller = new AbortController();
+    underWay.set(step.uid, { step, giveUp: () => controller.abort() });
+    perform(deps.executors, step, controller.signal)
       .then(
         () => setbacks.delete(step.uid),
         (error: unknown) => {
+          if (controller.signal.aborted) return;
           setbacks.set(step.uid, setbackAfter(setbacks.get(step.uid), error));
           deps.log.error(`${step.do} failed`, error, { pod: step.uid });
         },
       )
       .finally(() => {
-        busy.delete(step.uid);
+        underWay.delete(step.uid);
         deps.onStepDone();
       });
   }
@@ -71,10 +75,11 @@ export function openNodePass(deps: PassDeps): NodePass {
   async function run(): Promise<void> {
     const desired = deps.ledger.current();
     // Taken before the list: a step that ends meanwhile must not be planned for with an old list.
-    const busyBefore: ReadonlyMap<PodId, Step["do"]> = new Map(busy);
+    const busyBefore = new Map([...underWay].map(([uid, it]) => [uid, it.step.do] as const));
     const seen = await deps.observe();
     if (desired === undefined) return;
     const wanted = desired.pods.map((pod) => ({ pod, fingerprint: fingerprint(pod) }));
+    for (const it of underWay.values()) if (isOutdated(it.step, wanted)) it.giveUp();
     const steps = planNode({
       wanted: isKnown(desired) ? wanted : undefined,
       seen,
@@ -148,6 +153,14 @@ function isKnown(desired: DesiredState): boolean {
 /** An address that the runtime does not tell may be one that requests go to: then all routes stay. */
 function allAddressesKnown(pods: ReadonlyMap<PodId, StayingPod>): boolean {
   return [...pods.values()].every(({ sandbox }) => sandbox.ip !== undefined || !sandbox.unclear);
+}
+
+/** Whether it starts what nobody asks for any more. */
+function isOutdated(step: Step, wanted: readonly WantedPod[]): boolean {
+  if (step.do !== "start-pod") return false;
+  return !wanted.some(
+    (it) => it.fingerprint === step.fingerprint && it.pod.metadata.uid === step.uid,
+  );
 }
 
 function startupFailed(watch: ProbeWatch): ReadonlySet<string> {

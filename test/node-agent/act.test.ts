@@ -1,0 +1,35 @@
+import { randomUUID } from "node:crypto";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { executors } from "../../node-agent/act.ts";
+import { removeCgroup } from "../../node-agent/host/cgroups.ts";
+import { placesIn } from "../../node-agent/places.ts";
+import { planNode } from "../../node-agent/plan.ts";
+import { openMemoryRuntime } from "../support/memory-runtime.ts";
+import { aPod } from "../support/pods.ts";
+import { aWorld, uidOf } from "./a-world.ts";
+
+test("a pod that is given up while its image comes does not wait for it", async () => {
+  const folder = await mkdtemp(join(tmpdir(), "waybill-test-act-"));
+  const places = placesIn(folder, `/waybill-test-${randomUUID().slice(0, 8)}`);
+  const pod = aPod();
+  const never = new Promise<never>(() => undefined);
+  const images = { ensurePause: async () => undefined, ensure: () => never };
+  const runtime = openMemoryRuntime([]);
+  const hands = { runtime, images, places, dns: () => undefined, withdrawn: async () => undefined };
+  const [step] = planNode(aWorld([pod], []));
+  if (step?.do !== "start-pod") throw new Error("it is not started");
+  const givenUp = new AbortController();
+  try {
+    const start = executors(hands)["start-pod"](step, givenUp.signal);
+    givenUp.abort();
+
+    await expect(start).rejects.toThrow("aborted");
+  } finally {
+    await removeCgroup(places.podCgroup(uidOf(pod)));
+    await removeCgroup(places.cgroup);
+    await rm(folder, { recursive: true });
+  }
+});
