@@ -74,7 +74,7 @@ export function startProcessors(
   });
   return {
     close: async () => {
-      await Promise.all(started.map(({ worker }) => worker.close(true)));
+      await Promise.all(started.map(({ worker }) => worker.close()));
       for (const { connection } of started) connection.disconnect();
     },
   };

@@ -48,6 +48,29 @@ test("a nudge rings once, however often the relay crashes between sending and fo
   await queues.close();
 });
 
+test("a stop waits for the looks under way, so that each can write down how far it came", async () => {
+  await using pg = await freshDb();
+  await using redis = await startRedis();
+  const prefix = aPrefix();
+  const queues = openQueues(redis.url, prefix, () => undefined);
+  const begun = Promise.withResolvers<void>();
+  let written = false;
+  const look = async () => {
+    begun.resolve();
+    await pg.db.execute(sql`select pg_sleep(0.3)`);
+    written = true;
+  };
+  const looks = { build: look, schedule: look };
+  const processors = startProcessors(redis.url, prefix, looks, () => undefined);
+  await eventually(() => queues.add("build", "subject-1", "n1"));
+  await begun.promise;
+
+  await processors.close();
+
+  expect(written).toBe(true);
+  await queues.close();
+});
+
 test("FLUSHALL loses the bell and not the work: the sweep finds what waits", async () => {
   await using pg = await freshDb();
   await using redis = await startRedis();
