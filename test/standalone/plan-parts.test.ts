@@ -71,6 +71,7 @@ test("no password stands in a command line, where every user of the machine coul
 test("our programs are told exactly what the contract names", () => {
   expect(named("api").env).toEqual({
     NODE_COMPILE_CACHE: "/d/cache",
+    MALLOC_ARENA_MAX: "1",
     DATABASE_URL: "postgres://waybill:pg-secret@127.0.0.1:20001/waybill",
     REGISTRY_URL: "http://127.0.0.1:20003",
     WAYBILL_API_HOST: "127.0.0.1",
@@ -81,6 +82,7 @@ test("our programs are told exactly what the contract names", () => {
   });
   expect(named("worker").env).toEqual({
     NODE_COMPILE_CACHE: "/d/cache",
+    MALLOC_ARENA_MAX: "1",
     DATABASE_URL: "postgres://waybill:pg-secret@127.0.0.1:20001/waybill",
     REDIS_URL: "redis://:redis-secret@127.0.0.1:20002/0",
     REGISTRY_URL: "http://127.0.0.1:20003",
@@ -91,6 +93,7 @@ test("our programs are told exactly what the contract names", () => {
   });
   expect(named("node-agent", { WAYBILL_NODE_CPU: "2" }).env).toEqual({
     NODE_COMPILE_CACHE: "/d/cache",
+    MALLOC_ARENA_MAX: "1",
     WAYBILL_API_URL: "http://127.0.0.1:7070",
     WAYBILL_AGENT_DIR: "/d/node-agent",
     WAYBILL_JOIN_TOKEN_FILE: "/d/node-agent/join.token",
