@@ -33,7 +33,11 @@ const processors = startProcessors(
   env.REDIS_URL,
   env.WAYBILL_QUEUE_PREFIX,
   {
-    build: (subject) => buildRelease(build, subject),
+    build: async (subject) => {
+      const app = await buildRelease(build, subject);
+      // The nudge that the build left would come to the same, some milliseconds later.
+      if (app) await scheduleApp(db, app);
+    },
     schedule: (subject) => scheduleApp(db, subject),
   },
   onError,

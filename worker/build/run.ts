@@ -1,5 +1,5 @@
 import { setInterval } from "node:timers/promises";
-import { ReleaseId } from "../../contract/ids.ts";
+import { type AppId, ReleaseId } from "../../contract/ids.ts";
 import {
   type BuildClaim,
   claimBuild,
@@ -36,13 +36,17 @@ const BEAT_MS = 3_000;
 /** 2 s, 4 s, 8 s and 16 s: a registry that starts anew is back before the last attempt. */
 const REST = { minMs: 2_000, maxMs: 16_000 };
 
-/** One look at one release: builds its image if it is this worker's turn, and writes down what came of it. */
-export async function buildRelease(deps: BuildDeps, subject: string): Promise<void> {
+/**
+ * One look at one release: builds its image if it is this worker's turn, and writes down what came
+ * of it. Answers the app whose scheduler has something to look at then.
+ */
+export async function buildRelease(deps: BuildDeps, subject: string): Promise<AppId | undefined> {
   const outcome = await claimBuild(deps.db, ReleaseId.parse(subject));
-  if (outcome.kind !== "claimed") return;
+  if (outcome.kind !== "claimed") return undefined;
   const { claim } = outcome;
   try {
     await whileHeld(deps, claim, (held) => build(deps, claim, held));
+    return claim.app;
   } catch (error) {
     await giveBack(deps, claim, error);
     const { release, attempt } = claim;
