@@ -6,6 +6,7 @@ import { openLog } from "../../../kit/log.ts";
 import { openRegistry } from "../../../worker/build/registry.ts";
 import { type BuildDeps, buildRelease } from "../../../worker/build/run.ts";
 import { declare } from "../../support/declared.ts";
+import { eventually } from "../../support/eventually.ts";
 import { freshDb } from "../../support/postgres.ts";
 
 /** A worker whose registry does not answer. */
@@ -65,4 +66,32 @@ test("workers that stop use up no attempt, and leave the build to the next at on
     await expect(buildRelease(deps, release)).rejects.toThrow(`attempt ${stop}`);
 
   expect(await stateOf(pg.db)).toMatchObject({ phase: "building", failure: null });
+});
+
+test("a build goes on through a beat that the database missed", async () => {
+  await using pg = await freshDb();
+  const { release } = await declare(pg.db, "shop");
+  const missed = Promise.withResolvers<void>();
+  const base = async (_: unknown, signal: AbortSignal): Promise<never> => {
+    await pg.db.execute(sql`alter table releases rename to away`);
+    await missed.promise;
+    await pg.db.execute(sql`alter table away rename to releases`);
+    const before = (await pg.db.select().from(releases))[0]?.buildLeaseUntil;
+    await eventually(async () => {
+      const after = (await pg.db.select().from(releases))[0]?.buildLeaseUntil;
+      expect(after?.getTime()).toBeGreaterThan(before?.getTime() ?? 0);
+    });
+    throw new Error(signal.aborted ? "given up" : "held to the end");
+  };
+  const deps = withoutRegistry(pg.db, new AbortController().signal);
+  const log = { ...deps.log, error: () => missed.resolve() };
+
+  const outcome = await buildRelease(
+    { ...deps, log, bases: { tomcat: base, pause: base } },
+    release,
+  )
+    .then(() => undefined)
+    .catch((error: Error) => (error.cause as Error).message);
+
+  expect(outcome).toBe("held to the end");
 });
