@@ -1,4 +1,4 @@
-export type JsonPath = readonly (string | number)[];
+type JsonPath = readonly (string | number)[];
 
 /** Where the keys stand that JSON.parse takes without a word, at most as many of each as asked. */
 export type KeysFound = {
