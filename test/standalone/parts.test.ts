@@ -172,7 +172,7 @@ test("a program of ours that hangs is ended and started again", { timeout: 60_00
   const said: string[] = [];
   const end = new AbortController();
   const watching = watch(fleet, world.places, (line) => said.push(line), end.signal, {
-    askEveryMs: 10,
+    askEveryMs: 500,
   });
 
   process.kill(first.process.pid, "SIGSTOP");
