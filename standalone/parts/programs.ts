@@ -26,8 +26,8 @@ export type Program = {
 
 /** A small young generation keeps an idle process small; the rest of the heap grows only when used. */
 const SMALL = ["--max-semi-space-size=1"];
-/** The agent does little and sits on every host: it goes without the optimizing compiler. */
-const SMALLEST = ["--max-semi-space-size=1", "--optimize-for-size", "--no-opt"];
+/** The agent does little and sits on every host: it goes without the optimizing compiler and V8's own threads. */
+const SMALLEST = [...SMALL, "--optimize-for-size", "--no-opt", "--single-threaded"];
 
 /** Applies the migrations and makes the tokens; run to its end before api and worker start. */
 export function databaseProgram(w: Wiring): Program {
