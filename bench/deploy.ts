@@ -1,12 +1,10 @@
 import { randomBytes, randomUUID } from "node:crypto";
-import { mkdir, mkdtemp, readdir, readFile, rm } from "node:fs/promises";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { AppSpec } from "../contract/app-spec.ts";
+import type { AppSpec } from "../contract/app-spec.ts";
 import { Digest, PodId } from "../contract/ids.ts";
-import type { Pod } from "../contract/pod.ts";
-import { exec } from "../kit/exec.ts";
 import { helloWar } from "../test/support/hello-war.ts";
 import { anInstallation, type Installation, type Part } from "../test/support/installation.ts";
 import { familyKib, residentKib } from "../test/support/resident.ts";
@@ -16,8 +14,10 @@ import { buildWarImage } from "../worker/build/war-image.ts";
 import { podOf } from "../worker/schedule/pod.ts";
 import { bigWar } from "./big-war.ts";
 import { type Buildah, openBuildah } from "./buildah.ts";
+import { at, eventsOf, type Hops, hopsOf, printHops, startedAtMs } from "./hops.ts";
 import { measurePairs, median, printPairs, timed } from "./pairs.ts";
 import { openRawPods, type RawPods } from "./raw-pods.ts";
+import { stockConf, stockDockerfile, stockPod } from "./stock-tomcat.ts";
 
 const PAIRS = 9;
 
@@ -70,7 +70,7 @@ async function deploy(lab: Lab) {
   const { waybill, buildah, raw } = lab;
   await buildah.prepare(
     "stock-tomcat",
-    STOCK_TOMCAT(await baseName(lab)),
+    stockDockerfile(await baseName(lab)),
     await stockConf(lab.dir),
   );
   const hops: Hops[] = [];
@@ -236,60 +236,6 @@ async function memory({ waybill }: Pick<Lab, "waybill">) {
   return { mib, sum };
 }
 
-type Event = { readonly at: string; readonly type: string };
-type Hops = Readonly<Record<string, number>>;
-
-async function eventsOf(waybill: Installation, release: number): Promise<{ events: Event[] }> {
-  const { body } = await waybill.call("GET", `/v1/apps/shop/events?release=${release}`);
-  return body as { events: Event[] };
-}
-
-function at(events: readonly Event[], type: string): number {
-  const event = events.find((it) => it.type === type);
-  if (!event)
-    throw new Error(`there is no event ${type}: ${events.map((it) => it.type).join(", ")}`);
-  return Date.parse(event.at);
-}
-
-/** When the container of the live release's one pod was started, by the runtime's own clock. */
-async function startedAtMs(waybill: Installation): Promise<number> {
-  const { body } = await waybill.call("GET", "/v1/apps/shop");
-  const pods = body.pods as { release: number; containers: { startedAt?: string }[] }[];
-  return Date.parse(pods.find((it) => it.release === body.live)?.containers[0]?.startedAt ?? "");
-}
-
-const HOPS = ["release-created", "build-started", "build-finished", "pod-placed"];
-
-async function hopsOf(waybill: Installation, startedMs: number, servedMs: number): Promise<Hops> {
-  const { body } = await waybill.call("GET", "/v1/apps/shop");
-  const { events } = await eventsOf(waybill, Number(body.live));
-  const decided = HOPS.map((type) => at(events, type));
-  const running = [await startedAtMs(waybill), at(events, "release-live")];
-  const times = [startedMs, ...decided, ...running, servedMs];
-  const names = [
-    "upload",
-    "relay to the worker",
-    "build",
-    "schedule",
-    "agent and CRI",
-    "Tomcat until ready",
-    "answer and first 200",
-  ];
-  return Object.fromEntries(
-    names.map((name, index) => [name, (times[index + 1] ?? 0) - (times[index] ?? 0)]),
-  );
-}
-
-function printHops(hops: readonly Hops[]): void {
-  console.log("\n   where the time goes, median ms:");
-  const names = Object.keys(hops[0] ?? {});
-  console.table(
-    Object.fromEntries(
-      names.map((name) => [name, { ms: Math.round(median(hops.map((it) => it[name] ?? 0))) }]),
-    ),
-  );
-}
-
 /** Until the old pod is gone, so that its end does not weigh on the next measurement. */
 async function settled(waybill: Installation): Promise<void> {
   for (let look = 0; look < 300; look++) {
@@ -323,50 +269,4 @@ async function baseName({ registry, dir }: Pick<Lab, "registry" | "dir">): Promi
     AbortSignal.timeout(300_000),
   );
   return `${registry}/${repository}@${digest}`;
-}
-
-/** What a team's Dockerfile would hold: Debian's Tomcat with its own configuration and start script. */
-const STOCK_TOMCAT = (base: string) => `FROM ${base}
-USER 0
-COPY --chown=10001:10001 conf /stock/conf
-RUN mkdir -p /stock/webapps /stock/logs /stock/temp /stock/work && chown -R 10001:10001 /stock
-USER 10001
-ENV CATALINA_HOME=/usr/share/tomcat10 CATALINA_BASE=/stock JAVA_HOME=/usr/lib/jvm/java-17-openjdk-amd64
-WORKDIR /stock
-ENTRYPOINT ["/usr/share/tomcat10/bin/catalina.sh", "run"]
-`;
-
-/** The configuration that Debian ships in a package which would also bring systemd, so only it is taken. */
-async function stockConf(dir: string): Promise<Readonly<Record<string, string>>> {
-  const folder = join(dir, "stock");
-  await mkdir(folder, { recursive: true });
-  await exec("/usr/bin/apt-get", ["download", "tomcat10"], { cwd: folder, timeoutMs: 60_000 });
-  const [deb = ""] = await readdir(folder);
-  await exec("/usr/bin/dpkg-deb", ["-x", join(folder, deb), folder], { timeoutMs: 30_000 });
-  const conf = join(folder, "usr/share/tomcat10/etc");
-  const files = await readdir(conf);
-  return Object.fromEntries(
-    await Promise.all(
-      files.map(async (it) => [`conf/${it}`, await readFile(join(conf, it), "utf8")] as const),
-    ),
-  );
-}
-
-function stockPod(): Pod {
-  const spec = AppSpec.parse({ name: "raw", war: { artifact: `sha256:${"0".repeat(64)}` } });
-  const pod = podOf({
-    id: PodId.parse(randomUUID()),
-    project: "default",
-    release: 1,
-    spec,
-    imageRepository: "bench/raw",
-    imageDigest: spec.war.artifact,
-  });
-  const containers = pod.spec.containers.map((it) => ({
-    ...it,
-    env: [],
-    volumeMounts: [],
-    securityContext: { ...it.securityContext, readOnlyRootFilesystem: false },
-  }));
-  return { ...pod, spec: { ...pod.spec, containers, volumes: [] } };
 }

@@ -167,12 +167,18 @@ const MAX_MISSPELT = 40;
 /** One error a field: an unknown field is named itself, with the nearest known name where there is one. */
 export function fieldErrors(error: z.ZodError): readonly FieldError[] {
   return error.issues.flatMap((issue) => {
-    if (issue.code !== "unrecognized_keys")
-      return [{ pointer: jsonPointer(issue.path), message: issue.message }];
+    if (issue.code !== "unrecognized_keys") {
+      return [{ pointer: jsonPointer(issue.path), message: wordsOf(issue) }];
+    }
     return issue.keys
       .slice(0, MAX_UNKNOWN)
       .map((key) => unknownField(jsonPointer([...issue.path, key]), key));
   });
+}
+
+function wordsOf(issue: z.core.$ZodIssue): string {
+  const absent = issue.code === "invalid_type" && issue.message.endsWith("received undefined");
+  return absent ? `is missing: ${issue.expected} expected` : issue.message;
 }
 
 function unknownField(pointer: string, key: string): FieldError {

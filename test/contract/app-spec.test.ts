@@ -97,3 +97,10 @@ test.each(["shop", "/shop/", "//", "/../x", "/a b", "/%2e%2e", "/a#b", "/."])(
     });
   },
 );
+
+test("a source that is not there is named as missing", () => {
+  expect(parseAppSpec({ name: "shop" })).toMatchObject({
+    ok: false,
+    errors: [{ pointer: "/war", message: "is missing: object expected" }],
+  });
+});
