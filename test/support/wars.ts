@@ -1,7 +1,4 @@
-import { readFile } from "node:fs/promises";
-import { join } from "node:path";
 import { crc32, deflateRawSync } from "node:zlib";
-import { exec } from "../../kit/exec.ts";
 
 /** One entry of an archive made here. Whatever is left out is honest. */
 export type TestEntry = {
@@ -69,14 +66,6 @@ export function aWar(options: { readonly version?: string } = {}): Buffer {
     { name: "WEB-INF/lib/b.jar", content: Buffer.alloc(5_000, "b"), method: 0 },
     { name: "WEB-INF/lib/a.jar", content: "a jar" },
   ]);
-}
-
-/** examples/hello-war, made by its own script into `folder`; its page shows `version`. */
-export async function helloWar(folder: string, version = "version 1"): Promise<Buffer> {
-  const war = join(folder, "hello.war");
-  const script = new URL("../../examples/hello-war/build.sh", import.meta.url).pathname;
-  await exec(script, [version, war], { timeoutMs: 30_000 });
-  return readFile(war);
 }
 
 function signature(value: number): Buffer {

@@ -12,8 +12,8 @@ import { digestOf } from "../../../worker/build/digest.ts";
 import { openRegistry } from "../../../worker/build/registry.ts";
 import { buildWarImage } from "../../../worker/build/war-image.ts";
 import { BASE_TIMEOUT_MS, startRegistryWithBases } from "../../support/base.ts";
+import { helloWar } from "../../support/hello-war.ts";
 import { validateImage } from "../../support/validate-image.ts";
-import { helloWar } from "../../support/wars.ts";
 
 const signal = new AbortController().signal;
 
@@ -24,7 +24,7 @@ test(
     const folder = await mkdtemp(join(tmpdir(), "waybill-test-base-image-"));
     try {
       const bases = openBases({ registry: registry.client, workDir: join(folder, "work") });
-      const war = await helloWar(folder, "version 7");
+      const war = Buffer.from(await helloWar("version 7"));
       await registry.client.putBytes("artifacts/default", digestOf(war), war, signal);
       const said: string[] = [];
 
