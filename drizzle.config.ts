@@ -2,6 +2,11 @@ import { defineConfig } from "drizzle-kit";
 
 export default defineConfig({
   dialect: "postgresql",
-  schema: "./db/schema.ts",
+  schema: [
+    "./db/schema.ts",
+    "./db/schema-material.ts",
+    "./db/schema-streams.ts",
+    "./db/schema-history.ts",
+  ],
   out: "./db/migrations",
 });

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { AppSpec } from "../contract/app-spec.ts";
+import { writtenHttpPort } from "../contract/http-port.ts";
 import { Digest } from "../contract/ids.ts";
 import { ContainerStatus, type PodStatus } from "../contract/node-protocol.ts";
 import type { AppRow } from "../db/apps.ts";
@@ -20,7 +21,8 @@ export const DeclareAnswer = z.strictObject({
   phase: z.enum(PHASES),
   /** The image, once it is built. */
   digest: Digest.nullable(),
-  url: z.string(),
+  /** Null: as far as is known, it takes no requests. */
+  url: z.string().nullable(),
   unchanged: z.boolean(),
 });
 export type DeclareAnswer = z.infer<typeof DeclareAnswer>;
@@ -42,7 +44,7 @@ export type DryRunAnswer = z.infer<typeof DryRunAnswer>;
 export const PodAnswer = z.strictObject({
   name: z.string(),
   node: z.string(),
-  phase: z.enum(["Pending", "Running", "Terminating", "Unknown"]),
+  phase: z.enum(["Pending", "Running", "Succeeded", "Failed", "Terminating", "Unknown"]),
   ready: z.boolean(),
   restarts: z.int(),
   ip: z.string().nullable(),
@@ -60,7 +62,8 @@ export const AppAnswer = z.strictObject({
   live: z.int().nullable(),
   /** The release that should serve; null: none. */
   wanted: z.int().nullable(),
-  url: z.string(),
+  /** Null: as far as is known, it takes no requests. */
+  url: z.string().nullable(),
   pods: z.array(PodAnswer),
 });
 export type AppAnswer = z.infer<typeof AppAnswer>;
@@ -80,6 +83,17 @@ export const ReleaseAnswer = z.strictObject({
   supersededBy: z.int().nullable(),
   cancelledBy: z.string().nullable(),
   spec: AppSpec,
+  /** What each image's name stood for when the release was made; null before that is known. */
+  images: z.record(z.string(), z.string()).nullable(),
+  /** The versions of the secrets and config maps that it names. */
+  materials: z.strictObject({
+    secrets: z.record(z.string(), z.int()),
+    configMaps: z.record(z.string(), z.int()),
+  }),
+  /** Where its requests go; null before that is known, and where it takes none. */
+  httpPort: z.int().nullable(),
+  /** It was a restart. */
+  newPods: z.boolean(),
 });
 export type ReleaseAnswer = z.infer<typeof ReleaseAnswer>;
 
@@ -90,16 +104,22 @@ export const NodeAnswer = z.strictObject({
   labels: z.record(z.string(), z.string()),
   version: z.string().nullable(),
   capacity: z.strictObject({ cpuMillis: z.int(), memoryBytes: z.int(), pods: z.int() }).nullable(),
+  /** What a runtimeClassName may name there. */
+  handlers: z.array(z.string()),
   pods: z.int(),
   joinedAt: z.string(),
   seenAt: z.string().nullable(),
 });
 export type NodeAnswer = z.infer<typeof NodeAnswer>;
 
-/** Where the app answers. The last slash is there, so that nothing has to redirect. */
-export function appUrl(config: ApiConfig, spec: Pick<AppSpec, "name" | "war">): string {
+/**
+ * Where the app answers; null where it takes no requests. `httpPort` is the release's, null while that
+ * is not known: then the spec's own word counts. The last slash is there, so that nothing redirects.
+ */
+export function appUrl(config: ApiConfig, spec: AppSpec, httpPort: number | null): string | null {
+  if (httpPort === null && writtenHttpPort(spec) === undefined) return null;
   const port = config.httpPort === 80 ? "" : `:${config.httpPort}`;
-  const path = spec.war.contextPath === "/" ? "/" : `${spec.war.contextPath}/`;
+  const path = "war" in spec && spec.war.contextPath !== "/" ? `${spec.war.contextPath}/` : "/";
   return `http://${spec.name}.${config.appsDomain}${port}${path}`;
 }
 
@@ -121,7 +141,8 @@ function podAnswer(pod: PodSighting, nowMs: number): PodAnswer {
     containers: [...status.containers],
   };
   const seenAtMs = pod.nodeSeenAt?.getTime() ?? 0;
-  if (nowMs - seenAtMs <= SILENT_MS) return seen;
+  const isOver = status.phase === "Succeeded" || status.phase === "Failed";
+  if (isOver || nowMs - seenAtMs <= SILENT_MS) return seen;
   const since = new Date(seenAtMs).toISOString();
   return { ...seen, phase: "Unknown", ready: false, reason: `its node is silent since ${since}` };
 }
@@ -138,7 +159,7 @@ function reasonOf(status: PodStatus): string | null {
 export function appAnswer(
   config: ApiConfig,
   app: AppRow,
-  numbers: { live: number | null; wanted: number | null },
+  numbers: { live: number | null; wanted: number | null; httpPort: number | null },
   pods: readonly PodSighting[],
   nowMs: number,
 ): AppAnswer {
@@ -148,7 +169,7 @@ export function appAnswer(
     generation: app.generation,
     live: numbers.live,
     wanted: numbers.wanted,
-    url: appUrl(config, app.spec),
+    url: appUrl(config, app.spec, numbers.httpPort),
     pods: pods.map((pod) => podAnswer(pod, nowMs)),
   };
 }
@@ -162,6 +183,8 @@ export function releaseAnswer(app: string, row: ReleaseRow): ReleaseAnswer {
     phaseAt: phaseAt.toISOString(),
     createdAt: createdAt.toISOString(),
     failure: failure && { ...failure, log: [...failure.log] },
+    images: rest.images && { ...rest.images },
+    materials: { ...rest.materials },
   };
 }
 
@@ -170,6 +193,7 @@ export function nodeAnswer(node: NodeView, nowMs: number): NodeAnswer {
     ...node,
     ready: node.seenAt !== null && nowMs - node.seenAt.getTime() <= SILENT_MS,
     labels: { ...node.labels },
+    handlers: [...node.handlers],
     joinedAt: node.joinedAt.toISOString(),
     seenAt: node.seenAt?.toISOString() ?? null,
   };

@@ -17,6 +17,8 @@ export type Changed<T> = {
   readonly value: T;
   /** What the audit says of it; nothing where nothing was changed. */
   readonly audits: readonly {
+    /** Where the route's own word does not fit. */
+    readonly action?: string;
     readonly object: string;
     readonly before: string | null;
     readonly after: string | null;
@@ -67,6 +69,11 @@ export async function auditDenied(call: KnownCall): Promise<void> {
   await recordAudit(call.deps.db, { ...auditBase(call), ...entry, result: "denied" });
 }
 
+/** Some looks are on record as well: into what an app says, and into its containers. */
+export async function recordRead(call: KnownCall, object: string): Promise<void> {
+  await recordAudit(call.deps.db, { ...auditBase(call), object, before: null, after: null });
+}
+
 export function hashOf(call: Pick<KnownCall, "deps">, text: string): string {
   return `sha256:${sha256Hex(call.deps, text)}`;
 }
@@ -92,11 +99,16 @@ function idempotentRequest(call: KnownCall, body: string): IdempotentRequest | u
   }
   const url = new URL(call.c.req.url);
   const length = call.c.req.header("content-length") ?? "";
+  // The token keys the hash: a body may hold a secret, and a plain hash of it could be tried out.
+  const token = call.c.req.header("authorization") ?? "";
   return {
     projectId: call.caller.projectId,
     tokenId: call.caller.tokenId,
     key,
-    requestHash: sha256Hex(call.deps, ["POST", url.pathname + url.search, length, body].join("\n")),
+    requestHash: sha256Hex(
+      call.deps,
+      ["POST", url.pathname + url.search, length, token, body].join("\n"),
+    ),
   };
 }
 

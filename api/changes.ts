@@ -1,5 +1,4 @@
-/** "app:<id>" or "node:<id>": what db/outbox.ts announces. */
-type ChangeTopic = `app:${string}` | `node:${string}`;
+import type { Change } from "../db/outbox.ts";
 
 /**
  * Hears that something changed, from the moment it is made, so that a look taken afterwards and
@@ -10,7 +9,7 @@ export type Watch = Disposable & {
   changed(ms: number, signal: AbortSignal): Promise<void>;
 };
 
-export type Changes = { watch(topic: ChangeTopic): Watch };
+export type Changes = { watch(topic: Change): Watch };
 
 export type ChangesHub = Changes & {
   announce(topic: string): void;

@@ -1,7 +1,10 @@
 import type { Context } from "hono";
+import type { HostPolicy } from "../contract/host-policy.ts";
 import type { Db } from "../db/client.ts";
 import type { Log } from "../kit/log.ts";
 import type { Changes } from "./changes.ts";
+import type { SecretsDoor } from "./secrets-door.ts";
+import type { Upgrade } from "./wire.ts";
 
 /** A SHA-256 under way. */
 export type Hash = { update(bytes: Uint8Array | string): void; hex(): string };
@@ -13,17 +16,21 @@ export type ApiDeps = {
   readonly sha256: () => Hash;
   readonly randomBytes: (count: number) => Uint8Array;
   readonly changes: Changes;
+  readonly secrets: SecretsDoor;
   readonly config: ApiConfig;
   readonly log: Log;
   /** Aborted when the process is about to end: whoever waits is answered at once. */
   readonly stopping: AbortSignal;
   readonly addressOf: (c: Context) => string | null;
+  readonly upgrade: Upgrade;
 };
 
 export type ApiConfig = {
   readonly appsDomain: string;
   readonly httpPort: number;
   readonly maxArtifactBytes: number;
+  /** What of a host the operator lets pods use. */
+  readonly hostPolicy: HostPolicy;
 };
 
 export function sha256Bytes(deps: Pick<ApiDeps, "sha256">, text: string): Uint8Array {

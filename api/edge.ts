@@ -3,8 +3,10 @@ import { connect } from "../db/client.ts";
 import { readEnv } from "../kit/env.ts";
 import { openLog } from "../kit/log.ts";
 import { pollingChanges } from "./changes.ts";
-import { ApiEnv } from "./env.ts";
+import { edgeUpgrade } from "./edge-web-sockets.ts";
+import { EdgeEnv } from "./env.ts";
 import { httpApi } from "./http.ts";
+import { secretsDoor } from "./secrets-door.ts";
 
 /*
  * The api on an edge runtime: main.ts's twin. A connection belongs to the request that opened it
@@ -21,8 +23,9 @@ export default {
     source: Record<string, string>,
     platform: Platform,
   ): Promise<Response> {
-    const env = readEnv(ApiEnv, source);
+    const env = readEnv(EdgeEnv, source);
     const connection = connect(env.DATABASE_URL, { max: 2, name: "edge" });
+    let session: Promise<void> | undefined;
     const api = httpApi({
       db: connection.db,
       registry: { url: env.REGISTRY_URL, fetch: (input, init) => fetch(input, init) },
@@ -32,16 +35,23 @@ export default {
       },
       randomBytes,
       changes: pollingChanges(LOOK_EVERY_MS),
+      secrets: secretsDoor(connection.db, env.WAYBILL_SECRETS_KEY),
       config: {
         appsDomain: env.WAYBILL_APPS_DOMAIN,
         httpPort: env.WAYBILL_HTTP_PORT,
         maxArtifactBytes: env.WAYBILL_MAX_ARTIFACT,
+        hostPolicy: { paths: env.WAYBILL_HOST_PATHS, ports: env.WAYBILL_HOST_PORTS },
       },
       log: openLog("edge", (line) => console.log(line.trimEnd())),
       stopping: new AbortController().signal,
       addressOf: (c) => c.req.header("cf-connecting-ip") ?? null,
+      upgrade: edgeUpgrade((work) => {
+        session = work;
+      }),
     });
-    return closeAfter(await api.fetch(request), connection.close, platform);
+    const response = await api.fetch(request);
+    const close = () => (session ?? Promise.resolve()).finally(connection.close);
+    return closeAfter(response, close, platform);
   },
 };
 

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { HostPathPrefixes, HostPortRanges } from "../contract/host-policy.ts";
 import { bytes } from "../contract/units.ts";
 
 const Port = z.coerce.number().int().min(0).max(65_535);
@@ -18,5 +19,14 @@ export const ApiEnv = z.object({
     .default("1Gi")
     .transform((text) => bytes(text) ?? 0)
     .refine((count) => count > 0, 'must be a quantity above zero, such as "1Gi"'),
+  /** The keys that secrets are sealed with; without it no secret is taken. */
+  WAYBILL_SECRETS_KEY_FILE: z.string().startsWith("/", "must be an absolute path").optional(),
+  WAYBILL_HOST_PATHS: HostPathPrefixes,
+  WAYBILL_HOST_PORTS: HostPortRanges,
 });
 export type ApiEnv = z.infer<typeof ApiEnv>;
+
+/** The bindings of an edge runtime, which has no files: the key file's text is one of them. */
+export const EdgeEnv = ApiEnv.omit({ WAYBILL_SECRETS_KEY_FILE: true }).extend({
+  WAYBILL_SECRETS_KEY: z.string().min(1).optional(),
+});

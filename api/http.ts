@@ -7,7 +7,7 @@ import type { ApiDeps } from "./deps.ts";
 import { openapiRoute } from "./openapi.ts";
 import { answerError, problemResponse } from "./problems.ts";
 import { readQuery } from "./query.ts";
-import type { KnownCall, Route } from "./route.ts";
+import { isInScope, type KnownCall, type Route, scopesOf } from "./route.ts";
 
 export type ApiApp = Hono<{ Variables: { requestId: string } }>;
 
@@ -63,13 +63,16 @@ async function serve(
   return await route.handle({ ...call, query } as never);
 }
 
-function mayAsk(caller: Caller, { auth, scope }: Route): boolean {
-  return auth.includes(caller.kind) && (scope === null || caller.scopes.includes(scope));
+function mayAsk(caller: Caller, route: Route): boolean {
+  const isPerson = caller.nodeName === null;
+  return route.auth.includes(caller.kind) && (!isPerson || isInScope(route, caller.scopes));
 }
 
-function forbiddenBecause(caller: Caller, { auth, scope }: Route): string {
-  if (!auth.includes(caller.kind)) return `A token of the kind ${caller.kind} has no use here.`;
-  return `This needs a token with the scope ${scope}.`;
+function forbiddenBecause(caller: Caller, route: Route): string {
+  if (!route.auth.includes(caller.kind)) {
+    return `A token of the kind ${caller.kind} has no use here.`;
+  }
+  return `This needs a token with the scope ${scopesOf(route).join(" or ")}.`;
 }
 
 function refuseUnwantedBody(c: Context, route: Route): void {

@@ -1,6 +1,8 @@
 import { createHash, randomBytes } from "node:crypto";
+import { readFile } from "node:fs/promises";
 import type { HttpBindings } from "@hono/node-server";
 import { connect } from "../db/client.ts";
+import { databaseUnavailable } from "../db/errors.ts";
 import { CHANGES_CHANNEL } from "../db/outbox.ts";
 import { readEnv } from "../kit/env.ts";
 import { openLog } from "../kit/log.ts";
@@ -11,6 +13,8 @@ import { httpApi } from "./http.ts";
 import { listenForChanges } from "./news.ts";
 import { listen } from "./node/server.ts";
 import { streamingFetch } from "./node/streaming-fetch.ts";
+import { openWebSocketDoor } from "./node/web-sockets.ts";
+import { type SecretsDoor, secretsDoor } from "./secrets-door.ts";
 
 const log = openLog("api");
 
@@ -19,8 +23,11 @@ async function main(): Promise<void> {
   const stopping = onTermination();
   const connection = connect(env.DATABASE_URL, { max: 10, name: "api" });
   const changes = changesHub();
+  const secrets = secretsDoor(connection.db, await keyFileText(env.WAYBILL_SECRETS_KEY_FILE));
+  await refuseUnfitKeys(secrets);
   // It ends with the connection.
   void listenForChanges(connection, CHANGES_CHANNEL, changes, stopping, log);
+  const webSockets = openWebSocketDoor((error) => log.error("a WebSocket broke", error));
   const api = httpApi({
     db: connection.db,
     registry: { url: env.REGISTRY_URL, fetch: streamingFetch },
@@ -30,18 +37,22 @@ async function main(): Promise<void> {
     },
     randomBytes,
     changes,
+    secrets,
     config: {
       appsDomain: env.WAYBILL_APPS_DOMAIN,
       httpPort: env.WAYBILL_HTTP_PORT,
       maxArtifactBytes: env.WAYBILL_MAX_ARTIFACT,
+      hostPolicy: { paths: env.WAYBILL_HOST_PATHS, ports: env.WAYBILL_HOST_PORTS },
     },
     log,
     stopping,
     addressOf: (c) => (c.env as HttpBindings).incoming.socket.remoteAddress ?? null,
+    upgrade: webSockets.upgrade,
   });
   const server = await listen(api.fetch, {
     host: env.WAYBILL_API_HOST,
     port: env.WAYBILL_API_PORT,
+    webSockets,
   });
   log.info("api ready", { host: env.WAYBILL_API_HOST, port: server.port });
 
@@ -54,6 +65,25 @@ async function main(): Promise<void> {
   ]);
   log.info("api ended", { late });
   process.exit(0);
+}
+
+async function keyFileText(path: string | undefined): Promise<string | undefined> {
+  if (path === undefined) return undefined;
+  try {
+    return await readFile(path, "utf8");
+  } catch (cause) {
+    throw new Error(`reading the key file for secrets ${path}`, { cause });
+  }
+}
+
+/** Fails closed where secrets could not be read. A database that is away is asked again by the first who needs one. */
+async function refuseUnfitKeys(secrets: SecretsDoor): Promise<void> {
+  try {
+    await secrets.unlock();
+  } catch (error) {
+    if (!databaseUnavailable(error)) throw error;
+    log.warn("the keys for secrets are not checked yet: the database does not answer");
+  }
 }
 
 try {

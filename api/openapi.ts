@@ -1,25 +1,40 @@
 import { z } from "zod";
-import { AppSpec } from "../contract/app-spec.ts";
+import {
+  AppDocument,
+  AppSpec,
+  ImageAppSpec,
+  PodAppSpec,
+  WarAppSpec,
+} from "../contract/app-spec.ts";
 import { ContainerStatus, DesiredState, NodeReport } from "../contract/node-protocol.ts";
-import { Pod } from "../contract/pod.ts";
+import { Pod, PodDocument, PodSpec } from "../contract/pod.ts";
+import { Lifecycle, Probe } from "../contract/probe.ts";
 import { PROBLEMS } from "../contract/problem.ts";
 import { AppAnswer, DeclareAnswer, DryRunAnswer, PodAnswer, ReleaseAnswer } from "./answers.ts";
 import { NoQuery } from "./query.ts";
-import { type Census, PEOPLE, type Route, route } from "./route.ts";
+import { type Census, PEOPLE, type Route, route, scopesOf } from "./route.ts";
 
 type Schemas = Map<string, unknown>;
 
 const NAMES = z.registry<{ id: string }>();
 for (const [id, schema] of Object.entries({
+  AppDocument,
   AppSpec,
+  WarAppSpec,
+  ImageAppSpec,
+  PodAppSpec,
+  PodDocument,
+  PodSpec,
   ContainerStatus,
   DeclareAnswer,
   DesiredState,
   DryRunAnswer,
   AppAnswer,
   NodeReport,
+  Lifecycle,
   Pod,
   PodAnswer,
+  Probe,
   ReleaseAnswer,
 })) {
   NAMES.add(schema, { id });
@@ -78,7 +93,7 @@ export function openapi(routes: readonly Census[]): Record<string, unknown> {
 function operation(census: Census, path: string, schemas: Schemas) {
   return {
     summary: census.summary,
-    security: census.auth === "open" ? [] : [{ token: census.scope ? [census.scope] : [] }],
+    security: census.auth === "open" ? [] : securityOf(census),
     parameters: [...pathParameters(path), ...queryParameters(census, schemas), ...headers(census)],
     ...(census.body && {
       requestBody: { required: true, content: bodyContent(census.body, schemas) },
@@ -90,6 +105,12 @@ function operation(census: Census, path: string, schemas: Schemas) {
       default: { $ref: "#/components/responses/Problem" },
     },
   };
+}
+
+/** Each of the list is enough by itself. */
+function securityOf(census: Census) {
+  const scopes = scopesOf(census);
+  return scopes.length === 0 ? [{ token: [] }] : scopes.map((it) => ({ token: [it] }));
 }
 
 function pathParameters(path: string) {

@@ -2,6 +2,7 @@ import type { Context } from "hono";
 import { PROBLEMS, Problem } from "../contract/problem.ts";
 import { databaseUnavailable, withoutValues } from "../db/errors.ts";
 import { causeChain, type Log } from "../kit/log.ts";
+import { registryErrorResponse } from "./registry-errors.ts";
 
 /** The members of RFC 9457, and the problem's own. */
 export function problemBody(problem: Problem): Record<string, unknown> {
@@ -32,7 +33,8 @@ export function answerError(error: unknown, c: Context, log: Log, requestId: str
     const causes = causeChain(withoutValues(error)).map((message) => message.split("\n", 1)[0]);
     log.warn("request not served", { method, path, requestId, problem: problem.slug, causes });
   }
-  return problemResponse(problem, headersOf(problem, path));
+  const answer = path.startsWith("/v2/") ? registryErrorResponse(path) : problemResponse;
+  return answer(problem, headersOf(problem, path));
 }
 
 export function toProblem(error: unknown): Problem {

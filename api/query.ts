@@ -1,26 +1,34 @@
 import { z } from "zod";
-import { ContextPath, fieldErrors } from "../contract/app-spec.ts";
+import { ContextPath } from "../contract/app-spec.ts";
+import { fieldErrors } from "../contract/mistakes.ts";
 import { Problem } from "../contract/problem.ts";
 
-/** The query as its schema wants it: unknown names, repeated names and bad values are all named at once. */
+/**
+ * The query as its schema wants it: unknown names, repeated names and bad values are all named at
+ * once. What the schema wants as an array may stand there many times.
+ */
 export function readQuery<T extends z.ZodObject>(url: string, schema: T): z.infer<T> {
   const parameters = new URL(url).searchParams;
   const names = [...parameters.keys()];
-  const repeated = names.filter((name, at) => names.indexOf(name) !== at);
-  const read = schema.safeParse(Object.fromEntries(parameters));
+  const isMany = (name: string) => schema.shape[name] instanceof z.ZodArray;
+  const repeated = names.filter((name, at) => names.indexOf(name) !== at && !isMany(name));
+  const values = names.map((name) => {
+    return [name, isMany(name) ? parameters.getAll(name) : parameters.getAll(name).at(-1)];
+  });
+  const read = schema.safeParse(Object.fromEntries(values));
   const errors = [
     ...repeated.map((name) => ({ pointer: `/${name}`, message: "stands here twice" })),
-    ...(read.success ? [] : fieldErrors(read.error)),
+    ...(read.success ? [] : fieldErrors(read.error, schema)),
   ];
   if (read.success && errors.length === 0) return read.data;
   throw new Problem("query-invalid", "The query does not validate.", { extras: { errors } });
 }
 
-const Flag = z
+export const Flag = z
   .enum(["true", "false"])
   .default("false")
   .transform((text) => text === "true");
-const wholeNumber = (min: number, max: number) =>
+export const wholeNumber = (min: number, max: number) =>
   z
     .string()
     .regex(/^\d{1,9}$/, "must be a whole number")
@@ -35,9 +43,10 @@ const WAIT = {
   dryRun: Flag,
 };
 export const DeclareQuery = z.strictObject(WAIT);
-export type DeclareQuery = z.infer<typeof DeclareQuery>;
 export const WarQuery = z.strictObject({ ...WAIT, contextPath: ContextPath.optional() });
 export const CreateQuery = z.strictObject({ wait: WAIT.wait, timeout: WAIT.timeout, dryRun: Flag });
+export const RestartQuery = z.strictObject({ wait: WAIT.wait, timeout: WAIT.timeout });
+export type WaitQuery = z.infer<typeof RestartQuery>;
 export const DeleteQuery = z.strictObject({
   wait: z.literal("gone").optional(),
   timeout: WAIT.timeout,

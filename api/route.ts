@@ -5,7 +5,7 @@ import type { Scope } from "../db/schema.ts";
 import type { Caller } from "./auth.ts";
 import type { ApiDeps } from "./deps.ts";
 
-type Method = "GET" | "PUT" | "POST" | "DELETE";
+type Method = "GET" | "PUT" | "POST" | "PATCH" | "DELETE";
 
 /** What every route says about itself before it does anything: security.md, rule 2. */
 export type Census = {
@@ -14,7 +14,11 @@ export type Census = {
   readonly path: string;
   /** The kinds of token that it takes, or `open` for the few that take none. */
   readonly auth: readonly TokenKind[] | "open";
-  readonly scope: Scope | null;
+  /**
+   * What a person's token needs, of several any one; a node's has no scopes, and sees its own node's
+   * things only.
+   */
+  readonly scope: Scope | readonly Scope[] | null;
   /** Whose things it shows: the token's project, the token's node, or the whole installation's. */
   readonly project: "own" | "node" | "installation";
   /** The word that its audit rows carry; null where nothing is changed. */
@@ -26,6 +30,18 @@ export type Census = {
   readonly body?: z.ZodType | "bytes";
   readonly answers: Readonly<Record<number, z.ZodType | string>>;
 };
+
+/** The scopes of which a person's token needs one; none where any token will do. */
+export function scopesOf({ scope }: Pick<Census, "scope">): readonly Scope[] {
+  if (scope === null) return [];
+  return typeof scope === "string" ? [scope] : scope;
+}
+
+/** Whether a person's token with these scopes may use the route. */
+export function isInScope(route: Pick<Census, "scope">, scopes: readonly Scope[]): boolean {
+  const wanted = scopesOf(route);
+  return wanted.length === 0 || wanted.some((it) => scopes.includes(it));
+}
 
 /** One request to one route, checked: who asks is known and may, and the query is of its schema. */
 export type Call<Query = unknown> = {

@@ -1,7 +1,7 @@
 import { Digest } from "../contract/ids.ts";
 import { Problem } from "../contract/problem.ts";
 import { knownArtifacts } from "../db/artifacts.ts";
-import type { Hash } from "./deps.ts";
+import { boundedBody, refuseTooLong } from "./bounded-body.ts";
 import {
   blobExists,
   cancelUpload,
@@ -54,13 +54,6 @@ export async function hashBody(call: KnownCall): Promise<Uploaded> {
   return uploaded;
 }
 
-/** Refuses at once a body whose length is known and too much. */
-export function refuseTooLong(call: Call): void {
-  const length = Number(call.c.req.header("content-length") ?? 0);
-  const limit = call.deps.config.maxArtifactBytes;
-  if (length > limit) throw tooLarge(limit);
-}
-
 function refuseUnfit({ digest, size }: Uploaded, expected: Digest | undefined): void {
   if (size === 0) throw new Problem("artifact-empty", "The upload has no bytes; send the file.");
   if (expected !== undefined && digest !== expected) {
@@ -81,60 +74,15 @@ type Source = {
 
 function openBody(call: Call): Source {
   refuseTooLong(call);
-  return tap(call.c.req.raw.body, call.deps.sha256(), call.deps.config.maxArtifactBytes);
-}
-
-/**
- * The body, counted and hashed as it passes. One that is cut short or too large ends early, and
- * cleanly: a registry forgets an upload only for whoever knows how far it came, and says so only at
- * a clean end.
- */
-function tap(body: ReadableStream<Uint8Array> | null, hash: Hash, limit: number): Source {
-  const reader = body?.getReader();
-  let size = 0;
-  let failure: Problem | undefined;
-  const stream = new ReadableStream<Uint8Array>(
-    {
-      pull: async (controller) => {
-        const chunk = await readChunk(reader).catch((error: unknown) => {
-          failure = cutShort(error);
-          return undefined;
-        });
-        size += chunk?.byteLength ?? 0;
-        if (chunk === undefined) return controller.close();
-        if (size > limit) {
-          failure = tooLarge(limit);
-          controller.close();
-          return await reader?.cancel(failure);
-        }
-        hash.update(chunk);
-        controller.enqueue(chunk);
-      },
-      cancel: (reason) => reader?.cancel(reason),
-    },
-    { highWaterMark: 0 },
+  const hash = call.deps.sha256();
+  const { stream, end } = boundedBody(
+    call.c.req.raw.body,
+    call.deps.config.maxArtifactBytes,
+    (chunk) => hash.update(chunk),
   );
   const result = () => {
-    if (failure) throw failure;
+    const size = end();
     return { digest: Digest.parse(`sha256:${hash.hex()}`), size };
   };
   return { stream, result };
-}
-
-async function readChunk(
-  reader: ReadableStreamDefaultReader<Uint8Array> | undefined,
-): Promise<Uint8Array | undefined> {
-  const step = await reader?.read();
-  return step?.value;
-}
-
-function cutShort(cause: unknown): Problem {
-  return new Problem("body-invalid", "The upload ended before its end.", { cause });
-}
-
-function tooLarge(limit: number): Problem {
-  return new Problem(
-    "artifact-too-large",
-    `This installation takes uploads of at most ${limit} bytes (WAYBILL_MAX_ARTIFACT).`,
-  );
 }

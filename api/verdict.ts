@@ -1,5 +1,6 @@
 import { Problem } from "../contract/problem.ts";
 import type { EventRow } from "../db/history.ts";
+import { appUrl, type DeclareAnswer } from "./answers.ts";
 import type { Accepted } from "./declare.ts";
 import { problemBody, toProblem } from "./problems.ts";
 import type { KnownCall } from "./route.ts";
@@ -8,7 +9,7 @@ import { type Ending, follow } from "./wait.ts";
 export type WaitOptions = {
   readonly timeoutSeconds: number;
   /** The body of the final answer, made of what each release's own answer became. */
-  readonly compose: (answers: readonly Accepted["answer"][]) => unknown;
+  readonly compose: (answers: readonly DeclareAnswer[]) => unknown;
 };
 
 type Verdict = {
@@ -45,7 +46,7 @@ async function* followAll(
 ): AsyncGenerator<EventRow, Verdict> {
   const untilMs = Date.now() + options.timeoutSeconds * 1_000;
   const signal = AbortSignal.any([call.c.req.raw.signal, call.deps.stopping]);
-  const answers: Accepted["answer"][] = [];
+  const answers: DeclareAnswer[] = [];
   for (const { answer, watched } of accepted) {
     const ending = yield* follow(call.deps, watched, { untilMs, signal });
     if (ending.kind !== "live") {
@@ -53,17 +54,20 @@ async function* followAll(
       const text = `${problem.message}${logText(ending)}`;
       return { status: problem.status, body: problemBody(problem), text };
     }
-    const { phase, digest } = ending.release;
-    answers.push({ ...answer, phase, digest });
+    const { spec, phase, digest, httpPort } = ending.release;
+    // Whether it takes requests may be known only now, from its image.
+    answers.push({ ...answer, phase, digest, url: appUrl(call.deps.config, spec, httpPort) });
   }
   const body = options.compose(answers) as Record<string, unknown>;
-  const text = answers
-    .map(({ app, release, url }) => `live: release ${release} of ${app} at ${url}`)
-    .join("\n");
-  return { status: 200, body, text };
+  return { status: 200, body, text: answers.map(liveText).join("\n") };
 }
 
-function problemOf(answer: Accepted["answer"], ending: Exclude<Ending, { kind: "live" }>): Problem {
+function liveText({ app, release, url }: DeclareAnswer): string {
+  const where = url === null ? "; it takes no requests" : ` at ${url}`;
+  return `live: release ${release} of ${app}${where}`;
+}
+
+function problemOf(answer: DeclareAnswer, ending: Exclude<Ending, { kind: "live" }>): Problem {
   const { app, release } = answer;
   const extras = { app, release };
   switch (ending.kind) {

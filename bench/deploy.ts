@@ -43,7 +43,10 @@ export async function run(): Promise<object> {
       await readFile(join(waybill.dataDir, "installation.json"), "utf8"),
     );
     const registry = `127.0.0.1:${ports.registry}`;
-    const raw = openRawPods(id, join(dir, "pods"));
+    const raw = openRawPods(
+      { endpoint: `unix:///run/waybill-${id}/containerd.sock`, cgroup: `/waybill-${id}` },
+      join(dir, "pods"),
+    );
     const lab = {
       waybill,
       dir,
@@ -139,14 +142,17 @@ async function share(lab: Lab) {
     baseline: async () => {
       const imageName = `${lab.registry}/apps/default/shop@${release.digest}`;
       await raw.pull(imageName);
-      const pod = podOf({
-        id: PodId.parse(randomUUID()),
+      const frozen = {
         project: "default",
-        release: 1,
+        number: 1,
         spec,
         imageRepository: "apps/default/shop",
         imageDigest: Digest.parse(release.digest),
-      });
+        images: null,
+        materials: { secrets: {}, configMaps: {} },
+        httpPort: 8080,
+      };
+      const pod = podOf(frozen, PodId.parse(randomUUID()));
       let sandbox = "";
       const tookMs = await timed(async () => {
         ({ sandbox } = await raw.run(pod, imageName));

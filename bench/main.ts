@@ -1,9 +1,11 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { openRunFolder } from "../test/support/run-folder.ts";
 
-/** One file a question; each starts what it needs and leaves nothing behind. */
+/** One file a question; each starts what it needs and leaves nothing behind, also when it is killed. */
 const QUESTIONS: Readonly<Record<string, () => Promise<{ run(): Promise<object> }>>> = {
   deploy: () => import("./deploy.ts"),
+  pods: () => import("./pods.ts"),
 };
 
 const [name = ""] = process.argv.slice(2);
@@ -14,6 +16,8 @@ if (!question) {
   );
   process.exit(name === "" || name === "--help" ? 0 : 1);
 }
+await using guarded = await openRunFolder();
+process.stderr.write(`working in ${guarded.path}\n`);
 const { run } = await question();
 const results = await run();
 const folder = join(import.meta.dirname, "results");

@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import { mkdir, readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { AppSpec } from "../contract/app-spec.ts";
-import { PodId } from "../contract/ids.ts";
+import { Digest, PodId } from "../contract/ids.ts";
 import type { Pod } from "../contract/pod.ts";
 import { exec } from "../kit/exec.ts";
 import { podOf } from "../worker/schedule/pod.ts";
@@ -35,15 +35,19 @@ export async function stockConf(dir: string): Promise<Readonly<Record<string, st
 }
 
 export function stockPod(): Pod {
-  const spec = AppSpec.parse({ name: "raw", war: { artifact: `sha256:${"0".repeat(64)}` } });
-  const pod = podOf({
-    id: PodId.parse(randomUUID()),
+  const artifact = Digest.parse(`sha256:${"0".repeat(64)}`);
+  const spec = AppSpec.parse({ name: "raw", war: { artifact } });
+  const frozen = {
     project: "default",
-    release: 1,
+    number: 1,
     spec,
     imageRepository: "bench/raw",
-    imageDigest: spec.war.artifact,
-  });
+    imageDigest: artifact,
+    images: null,
+    materials: { secrets: {}, configMaps: {} },
+    httpPort: 8080,
+  };
+  const pod = podOf(frozen, PodId.parse(randomUUID()));
   const containers = pod.spec.containers.map((it) => ({
     ...it,
     env: [],

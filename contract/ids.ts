@@ -9,6 +9,30 @@ export const Name = z
   );
 export type Name = z.infer<typeof Name>;
 
+/** The name of a container, a volume, a host or a runtime handler. Source: Kubernetes' DNS label. */
+export const DnsLabel = z
+  .string()
+  .max(63)
+  .regex(
+    /^[a-z0-9]([-a-z0-9]*[a-z0-9])?$/,
+    "must be lower-case letters, digits and dashes, beginning and ending with a letter or digit",
+  );
+
+/** A Secret's or a ConfigMap's name. Source: Kubernetes' DNS subdomain; a version is put behind a last dot. */
+export const ObjectName = z
+  .string()
+  .max(253)
+  .regex(
+    /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/,
+    "must be lower-case letters, digits, dashes and dots, beginning and ending with a letter or digit",
+  );
+
+/** A key of a Secret or a ConfigMap, which is also a safe file name. Source: Kubernetes' IsConfigMapKey. */
+export const ConfigKey = z
+  .string()
+  .max(253)
+  .regex(/^(?!\.\.?$)(?!\.\.)[-._a-zA-Z0-9]+$/, "must be letters, digits, -, _ and .");
+
 /** The SHA-256 of some bytes, as the registry spells it. */
 export const Digest = z
   .string()

@@ -1,5 +1,6 @@
 import { z } from "zod";
-import { Name, NodeId, PodId } from "./ids.ts";
+import { DnsLabel, Name, NodeId, PodId } from "./ids.ts";
+import { ConfigMapMaterial, SecretMaterial, VolumeKey } from "./material.ts";
 import { Pod } from "./pod.ts";
 
 /*
@@ -8,6 +9,7 @@ import { Pod } from "./pod.ts";
  *   GET  /v1/node/desired   Bearer = node token   If-None-Match: "<generation>", ?waitMs=
  *                                                 -> 200 DesiredState with ETag, or 304
  *   POST /v1/node/report    Bearer = node token   NodeReport   -> 204
+ *   logs and commands: logs.ts, exec.ts
  *   GET  /v2/...            Basic, any user, password = node token: the images, through the api
  */
 
@@ -18,7 +20,11 @@ export const PAUSE_REPOSITORY = "base/pause";
 export const PAUSE_TAG = "1";
 export const PAUSE_IMAGE = `${REGISTRY_NAME}/${PAUSE_REPOSITORY}:${PAUSE_TAG}`;
 
-export const JoinRequest = z.strictObject({ version: z.string().max(100) });
+/** `publicKey` is the node's X25519 key, raw and in base64: secrets are sealed to it. */
+export const JoinRequest = z.strictObject({
+  version: z.string().max(100),
+  publicKey: z.string().regex(/^[A-Za-z0-9+/]{43}=$/, "must be 32 bytes in base64"),
+});
 export type JoinRequest = z.infer<typeof JoinRequest>;
 
 export const JoinAnswer = z.object({ node: NodeId, name: Name, token: z.string() });
@@ -39,18 +45,49 @@ export const DesiredState = z.strictObject({
   generation: z.int().min(0),
   pods: z.array(Pod),
   routes: z.array(Route),
+  /** What these pods name, and nothing else. */
+  configMaps: z.array(ConfigMapMaterial).default([]),
+  secrets: z.array(SecretMaterial).default([]),
+  /** Images of the releases before, which a rollback would need: not wanted, and not to be collected. */
+  keepImages: z.array(z.string()).default([]),
+  /** Named volumes whose bytes are to be deleted: only a name that stands here is ever removed. */
+  purgeVolumes: z.array(VolumeKey).default([]),
 });
 export type DesiredState = z.infer<typeof DesiredState>;
 
+/** One question of a probe that went wrong. */
+export const ProbeFailure = z.strictObject({
+  probe: z.enum(["startup", "readiness", "liveness"]),
+  at: z.iso.datetime(),
+  /** HTTP status, or the exit code of a command; absent where nothing answered. */
+  status: z.int().optional(),
+  latencyMs: z.number().min(0),
+  /** First bytes of the answer, or the error. */
+  excerpt: z.string().max(500),
+});
+export type ProbeFailure = z.infer<typeof ProbeFailure>;
+
+/** What a container takes at the moment; working-set memory, as Kubernetes counts it. */
+export const Usage = z.strictObject({ cpuMillis: z.number().min(0), memoryBytes: z.int().min(0) });
+export type Usage = z.infer<typeof Usage>;
+
 export const ContainerStatus = z.strictObject({
-  name: Name,
+  name: DnsLabel,
+  kind: z.enum(["init", "sidecar", "main"]).default("main"),
   state: z.enum(["waiting", "running", "exited"]),
+  ready: z.boolean().default(false),
   exitCode: z.int().optional(),
-  /** Kubernetes' words where it has one: OOMKilled, Error, CrashLoopBackOff, ErrImagePull, ... */
+  /** The signal that ended it, where one did. */
+  signal: z.int().optional(),
+  /** Kubernetes' words where it has one: OOMKilled, Error, Completed, CrashLoopBackOff, ErrImagePull, ... */
   reason: z.string().max(200).optional(),
   message: z.string().max(2_000).optional(),
   restarts: z.int().min(0),
   startedAt: z.iso.datetime().optional(),
+  finishedAt: z.iso.datetime().optional(),
+  usage: Usage.optional(),
+  /** The last questions that went wrong, oldest first. */
+  probeFailures: z.array(ProbeFailure).max(10).default([]),
 });
 export type ContainerStatus = z.infer<typeof ContainerStatus>;
 
@@ -68,12 +105,12 @@ export type ProbeSight = z.infer<typeof ProbeSight>;
 
 export const PodStatus = z.strictObject({
   pod: PodId,
-  phase: z.enum(["Pending", "Running", "Terminating"]),
+  phase: z.enum(["Pending", "Running", "Succeeded", "Failed", "Terminating"]),
   ready: z.boolean(),
   restarts: z.int().min(0),
   ip: z.string().max(64).optional(),
   reason: z.string().max(500).optional(),
-  containers: z.array(ContainerStatus).max(32),
+  containers: z.array(ContainerStatus).max(64),
   probe: ProbeSight.optional(),
   /** Last lines of the container's output, only while the pod is not ready. */
   logTail: z.array(z.string().max(2_000)).max(50).default([]),
@@ -90,6 +127,10 @@ export const NodeReport = z.strictObject({
     memoryBytes: z.int().min(0),
     pods: z.int().min(0),
   }),
+  /** The runtime's handlers that a `runtimeClassName` may name; the default one has no name. */
+  handlers: z.array(DnsLabel).max(100).default([]),
+  /** Volumes whose deletion was asked for and that are gone from here. */
+  purgedVolumes: z.array(VolumeKey).max(1_000).default([]),
   pods: z.array(PodStatus).max(2_000),
 });
 export type NodeReport = z.infer<typeof NodeReport>;

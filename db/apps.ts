@@ -5,7 +5,7 @@ import { canonicalJson } from "../contract/pod.ts";
 import type { Tx } from "./client.ts";
 import { record } from "./events.ts";
 import { announce, nudge } from "./outbox.ts";
-import { apps, type Phase, releases } from "./schema.ts";
+import { apps, type Materials, type Phase, releases } from "./schema.ts";
 
 export type AppRow = {
   readonly id: AppId;
@@ -70,26 +70,35 @@ export type Declared = {
   readonly number: number;
   readonly phase: Phase;
   readonly digest: Digest | null;
+  /** Where its requests go; null before that is known, and where it takes none. */
+  readonly httpPort: number | null;
   /** The spec was what it is already, and nothing was written. */
   readonly unchanged: boolean;
   readonly created: boolean;
   readonly before: AppSpec | null;
 };
 
+export type Wish = {
+  readonly project: ProjectId;
+  readonly spec: AppSpec;
+  /** The versions of what the spec names, which the release freezes. */
+  readonly materials: Materials;
+  readonly by: string;
+  /** A restart: a new release in any case, and none of the pods that run is taken over. */
+  readonly newPods?: boolean;
+};
+
 /**
  * Hop 2: the app's spec becomes `spec` and a release of it is wanted, in the caller's transaction.
- * The same spec again answers the newest release, unless that one failed or was cancelled: then the
- * caller asks for another try. `force` makes a new release in any case.
+ * The same spec again, with the same materials, answers the newest release, unless that one failed or
+ * was cancelled: then the caller asks for another try.
  */
-export async function declareApp(
-  tx: Tx,
-  wish: { project: ProjectId; spec: AppSpec; by: string; force?: boolean },
-): Promise<Declared> {
+export async function declareApp(tx: Tx, wish: Wish): Promise<Declared> {
   const { app, created, before } = await lockOrCreate(tx, wish);
   const newest = await newestRelease(tx, app.id);
-  const same = !created && canonicalJson(app.spec) === canonicalJson(wish.spec);
-  if (same && newest && !wish.force && newest.phase !== "failed" && newest.phase !== "cancelled") {
-    return { app: app.id, ...newest, unchanged: true, created: false, before };
+  if (!created && !wish.newPods && newest && standsFor(newest, app, wish)) {
+    const { materials: _, ...release } = newest;
+    return { app: app.id, ...release, unchanged: true, created: false, before };
   }
   const generation = app.generation + 1;
   await tx
@@ -97,16 +106,40 @@ export async function declareApp(
     .set({ spec: wish.spec, generation, updatedAt: sql`now()` })
     .where(and(eq(apps.id, app.id), eq(apps.generation, app.generation)));
   const number = (newest?.number ?? 0) + 1;
+  const release = await insertRelease(tx, app.id, { ...wish, number, generation });
+  const made = { release, number, phase: "pending", digest: null, httpPort: null } as const;
+  return { app: app.id, ...made, unchanged: false, created, before };
+}
+
+/** Whether the app's newest release is what is asked for already. */
+export function standsFor(
+  newest: NewestRelease,
+  app: AppRow,
+  wish: Pick<Wish, "spec" | "materials">,
+): boolean {
+  const over = newest.phase === "failed" || newest.phase === "cancelled";
+  return (
+    !over &&
+    canonicalJson(app.spec) === canonicalJson(wish.spec) &&
+    canonicalJson(newest.materials) === canonicalJson(wish.materials)
+  );
+}
+
+async function insertRelease(
+  tx: Tx,
+  app: AppId,
+  wish: Wish & { readonly number: number; readonly generation: number },
+): Promise<ReleaseId> {
+  const { number, generation, spec, materials, newPods = false, by } = wish;
   const [release] = await tx
     .insert(releases)
-    .values({ appId: app.id, number, generation, spec: wish.spec, createdBy: wish.by })
+    .values({ appId: app, number, generation, spec, materials, newPods, createdBy: by })
     .returning({ id: releases.id });
   if (release === undefined) throw new Error("insert into releases returned no row");
   await nudge(tx, "build", release.id);
-  const message = `release ${number} of ${wish.spec.name} is wanted`;
-  await record(tx, { app: app.id, release: release.id, type: "release-created", message });
-  const made = { release: release.id, number, phase: "pending" as const, digest: null };
-  return { app: app.id, ...made, unchanged: false, created, before };
+  const message = `release ${number} of ${spec.name} is wanted${newPods ? ": a restart" : ""}`;
+  await record(tx, { app, release: release.id, type: "release-created", message });
+  return release.id;
 }
 
 /** A wish that the app be gone. Its name is free at once; its pods go when the scheduler gets to it. */
@@ -143,13 +176,18 @@ async function lockOrCreate(
   throw new Error(`the app "${wish.spec.name}" was made and removed by others, again and again`);
 }
 
-async function newestRelease(tx: Tx, app: AppId) {
+type NewestRelease = NonNullable<Awaited<ReturnType<typeof newestRelease>>>;
+
+/** The app's last release, however it went. */
+export async function newestRelease(tx: Tx, app: AppId) {
   const [row] = await tx
     .select({
       release: releases.id,
       number: releases.number,
       phase: releases.phase,
       digest: releases.imageDigest,
+      httpPort: releases.httpPort,
+      materials: releases.materials,
     })
     .from(releases)
     .where(eq(releases.appId, app))

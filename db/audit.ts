@@ -1,6 +1,6 @@
 import type { ProjectId } from "../contract/ids.ts";
 import type { Tx } from "./client.ts";
-import { audit } from "./schema.ts";
+import { audit } from "./schema-history.ts";
 
 export type AuditEntry = {
   readonly projectId: ProjectId | null;

@@ -4,7 +4,7 @@ import type { AppId, Digest, ReleaseId } from "../contract/ids.ts";
 import type { Db, Tx } from "./client.ts";
 import { record } from "./events.ts";
 import { nudge } from "./outbox.ts";
-import { apps, type Failure, projects, releases } from "./schema.ts";
+import { apps, type Failure, projects, type ResolvedImages, releases } from "./schema.ts";
 
 /* Releases on their way from `pending` to `built`: only worker/build calls what is here. */
 
@@ -90,13 +90,17 @@ export async function claimBuild(db: Db, release: ReleaseId): Promise<ClaimOutco
       app,
       release,
       type: "build-started",
-      message: tries === 1 ? "building the image" : `building the image, attempt ${tries}`,
+      message: tries === 1 ? doing(spec) : `${doing(spec)}, attempt ${tries}`,
     });
     return {
       kind: "claimed",
       claim: { release, app, project: row.project, number, spec, attempt, tries },
     };
   });
+}
+
+function doing(spec: AppSpec): string {
+  return "war" in spec ? "building the image" : "looking for the images";
 }
 
 /** Says that the build goes on; false when it belongs to somebody else by now and has to stop. */
@@ -109,17 +113,24 @@ export async function extendLease(db: Db, claim: BuildClaim): Promise<boolean> {
   return held.length === 1;
 }
 
-export type BuiltImage = {
+/** What a release is frozen to. */
+export type Built = {
+  /** The image that the app is named by: the first container's. */
   readonly repository: string;
   readonly image: Digest;
-  readonly base: Digest;
+  /** What it was made on, where Waybill made it. */
+  readonly base: Digest | null;
+  /** For releases that name images: what each name stood for. */
+  readonly images: ResolvedImages | null;
+  /** Where requests go; null for a release that takes none. */
+  readonly httpPort: number | null;
 };
 
 /** `building -> built`, with what was built; false when the claim was lost and nothing was written. */
 export async function finishBuild(
   db: Db,
   claim: BuildClaim,
-  built: BuiltImage,
+  built: Built,
   message: string,
 ): Promise<boolean> {
   return await db.transaction(async (tx) => {
@@ -132,6 +143,8 @@ export async function finishBuild(
         imageRepository: built.repository,
         imageDigest: built.image,
         baseDigest: built.base,
+        images: built.images,
+        httpPort: built.httpPort,
       })
       .where(heldBy(claim))
       .returning({ id: releases.id });
@@ -179,31 +192,6 @@ export async function releaseBuild(db: Db, claim: BuildClaim, given: GivenBack):
     await record(tx, { app, release, type: "build-progress", message: given.message });
     return true;
   });
-}
-
-/** The image of an earlier release of this app that was made of the same WAR, path, Tomcat and base. */
-export async function imageOfEqualRelease(
-  db: Db,
-  claim: BuildClaim,
-  base: Digest,
-): Promise<{ repository: string; image: Digest } | undefined> {
-  const { war, tomcat } = claim.spec;
-  const [row] = await db
-    .select({ repository: releases.imageRepository, image: releases.imageDigest })
-    .from(releases)
-    .where(
-      and(
-        eq(releases.appId, claim.app),
-        eq(releases.baseDigest, base),
-        sql`${releases.spec}->'war' = ${JSON.stringify(war)}::jsonb`,
-        sql`${releases.spec}->'tomcat'->>'version' = ${tomcat.version}`,
-      ),
-    )
-    .orderBy(desc(releases.number))
-    .limit(1);
-  return row?.repository && row.image
-    ? { repository: row.repository, image: row.image }
-    : undefined;
 }
 
 type ReleaseRow = typeof releases.$inferSelect;

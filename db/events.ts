@@ -1,7 +1,9 @@
+import { sql } from "drizzle-orm";
 import type { AppId, ReleaseId } from "../contract/ids.ts";
 import type { Tx } from "./client.ts";
 import { announce } from "./outbox.ts";
-import { events } from "./schema.ts";
+import { events } from "./schema-history.ts";
+import type { Happening } from "./sight-events.ts";
 
 export type EventType =
   | "release-created"
@@ -9,6 +11,7 @@ export type EventType =
   | "build-progress"
   | "build-finished"
   | "pod-placed"
+  | "pod-adopted"
   | "pod-waiting"
   | "pod-seen"
   | "pod-removed"
@@ -18,13 +21,18 @@ export type EventType =
   | "release-failed"
   | "release-superseded"
   | "release-cancelled"
-  | "app-deleted";
+  | "app-deleted"
+  | Happening["type"];
+
+type Event = {
+  readonly app: AppId;
+  readonly release: ReleaseId | null;
+  readonly type: EventType;
+  readonly message: string;
+};
 
 /** Appends to an app's history and tells those who follow it. */
-export async function record(
-  tx: Tx,
-  event: { app: AppId; release: ReleaseId | null; type: EventType; message: string },
-): Promise<void> {
+export async function record(tx: Tx, event: Event): Promise<void> {
   await tx.insert(events).values({
     appId: event.app,
     releaseId: event.release,
@@ -32,4 +40,16 @@ export async function record(
     message: event.message,
   });
   await announce(tx, `app:${event.app}`);
+}
+
+/** The same, unless the same words stand there already and are no older than that. */
+export async function recordOnce(tx: Tx, event: Event, seconds: number): Promise<void> {
+  const { app, release, type, message } = event;
+  const [same] = await tx.execute(sql`
+    select 1 from ${events}
+    where ${events.releaseId} is not distinct from ${release} and ${events.appId} = ${app}
+      and ${events.at} > now() - make_interval(secs => ${seconds})
+      and ${events.type} = ${type} and ${events.message} = ${message}
+    limit 1`);
+  if (same === undefined) await record(tx, event);
 }

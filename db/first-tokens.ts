@@ -5,12 +5,13 @@ import type { ProjectId } from "../contract/ids.ts";
 import { makeToken, parseToken, type TokenParts } from "../contract/token.ts";
 import type { Db } from "./client.ts";
 import type { Scope } from "./schema.ts";
-import { insertToken, revokeNodeTokens } from "./tokens.ts";
+import { grantScopes, insertToken, revokeNodeTokens } from "./tokens.ts";
 
 const ALL_SCOPES: readonly Scope[] = [
   "app:read",
   "app:deploy",
   "app:admin",
+  "secret:write",
   "node:admin",
   "audit:read",
   "org:admin",
@@ -19,7 +20,8 @@ const JOIN_LIFE_SECONDS = 15 * 60;
 
 /**
  * The administrator's token: the file first, then its hash in the database, so that a crash in
- * between loses nothing. A file that is there is kept, whichever database it meets.
+ * between loses nothing. A file that is there is kept, whichever database it meets; a later version
+ * of Waybill gives it the scopes that are new.
  */
 export async function ensureAdminToken(db: Db, project: ProjectId, path: string): Promise<void> {
   let token = await readToken(path);
@@ -36,6 +38,7 @@ export async function ensureAdminToken(db: Db, project: ProjectId, path: string)
     createdBy: "installation",
     lifeSeconds: null,
   });
+  await grantScopes(db, token.id, ALL_SCOPES);
 }
 
 /** A new join token for this node; older ones that were not used end. */

@@ -2,7 +2,15 @@ import { and, asc, desc, eq, gt, inArray, lt, sql } from "drizzle-orm";
 import type { AppSpec } from "../contract/app-spec.ts";
 import type { AppId, Digest, ReleaseId } from "../contract/ids.ts";
 import type { Tx } from "./client.ts";
-import { apps, events, type Failure, type Phase, releases } from "./schema.ts";
+import {
+  apps,
+  type Failure,
+  type Materials,
+  type Phase,
+  type ResolvedImages,
+  releases,
+} from "./schema.ts";
+import { events } from "./schema-history.ts";
 
 /* What was and what happened: reads only. */
 
@@ -19,6 +27,11 @@ export type ReleaseRow = {
   readonly supersededBy: number | null;
   readonly cancelledBy: string | null;
   readonly spec: AppSpec;
+  readonly materials: Materials;
+  readonly images: ResolvedImages | null;
+  /** Where its requests go; null before that is known, and where it takes none. */
+  readonly httpPort: number | null;
+  readonly newPods: boolean;
 };
 
 const RELEASE = {
@@ -34,6 +47,10 @@ const RELEASE = {
   supersededBy: releases.supersededBy,
   cancelledBy: releases.cancelledBy,
   spec: releases.spec,
+  materials: releases.materials,
+  images: releases.images,
+  httpPort: releases.httpPort,
+  newPods: releases.newPods,
 };
 
 /** Newest first, those with a number below `before`. */
@@ -75,7 +92,12 @@ export async function watchRelease(
   return row;
 }
 
-type WantedAndLive = { readonly wanted: number | null; readonly live: number | null };
+type WantedAndLive = {
+  readonly wanted: number | null;
+  readonly live: number | null;
+  /** Of the one that serves, else of the wanted one. */
+  readonly httpPort: number | null;
+};
 
 /** Of each app the number that serves, and the number that should: the newest that has not ended. Null where there is none. */
 export async function wantedAndLive(
@@ -87,6 +109,9 @@ export async function wantedAndLive(
       app: releases.appId,
       wanted: sql<number | null>`max(${releases.number})`,
       live: sql<number | null>`max(${releases.number}) filter (where ${releases.phase} = 'live')`,
+      httpPort: sql<
+        number | null
+      >`(array_agg(${releases.httpPort} order by ${releases.phase} = 'live' desc, ${releases.number} desc))[1]`,
     })
     .from(releases)
     .where(
@@ -96,7 +121,7 @@ export async function wantedAndLive(
       ),
     )
     .groupBy(releases.appId);
-  return new Map(rows.map(({ app, wanted, live }) => [app, { wanted, live }]));
+  return new Map(rows.map(({ app, ...numbers }) => [app, numbers]));
 }
 
 export type EventRow = {

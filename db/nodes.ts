@@ -1,4 +1,4 @@
-import { asc, eq, sql } from "drizzle-orm";
+import { and, asc, eq, sql } from "drizzle-orm";
 import { type NodeId, NodeId as NodeIdSchema } from "../contract/ids.ts";
 import type { NodeReport } from "../contract/node-protocol.ts";
 import type { Tx } from "./client.ts";
@@ -12,6 +12,7 @@ export type NodeView = {
   readonly seenAt: Date | null;
   readonly version: string | null;
   readonly capacity: NodeReport["capacity"] | null;
+  readonly handlers: readonly string[];
   /** How many pods it should run. */
   readonly pods: number;
 };
@@ -27,6 +28,7 @@ export async function listNodes(tx: Tx): Promise<readonly NodeView[]> {
       seenAt: nodeStatus.seenAt,
       version: nodeStatus.version,
       capacity: nodeStatus.capacity,
+      handlers: sql<string[]>`coalesce(${nodeStatus.handlers}, '{}')`,
       pods: sql<number>`(select count(*)::int from ${pods} where ${pods.nodeId} = ${nodes.id} and ${pods.wanted} = 'run')`,
     })
     .from(nodes)
@@ -50,4 +52,14 @@ export async function ensureNode(tx: Tx, name: string): Promise<NodeId> {
   if (id === undefined) throw new Error(`node "${name}" is gone right after it was made`);
   await tx.insert(nodePlans).values({ nodeId: id }).onConflictDoNothing();
   return id;
+}
+
+/** The key that the node's secrets are sealed to from now on; true when it is another than before. */
+export async function storeNodeKey(tx: Tx, node: NodeId, publicKey: Uint8Array): Promise<boolean> {
+  const changed = await tx
+    .update(nodes)
+    .set({ publicKey })
+    .where(and(eq(nodes.id, node), sql`${nodes.publicKey} is distinct from ${publicKey}`))
+    .returning({ id: nodes.id });
+  return changed.length > 0;
 }

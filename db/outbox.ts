@@ -13,10 +13,13 @@ export async function nudge(tx: Tx, topic: Topic, subject: string): Promise<void
 }
 
 /**
- * Says, when the transaction commits, that `what` changed: "app:<id>", for those who wait on a
- * release of it, or "node:<id>", for the agent that polls its wish. A lost one costs a poll's length.
+ * Who waits for what: "app" (by id) for a release of it, "node" for its wish, "logs" for an app's
+ * words, "execs" for commands asked of a node, "exec" for the frames of one session.
  */
-export async function announce(tx: Tx, what: `app:${string}` | `node:${string}`): Promise<void> {
+export type Change = `${"app" | "node" | "logs" | "execs" | "exec"}:${string}`;
+
+/** Says, when the transaction commits, that `what` changed. A lost one costs a poll's length. */
+export async function announce(tx: Tx, what: Change): Promise<void> {
   await tx.execute(sql`select pg_notify(${CHANGES_CHANNEL}, ${what})`);
 }
 

@@ -1,6 +1,6 @@
 import { and, eq, inArray, isNotNull, or, sql } from "drizzle-orm";
 import type { AppSpec } from "../contract/app-spec.ts";
-import type { AppId, Digest, NodeId, PodId, ReleaseId } from "../contract/ids.ts";
+import type { AppId, Digest, NodeId, PodId, ProjectId, ReleaseId } from "../contract/ids.ts";
 import type { NodeReport, PodStatus } from "../contract/node-protocol.ts";
 import type { Pod } from "../contract/pod.ts";
 import type { Db, Tx } from "./client.ts";
@@ -9,6 +9,7 @@ import { announce } from "./outbox.ts";
 import {
   apps,
   type Failure,
+  type Materials,
   nodePlans,
   nodeStatus,
   nodes,
@@ -16,6 +17,7 @@ import {
   podStatus,
   pods,
   projects,
+  type ResolvedImages,
   releases,
 } from "./schema.ts";
 
@@ -25,18 +27,26 @@ export type AppRow = {
   readonly id: AppId;
   readonly name: string;
   readonly project: string;
+  readonly projectId: ProjectId;
   readonly deleted: boolean;
 };
 
 /** The app, locked until the transaction ends: one pass over an app at a time, in all workers. */
 export async function lockApp(tx: Tx, id: AppId): Promise<AppRow | undefined> {
   const [row] = await tx
-    .select({ name: apps.name, project: projects.name, deletedAt: apps.deletedAt })
+    .select({
+      name: apps.name,
+      project: projects.name,
+      projectId: apps.projectId,
+      deletedAt: apps.deletedAt,
+    })
     .from(apps)
     .innerJoin(projects, eq(projects.id, apps.projectId))
     .where(eq(apps.id, id))
     .for("no key update", { of: apps });
-  return row && { id, name: row.name, project: row.project, deleted: row.deletedAt !== null };
+  if (!row) return undefined;
+  const { deletedAt, ...rest } = row;
+  return { id, ...rest, deleted: deletedAt !== null };
 }
 
 export type ReleaseRow = {
@@ -47,25 +57,33 @@ export type ReleaseRow = {
   readonly spec: AppSpec;
   readonly imageRepository: string;
   readonly imageDigest: Digest;
+  readonly images: ResolvedImages | null;
+  readonly materials: Materials;
+  readonly httpPort: number | null;
+  readonly newPods: boolean;
 };
 
 export async function activeReleases(tx: Tx, app: AppId): Promise<readonly ReleaseRow[]> {
   const rows = await tx
-    .select()
+    .select({
+      id: releases.id,
+      number: releases.number,
+      phase: releases.phase,
+      phaseAt: releases.phaseAt,
+      spec: releases.spec,
+      imageRepository: releases.imageRepository,
+      imageDigest: releases.imageDigest,
+      images: releases.images,
+      materials: releases.materials,
+      httpPort: releases.httpPort,
+      newPods: releases.newPods,
+    })
     .from(releases)
     .where(and(eq(releases.appId, app), inArray(releases.phase, ["built", "rolling", "live"])));
-  return rows.map(({ id, number, phase, phaseAt, spec, imageRepository, imageDigest }) => {
+  return rows.map(({ phase, imageRepository, imageDigest, ...row }) => {
     if (!imageRepository || !imageDigest)
-      throw new Error(`release ${id} is ${phase} and has no image`);
-    return {
-      id,
-      number,
-      phase: phase as ReleaseRow["phase"],
-      phaseAt,
-      spec,
-      imageRepository,
-      imageDigest,
-    };
+      throw new Error(`release ${row.id} is ${phase} and has no image`);
+    return { ...row, phase: phase as ReleaseRow["phase"], imageRepository, imageDigest };
   });
 }
 
@@ -74,6 +92,7 @@ export type PodRow = {
   readonly release: ReleaseId;
   readonly node: NodeId;
   readonly wanted: "run" | "gone";
+  readonly createdAt: Date;
   readonly spec: Pod;
   readonly status: PodStatus | null;
   readonly since: Date | null;
@@ -87,6 +106,7 @@ export async function podsOfApp(tx: Tx, app: AppId): Promise<readonly PodRow[]> 
       release: pods.releaseId,
       node: pods.nodeId,
       wanted: pods.wanted,
+      createdAt: pods.createdAt,
       spec: pods.spec,
       status: podStatus.status,
       since: podStatus.since,
@@ -99,10 +119,12 @@ export async function podsOfApp(tx: Tx, app: AppId): Promise<readonly PodRow[]> 
 export type NodeRow = {
   readonly id: NodeId;
   readonly name: string;
+  readonly labels: Readonly<Record<string, string>>;
   readonly cordoned: boolean;
   readonly generation: number;
   readonly seenAt: Date | null;
   readonly capacity: NodeReport["capacity"] | null;
+  readonly handlers: readonly string[] | null;
 };
 
 export async function allNodes(tx: Tx): Promise<readonly NodeRow[]> {
@@ -110,23 +132,32 @@ export async function allNodes(tx: Tx): Promise<readonly NodeRow[]> {
     .select({
       id: nodes.id,
       name: nodes.name,
+      labels: nodes.labels,
       cordoned: nodes.cordoned,
       generation: nodePlans.generation,
       seenAt: nodeStatus.seenAt,
       capacity: nodeStatus.capacity,
+      handlers: nodeStatus.handlers,
     })
     .from(nodes)
     .innerJoin(nodePlans, eq(nodePlans.nodeId, nodes.id))
     .leftJoin(nodeStatus, eq(nodeStatus.nodeId, nodes.id));
 }
 
-/** The specs of all pods that take room on nodes: wanted there, or still seen there. */
-export async function podsTakingRoom(tx: Tx): Promise<readonly { node: NodeId; spec: Pod }[]> {
+export type TenantRow = { readonly pod: PodId; readonly node: NodeId; readonly spec: Pod };
+
+/** All pods that take room on nodes: wanted there, or still seen there; but none that is over. */
+export async function podsTakingRoom(tx: Tx): Promise<readonly TenantRow[]> {
   return await tx
-    .select({ node: pods.nodeId, spec: pods.spec })
+    .select({ pod: pods.id, node: pods.nodeId, spec: pods.spec })
     .from(pods)
     .leftJoin(podStatus, eq(podStatus.podId, pods.id))
-    .where(or(eq(pods.wanted, "run"), isNotNull(podStatus.podId)));
+    .where(
+      and(
+        or(eq(pods.wanted, "run"), isNotNull(podStatus.podId)),
+        sql`coalesce(${podStatus.status}->>'phase', '') not in ('Succeeded', 'Failed')`,
+      ),
+    );
 }
 
 export async function addPod(
@@ -140,6 +171,17 @@ export async function addPod(
     nodeId: pod.node,
     spec: pod.spec,
   });
+}
+
+/** A pod that runs becomes one of this release; `spec` differs from its own in labels and annotations. */
+export async function adoptPod(
+  tx: Tx,
+  pod: { id: PodId; release: ReleaseId; spec: Pod },
+): Promise<void> {
+  await tx
+    .update(pods)
+    .set({ releaseId: pod.release, spec: pod.spec })
+    .where(and(eq(pods.id, pod.id), eq(pods.wanted, "run")));
 }
 
 export async function removePod(tx: Tx, id: PodId): Promise<void> {
@@ -193,7 +235,7 @@ export async function movePhase(tx: Tx, change: PhaseChange): Promise<void> {
   await record(tx, { app, release, type: `release-${to}`, message });
 }
 
-/** Says once why a pod waits: the same words in a row are not repeated. */
+/** Says once why a pod waits: the same words are not repeated before a pod found its place. */
 export async function recordWaiting(
   tx: Tx,
   app: AppId,
@@ -201,7 +243,9 @@ export async function recordWaiting(
   why: string,
 ): Promise<void> {
   const [last] = await tx.execute<{ message: string }>(
-    sql`select message from events where release_id = ${release} order by id desc limit 1`,
+    sql`select message from events
+        where release_id = ${release} and type in ('pod-waiting', 'pod-placed')
+        order by id desc limit 1`,
   );
   if (last?.message !== why) await record(tx, { app, release, type: "pod-waiting", message: why });
 }

@@ -22,9 +22,12 @@ import type { Pod } from "../contract/pod.ts";
 import type { TokenKind } from "../contract/token.ts";
 
 // Every fact of an installation, grouped by who writes it. Wish and sight never share a row; a
-// column has one writer, named above its table; generations only grow.
+// column has one writer, named above its table; generations only grow. Config maps, secrets and
+// volumes are in schema-material.ts, logs and commands in schema-streams.ts, events and audit in schema-history.ts.
 
-const bytea = customType<{ data: Uint8Array; driverData: Uint8Array }>({ dataType: () => "bytea" });
+export const bytea = customType<{ data: Uint8Array; driverData: Uint8Array }>({
+  dataType: () => "bytea",
+});
 const at = (name: string) => timestamp(name, { withTimezone: true, mode: "date" });
 const now = (name: string) => at(name).notNull().defaultNow();
 
@@ -46,6 +49,7 @@ export type Scope =
   | "app:read"
   | "app:deploy"
   | "app:admin"
+  | "secret:write"
   | "node:admin"
   | "audit:read"
   | "org:admin";
@@ -107,6 +111,8 @@ export const nodes = pgTable("nodes", {
   labels: jsonb("labels").notNull().$type<Record<string, string>>().default({}),
   cordoned: boolean("cordoned").notNull().default(false),
   joinedAt: now("joined_at"),
+  /** X25519, raw: what secrets are sealed to on their way there. */
+  publicKey: bytea("public_key"),
 });
 
 export const idempotencyKeys = pgTable(
@@ -148,6 +154,15 @@ export type Failure = {
   readonly log: readonly string[];
 };
 
+export type Materials = {
+  readonly secrets: Readonly<Record<string, number>>;
+  readonly configMaps: Readonly<Record<string, number>>;
+};
+export const NO_MATERIALS: Materials = { secrets: {}, configMaps: {} };
+
+/** By the name as the spec writes it: `repository@digest` in Waybill's own registry. */
+export type ResolvedImages = Readonly<Record<string, string>>;
+
 export const releases = pgTable(
   "releases",
   {
@@ -156,6 +171,10 @@ export const releases = pgTable(
     number: integer("number").notNull(),
     generation: bigint("generation", { mode: "number" }).notNull(),
     spec: jsonb("spec").notNull().$type<AppSpec>(),
+    /** Frozen by api: the version of each secret and config map that the spec names. */
+    materials: jsonb("materials").notNull().$type<Materials>().default(NO_MATERIALS),
+    /** Asked for by a restart: no pod of an earlier release is taken over, however equal. */
+    newPods: boolean("new_pods").notNull().default(false),
     createdBy: text("created_by").notNull(),
     createdAt: now("created_at"),
     phase: text("phase").notNull().$type<Phase>().default("pending"),
@@ -173,6 +192,10 @@ export const releases = pgTable(
     imageRepository: text("image_repository"),
     imageDigest: text("image_digest").$type<Digest>(),
     baseDigest: text("base_digest").$type<Digest>(),
+    /** For the sources `image` and `pod`: what each image's name stood for when the release was made. */
+    images: jsonb("images").$type<ResolvedImages>(),
+    /** Where requests go; null for a release that takes none. */
+    httpPort: integer("http_port"),
   },
   (t) => [
     unique("releases_app_number_key").on(t.appId, t.number),
@@ -207,7 +230,10 @@ export const pods = pgTable(
   (t) => [index("pods_node").on(t.nodeId), index("pods_app").on(t.appId)],
 );
 
-/** +1 with every change to what a node should run, by compare-and-set. */
+/**
+ * +1 with every change to what a node should run, by compare-and-set; and by api, without, when what
+ * goes with it changes: the node's key, and volumes to purge.
+ */
 export const nodePlans = pgTable("node_plans", {
   nodeId: uuid("node_id")
     .primaryKey()
@@ -229,6 +255,7 @@ export const nodeStatus = pgTable("node_status", {
   bootId: text("boot_id").notNull(),
   version: text("version").notNull(),
   capacity: jsonb("capacity").notNull().$type<NodeReport["capacity"]>(),
+  handlers: text("handlers").array().notNull().default([]),
   seenAt: now("seen_at"),
 });
 
@@ -260,40 +287,4 @@ export const outbox = pgTable("outbox", {
   topic: text("topic").notNull().$type<Topic>(),
   subject: text("subject").notNull(),
   createdAt: now("created_at"),
-});
-
-// ---- history: appended by anyone, changed by nobody, forgotten by worker/sweep -------------------
-
-export const events = pgTable(
-  "events",
-  {
-    id: bigserial("id", { mode: "number" }).primaryKey(),
-    appId: ofApp(),
-    releaseId: uuid("release_id")
-      .references(() => releases.id, { onDelete: "cascade" })
-      .$type<ReleaseId>(),
-    type: text("type").notNull(),
-    message: text("message").notNull(),
-    at: now("at"),
-  },
-  (t) => [
-    index("events_app").on(t.appId, t.id),
-    index("events_release").on(t.releaseId, t.id),
-    index("events_at").on(t.at),
-  ],
-);
-
-/** One row per change and per denied change; `before` and `after` are hashes, never values. */
-export const audit = pgTable("audit", {
-  seq: bigserial("seq", { mode: "number" }).primaryKey(),
-  at: now("at"),
-  projectId: uuid("project_id").$type<ProjectId>(),
-  actor: text("actor").notNull(),
-  action: text("action").notNull(),
-  object: text("object").notNull(),
-  requestId: text("request_id").notNull(),
-  ip: text("ip"),
-  result: text("result").notNull(),
-  before: text("before"),
-  after: text("after"),
 });

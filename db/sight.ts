@@ -1,10 +1,14 @@
 import { and, asc, eq, inArray, or, sql } from "drizzle-orm";
-import type { AppId, NodeId, PodId } from "../contract/ids.ts";
+import type { AppId, NodeId, PodId, ReleaseId } from "../contract/ids.ts";
 import type { NodeReport, PodStatus } from "../contract/node-protocol.ts";
 import type { Db, Tx } from "./client.ts";
+import { recordOnce } from "./events.ts";
 import { announce, nudge } from "./outbox.ts";
 import { nodeStatus, nodes, podStatus, pods, releases } from "./schema.ts";
 import { planSight, type SightChange } from "./sight-plan.ts";
+
+/** A probe that fails every other second is one event a minute. */
+const SAME_EVENT_SECONDS = 60;
 
 export type PodSighting = {
   readonly pod: PodId;
@@ -68,6 +72,7 @@ export async function storeReport(db: Db, node: NodeId, report: NodeReport): Pro
     if (known > report.observedGeneration) return { kind: "older", known };
     const change = planSight(await knownPods(tx, node, report), report.pods);
     await storePods(tx, node, change);
+    for (const event of change.happened) await recordOnce(tx, event, SAME_EVENT_SECONDS);
     for (const app of change.apps) {
       await nudge(tx, "schedule", app);
       await announce(tx, `app:${app}`);
@@ -78,7 +83,7 @@ export async function storeReport(db: Db, node: NodeId, report: NodeReport): Pro
 
 /** Answers the newest generation that this node ever reported, this report included. */
 async function storeSignOfLife(tx: Tx, node: NodeId, report: NodeReport): Promise<number> {
-  const { pods: _, ...life } = report;
+  const { pods: _, purgedVolumes: __, ...life } = report;
   const newer = sql`excluded.observed_generation >= ${nodeStatus.observedGeneration}`;
   const [row] = await tx
     .insert(nodeStatus)
@@ -91,6 +96,7 @@ async function storeSignOfLife(tx: Tx, node: NodeId, report: NodeReport): Promis
         bootId: sql`case when ${newer} then excluded.boot_id else ${nodeStatus.bootId} end`,
         version: sql`case when ${newer} then excluded.version else ${nodeStatus.version} end`,
         capacity: sql`case when ${newer} then excluded.capacity else ${nodeStatus.capacity} end`,
+        handlers: sql`case when ${newer} then excluded.handlers else ${nodeStatus.handlers} end`,
       },
     })
     .returning({ observedGeneration: nodeStatus.observedGeneration });
@@ -102,7 +108,13 @@ async function storeSignOfLife(tx: Tx, node: NodeId, report: NodeReport): Promis
 async function knownPods(tx: Tx, node: NodeId, report: NodeReport) {
   const named = report.pods.map((status) => status.pod);
   return await tx
-    .select({ pod: pods.id, app: pods.appId, status: podStatus.status })
+    .select({
+      pod: pods.id,
+      name: sql<string>`${pods.spec}->'metadata'->>'name'`,
+      app: pods.appId,
+      release: pods.releaseId,
+      status: podStatus.status,
+    })
     .from(pods)
     .leftJoin(podStatus, eq(podStatus.podId, pods.id))
     .where(
@@ -113,7 +125,11 @@ async function knownPods(tx: Tx, node: NodeId, report: NodeReport) {
     );
 }
 
-async function storePods(tx: Tx, node: NodeId, change: SightChange<AppId>): Promise<void> {
+async function storePods(
+  tx: Tx,
+  node: NodeId,
+  change: SightChange<AppId, ReleaseId>,
+): Promise<void> {
   if (change.forget.length > 0) {
     await tx
       .delete(podStatus)

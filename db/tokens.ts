@@ -83,6 +83,14 @@ export async function insertToken(tx: Tx, token: NewToken): Promise<void> {
     .onConflictDoNothing();
 }
 
+/** The token of this id has exactly these scopes from now on. */
+export async function grantScopes(tx: Tx, id: string, scopes: readonly Scope[]): Promise<void> {
+  await tx
+    .update(tokens)
+    .set({ scopes: [...scopes] })
+    .where(eq(tokens.id, id));
+}
+
 /** Uses up a join token: true for the one caller that gets it, false for everyone after. */
 export async function consumeJoinToken(tx: Tx, id: string): Promise<boolean> {
   const used = await tx

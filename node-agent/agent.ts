@@ -1,82 +1,64 @@
-import { readFileSync } from "node:fs";
-import { readFile } from "node:fs/promises";
-import { availableParallelism, totalmem } from "node:os";
-import type { Log } from "../kit/log.ts";
+import { causeChain, type Log } from "../kit/log.ts";
 import { startLoop } from "../kit/loop.ts";
 import { executors } from "./act.ts";
-import { openCleaner, rotateLogs } from "./clean.ts";
-import { type ApiClient, openApiClient } from "./client.ts";
+import { openCleaner } from "./clean.ts";
+import { openImageCollector } from "./clean-images.ts";
 import type { AgentEnv } from "./env.ts";
+import { followExecs, runningId } from "./exec/follow.ts";
 import { followDesired } from "./follow.ts";
-import { serveHealth } from "./health.ts";
-import { capacity } from "./host/capacity.ts";
+import { openHands } from "./hands.ts";
+import { type Health, serveHealth } from "./health.ts";
 import { keepQueuedConnections } from "./host/kernel.ts";
-import { dnsConfig } from "./host/resolv-conf.ts";
-import { openImageStore, writeRegistryHosts } from "./images.ts";
 import { openIngress } from "./ingress/keeper.ts";
-import { type Ledger, openLedger } from "./ledger.ts";
+import { rotateLogs } from "./logs/rotate.ts";
+import { openLogShipper } from "./logs/shipper.ts";
+import { openNodeFacts } from "./node-facts.ts";
 import { openObserver } from "./observe.ts";
-import { type Places, placesIn } from "./places.ts";
+import { openParts, type Parts } from "./parts.ts";
 import { openProbeWatch } from "./probes/watch.ts";
 import { openReporter } from "./reporter.ts";
-import { openNodePass, type PassDeps } from "./run.ts";
+import { openNodePass } from "./run.ts";
 import { openCri } from "./runtime/cri.ts";
 import type { Runtime } from "./runtime/runtime.ts";
+import { openSilence, type Silence } from "./silence.ts";
+import { openUsageMeter } from "./usage.ts";
+import { artifactsInUse } from "./volumes/artifact/in-use.ts";
+import { openPurger } from "./volumes/purge.ts";
 
 const RELIST_MS = 1_000;
 const LOGS_EVERY_MS = 2_000;
 const CLEAN_EVERY_MS = 60_000;
-const WITHDRAW_MS = 2_000;
+const PURGE_EVERY_MS = 5_000;
+/** As often as a node reports anyway: usage alone makes no report of its own. */
+const MEASURE_EVERY_MS = 10_000;
 
 /**
  * Runs the agent until `signal` is aborted and its loops have ended. Pods, routes and volumes are
  * then left exactly as they are.
  */
-export async function runAgent(env: AgentEnv, signal: AbortSignal, log: Log): Promise<void> {
+export async function runAgent(
+  env: AgentEnv,
+  signal: AbortSignal,
+  log: Log,
+  openRuntime: (endpoint: string, installation: string) => Runtime = openCri,
+): Promise<void> {
   const startedAtMs = Date.now();
-  const places = placesIn(env.WAYBILL_AGENT_DIR, env.WAYBILL_CGROUP_PARENT);
-  const facts = { bootId: await bootId(), version: await ownVersion(), capacity: offered(env) };
   const refused = await keepQueuedConnections();
   if (refused !== undefined)
     log.warn("a request may fail while routes change", { because: refused });
-  const parts = await openParts(env, places, facts.version, log);
-  const loops = startLoops({ env, signal, log, places, facts, startedAtMs, ...parts });
-  const health = await serveHealth(
-    env.WAYBILL_AGENT_HEALTH,
-    () => Date.now() - loops.lastGoodPassAtMs() < 3 * RELIST_MS,
-  );
-  log.info("agent ready", { version: facts.version });
+  const parts = await openParts(env, log, openRuntime);
+  const loops = startLoops({ env, signal, log, startedAtMs, ...parts });
+  const health = await serveHealth(env.WAYBILL_AGENT_HEALTH, loops.health);
+  log.info("agent ready", { version: parts.facts.version });
   await loops.done;
   health.close();
   parts.runtime.close();
-}
-
-type Parts = { readonly runtime: Runtime; readonly ledger: Ledger; readonly client: ApiClient };
-
-async function openParts(env: AgentEnv, places: Places, version: string, log: Log): Promise<Parts> {
-  const onBroken = (setAside: string, error: unknown) =>
-    log.error("the ledger cannot be read; nothing is touched until the api answers", error, {
-      setAside,
-    });
-  await writeRegistryHosts(env.WAYBILL_REGISTRY_HOSTS_DIR, env.WAYBILL_API_URL);
-  return {
-    runtime: openCri(env.CONTAINER_RUNTIME_ENDPOINT, places.installation),
-    ledger: await openLedger(places.ledger, onBroken),
-    client: await openApiClient({
-      apiUrl: env.WAYBILL_API_URL,
-      identityFile: places.identity,
-      joinTokenFile: env.WAYBILL_JOIN_TOKEN_FILE,
-      version,
-    }),
-  };
 }
 
 type Setting = Parts & {
   readonly env: AgentEnv;
   readonly signal: AbortSignal;
   readonly log: Log;
-  readonly places: Places;
-  readonly facts: PassDeps["facts"];
   readonly startedAtMs: number;
 };
 
@@ -84,8 +66,14 @@ type Setting = Parts & {
 function startLoops(setting: Setting) {
   const { env, signal, log, places, runtime, ledger, client } = setting;
   const wake = () => loop.wake();
+  const runtimeSilence = openSilence();
   const reporter = openReporter({ client, signal, log });
-  const watch = openProbeWatch(wake);
+  const watch = openProbeWatch({
+    execSync: runtime.execSync,
+    kept: setting.kept,
+    onChange: wake,
+    onError: (error) => log.error("a container is asked no more by one of its probes", error),
+  });
   const ingress = openIngress({
     adminSocket: env.WAYBILL_CADDY_ADMIN,
     httpPort: env.WAYBILL_HTTP_PORT,
@@ -93,23 +81,27 @@ function startLoops(setting: Setting) {
     log,
     onChange: wake,
   });
-  const hands = {
-    runtime,
-    images: openImageStore(runtime, () => client.identity()?.token),
-    places,
-    dns: () => dnsConfig(readFileSync("/etc/resolv.conf", "utf8")),
-    withdrawn: (ip: string) => ingress.withdrawn(ip, WITHDRAW_MS),
-  };
+  const images = openImageCollector({ runtime, view: () => pass.lastView(), log });
+  const hands = openHands({ ...setting, ingress, makeRoom: images.collectAll });
+  const purger = openPurger(places, () => pass.lastView());
+  const node = openNodeFacts(setting.facts, runtime, purger);
+  const meter = openUsageMeter(runtime.stats);
+  const observe = openObserver(runtime, (id, error) =>
+    log.error("the runtime does not tell about one; its pod is left as it is", error, { id }),
+  );
   const pass = openNodePass({
     ...setting,
-    observe: openObserver(runtime, (id, error) =>
-      log.error("the runtime does not tell about one; its pod is left as it is", error, { id }),
-    ),
+    observe: listening(runtimeSilence, async () => {
+      await node.refresh();
+      return observe();
+    }),
     watch,
     ingress,
     executors: executors(hands),
+    facts: node.facts,
+    usage: meter.usage,
     offer: reporter.offer,
-    onStepDone: wake,
+    wake,
   });
   const repeat = (what: string, everyMs: number, turn: () => Promise<void>) =>
     startLoop({
@@ -118,27 +110,64 @@ function startLoops(setting: Setting) {
       pass: turn,
       onError: (error) => log.error(`${what} failed`, error),
     });
-  const cleaning = { runtime, places, view: pass.lastView };
+  const shipper = openLogShipper({ client, logsDir: places.logsDir, signal, log });
+  const cleaning = { runtime, images, places, view: pass.lastView, isShipped: shipper.isShipped };
   const loop = repeat("a pass", RELIST_MS, pass.run);
   const rotating = repeat("the logs' rotation", LOGS_EVERY_MS, () => rotateLogs(cleaning));
   const cleaner = repeat("cleaning up", CLEAN_EVERY_MS, openCleaner(cleaning));
-  const following = followDesired({ client, ledger, signal, log, onNews: wake });
-  const all = [loop, rotating, cleaner, reporter, ingress].map((it) => it.done);
-  const done = Promise.all([...all, following]).finally(() => watch.close());
-  return { done, lastGoodPassAtMs: loop.lastGoodPassAtMs };
+  const purging = repeat("purging volumes", PURGE_EVERY_MS, purger.pass);
+  const collecting = repeat("collecting artifacts", CLEAN_EVERY_MS, async () => {
+    const view = pass.lastView();
+    const inUse = view && artifactsInUse(view);
+    if (inUse) await hands.artifacts.keepOnly(inUse);
+  });
+  const measuring = repeat("measuring usage", MEASURE_EVERY_MS, meter.measure);
+  const api = openSilence();
+  const following = followDesired({ client, ledger, silence: api, signal, log, onNews: wake });
+  const commands = followExecs({
+    client,
+    runtime,
+    places,
+    running: (pod, container) => runningId(pass.lastView(), pod, container),
+    signal,
+    log,
+  });
+  const all = [
+    loop,
+    rotating,
+    cleaner,
+    reporter,
+    ingress,
+    shipper,
+    purging,
+    collecting,
+    measuring,
+  ].map((it) => it.done);
+  const done = Promise.all([...all, following, commands]).finally(() => watch.close());
+  return { done, health };
+
+  function health(): Health {
+    const goodAtMs = loop.lastGoodPassAtMs();
+    return {
+      healthy: Date.now() - goodAtMs < 3 * RELIST_MS,
+      lastGoodPassAt: goodAtMs === 0 ? null : new Date(goodAtMs).toISOString(),
+      ledger: ledger.trouble() ?? null,
+      api: api.told() ?? null,
+      runtime: runtimeSilence.told() ?? null,
+    };
+  }
 }
 
-async function ownVersion(): Promise<string> {
-  const text = await readFile(new URL("../package.json", import.meta.url), "utf8");
-  const { version } = JSON.parse(text) as { readonly version: string };
-  return version;
-}
-
-async function bootId(): Promise<string> {
-  return (await readFile("/proc/sys/kernel/random/boot_id", "utf8")).trim();
-}
-
-function offered(env: AgentEnv) {
-  const host = { cpus: availableParallelism(), memoryBytes: totalmem() };
-  return capacity(host, { cpu: env.WAYBILL_NODE_CPU, memory: env.WAYBILL_NODE_MEMORY });
+/** The same question, and a note of whether it was answered. */
+function listening<T>(silence: Silence, ask: () => Promise<T>): () => Promise<T> {
+  return async () => {
+    try {
+      const answer = await ask();
+      silence.heard();
+      return answer;
+    } catch (error) {
+      silence.missed(causeChain(error).at(-1)?.split("\n")[0] ?? "");
+      throw error;
+    }
+  };
 }

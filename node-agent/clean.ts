@@ -1,71 +1,37 @@
-import { readdir, rename, rm, stat } from "node:fs/promises";
+import { readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { orphans, staleLogs, surplusImages } from "./clean-plan.ts";
+import { PodId } from "../contract/ids.ts";
+import type { ImageCollector } from "./clean-images.ts";
+import { orphans, staleLogs } from "./clean-plan.ts";
 import { groupsIn, removeCgroup } from "./host/cgroups.ts";
 import { removeMountedFolder } from "./host/volumes.ts";
 import type { Places } from "./places.ts";
 import type { View } from "./run.ts";
-import { logFileName } from "./runtime/cri-config.ts";
-import type { Runtime } from "./runtime/runtime.ts";
 
-const MAX_LOG_BYTES = 32 * 1024 * 1024;
+/** A gone pod's words wait so long for the api to take them. */
+const UNSHIPPED_LOGS_MS = 10 * 60_000;
 
 export type CleanDeps = {
-  readonly runtime: Runtime;
+  readonly images: Pick<ImageCollector, "relieve">;
   readonly places: Places;
   readonly view: () => View | undefined;
+  /** Whether nobody needs the pod's log files any more. */
+  readonly isShipped: (pod: PodId) => boolean;
 };
 
-/** Bounds every running container's log: beyond 32 MiB it starts anew, and one older part is kept. */
-export async function rotateLogs({ runtime, places, view }: CleanDeps): Promise<void> {
-  for (const { pod, containers } of view()?.seen ?? []) {
-    for (const container of containers.filter((it) => it.state === "running")) {
-      const file = join(places.logDir(pod), logFileName(container.name, container.attempt));
-      const size = await sizeOf(file);
-      // Gone, with an older part beside it: an earlier turn was cut off before the runtime was told.
-      const told = size !== undefined || (await sizeOf(`${file}.1`)) === undefined;
-      if (told && (size ?? 0) <= MAX_LOG_BYTES) continue;
-      if (told) await rename(file, `${file}.1`);
-      await runtime.reopenLog(container.id);
-    }
-  }
-}
-
 /**
- * Removes what no wanted pod and no pod still here needs: images, folders, old logs, groups. It lists
+ * Removes what no wanted pod and no pod still here needs: folders, old logs, groups, and images where
+ * the disk is nearly full. It lists
  * first and asks who is known afterwards, since a pod is known before its folders are made.
  */
 export function openCleaner(deps: CleanDeps): () => Promise<void> {
-  const lastWantedAtMs = new Map<string, number>();
+  const logsLeftAtMs = new Map<string, number>();
   return async () => {
     if (!deps.view()) return;
-    await cleanImages(deps, lastWantedAtMs);
+    await deps.images.relieve();
     await cleanPods(deps);
-    await cleanLogs(deps);
+    await cleanLogs(deps, logsLeftAtMs);
   };
-}
-
-async function cleanImages(
-  { runtime, view }: CleanDeps,
-  lastWantedAtMs: Map<string, number>,
-): Promise<void> {
-  const images = await runtime.images();
-  const now = view();
-  // A pod under way may hold an image that no wish names any more.
-  if (!now || now.busy.size > 0) return;
-  const wanted = new Set(
-    now.desired.pods.flatMap((pod) => pod.spec.containers.map((it) => it.image)),
-  );
-  const nowMs = Date.now();
-  for (const image of images) {
-    const known = lastWantedAtMs.has(image.id);
-    if (!known || image.references.some((it) => wanted.has(it)))
-      lastWantedAtMs.set(image.id, nowMs);
-  }
-  for (const image of surplusImages(images, wanted, lastWantedAtMs, nowMs)) {
-    await runtime.removeImage(image.id);
-    lastWantedAtMs.delete(image.id);
-  }
 }
 
 async function cleanPods({ places, view }: CleanDeps): Promise<void> {
@@ -77,10 +43,21 @@ async function cleanPods({ places, view }: CleanDeps): Promise<void> {
   for (const name of orphans(groups, groupNames)) await removeCgroup(`${places.cgroup}/${name}`);
 }
 
-async function cleanLogs({ places, view }: CleanDeps): Promise<void> {
+async function cleanLogs(
+  { places, view, isShipped }: CleanDeps,
+  leftAtMs: Map<string, number>,
+): Promise<void> {
   const folders = await namesIn(places.logsDir);
-  for (const name of orphans(folders, knownPods(view())))
+  const left = orphans(folders, knownPods(view()));
+  for (const name of leftAtMs.keys()) if (!left.includes(name)) leftAtMs.delete(name);
+  for (const name of left) {
+    const sinceMs = leftAtMs.get(name) ?? Date.now();
+    leftAtMs.set(name, sinceMs);
+    const pod = PodId.safeParse(name);
+    const waits = pod.success && !isShipped(pod.data);
+    if (waits && Date.now() - sinceMs < UNSHIPPED_LOGS_MS) continue;
     await rm(join(places.logsDir, name), { recursive: true, force: true });
+  }
   for (const name of folders) {
     const folder = join(places.logsDir, name);
     for (const file of staleLogs(await namesIn(folder)))
@@ -102,12 +79,4 @@ async function namesIn(folder: string): Promise<readonly string[]> {
     if (error.code === "ENOENT") return [];
     throw error;
   });
-}
-
-async function sizeOf(file: string): Promise<number | undefined> {
-  const found = await stat(file).catch((error: NodeJS.ErrnoException) => {
-    if (error.code === "ENOENT") return undefined;
-    throw error;
-  });
-  return found?.size;
 }

@@ -1,10 +1,15 @@
 import { z } from "zod";
-import { DesiredState, JoinAnswer, type NodeReport } from "../contract/node-protocol.ts";
+import {
+  DesiredState,
+  JoinAnswer,
+  type JoinRequest,
+  type NodeReport,
+} from "../contract/node-protocol.ts";
 import { readIfThere, writeDurably } from "./durable-file.ts";
 import { type HttpAnswer, type HttpCall, httpCall } from "./http-call.ts";
 
-/** Who this node is to its api, kept in `node.json`. */
-const Identity = JoinAnswer.extend({ api: z.string() });
+/** Who this node is to its api, kept in `node.json`; `publicKey` is what the api seals its secrets for. */
+const Identity = JoinAnswer.extend({ api: z.string(), publicKey: z.string().optional() });
 export type Identity = z.infer<typeof Identity>;
 
 /** What a question gave. Nothing but a whole, valid document is news; no answer ever means "stop". */
@@ -23,6 +28,16 @@ export type ApiClient = {
   /** Waits up to 25 s for a wish of another generation; joins first where that is needed. */
   fetchDesired(generation: number | undefined, signal: AbortSignal): Promise<Heard>;
   putReport(report: NodeReport, signal: AbortSignal): Promise<Sent>;
+  /** Any other question, in this node's name: an answer of whatever status, or why there is none. */
+  ask(question: NodeQuestion, signal: AbortSignal): Promise<HttpAnswer | string>;
+};
+
+export type NodeQuestion = {
+  readonly method: "GET" | "POST";
+  readonly path: string;
+  readonly json?: unknown;
+  /** How long the api may take its time on purpose. */
+  readonly waitMs?: number;
 };
 
 export type ApiClientOptions = {
@@ -30,6 +45,8 @@ export type ApiClientOptions = {
   readonly identityFile: string;
   readonly joinTokenFile: string;
   readonly version: string;
+  /** The node's, raw. */
+  readonly publicKey: Uint8Array;
   readonly waitMs?: number;
 };
 
@@ -38,23 +55,42 @@ const MAX_ANSWER_BYTES = 32 * 1024 * 1024;
 const COMPLAINT_CHARS = 1_000;
 const CALL_MS = 10_000;
 const WAIT_MS = 25_000;
+/** How often a node that is known by an older key tries to join with its own. */
+const JOIN_AGAIN_MS = 60_000;
 
 /** The agent's side of contract/node-protocol.ts. */
 export async function openApiClient(options: ApiClientOptions): Promise<ApiClient> {
+  const publicKey = Buffer.from(options.publicKey).toString("base64");
   let identity = await keptIdentity(options);
   const waitMs = options.waitMs ?? WAIT_MS;
+  let refused = false;
+  let sealedForUs = true;
+  let joinTriedAtMs = 0;
 
+  /**
+   * A node whose token is refused, or whose key the api does not know, joins again where it can. Where
+   * it cannot it goes on with the token that it has: the refusal may have been a passing fault.
+   */
   async function joined(signal: AbortSignal): Promise<Identity | string> {
-    if (identity) return identity;
-    const answer = await join(options, signal);
-    if (typeof answer !== "string") identity = answer;
-    return answer;
+    const known = identity?.publicKey === publicKey;
+    if (identity && known && !refused) return identity;
+    if (identity && !refused && Date.now() - joinTriedAtMs < JOIN_AGAIN_MS) return identity;
+    joinTriedAtMs = Date.now();
+    // Read anew each time, since whoever runs the node may replace it meanwhile.
+    const joinToken = (await readIfThere(options.joinTokenFile))?.trim();
+    const request = { version: options.version, publicKey };
+    const answer = await join(options, joinToken, request, signal);
+    if (typeof answer === "string") return identity ?? answer;
+    identity = { ...answer, api: options.apiUrl, publicKey };
+    refused = false;
+    sealedForUs = false;
+    await writeDurably(options.identityFile, JSON.stringify(identity));
+    return identity;
   }
 
-  /** A refused token is forgotten, so that the next question joins again. */
-  function refused(by: Identity, answer: HttpAnswer): string {
-    if (answer.status === 401 && identity === by) identity = undefined;
-    return `the api answered ${answer.status}`;
+  function noted(by: Identity, answer: HttpAnswer): HttpAnswer {
+    if (identity === by) refused = answer.status === 401;
+    return answer;
   }
 
   return {
@@ -62,21 +98,24 @@ export async function openApiClient(options: ApiClientOptions): Promise<ApiClien
     async fetchDesired(generation, signal) {
       const who = await joined(signal);
       if (typeof who === "string") return { kind: "nothing-new", because: who };
+      // What was told before joining anew is sealed for an older key.
+      const known = sealedForUs ? generation : undefined;
       const answer = await ask(options.apiUrl, {
         method: "GET",
         path: `/v1/node/desired?waitMs=${waitMs}`,
         headers: {
           ...bearer(who.token),
-          ...(generation !== undefined && { "if-none-match": `"${generation}"` }),
+          ...(known !== undefined && { "if-none-match": `"${known}"` }),
         },
         timeoutMs: waitMs + CALL_MS,
         signal,
       });
       if (typeof answer === "string") return { kind: "nothing-new", because: answer };
-      if (answer.status === 304) return { kind: "unchanged" };
-      if (answer.status !== 200) return { kind: "nothing-new", because: refused(who, answer) };
+      if (noted(who, answer).status === 304) return { kind: "unchanged" };
+      if (answer.status !== 200) return { kind: "nothing-new", because: answered(answer) };
       const state = parsed(DesiredState, answer.text);
       if (typeof state === "string") return { kind: "nothing-new", because: state };
+      sealedForUs = true;
       return { kind: "desired", state, identity: who };
     },
     async putReport(report, signal) {
@@ -91,8 +130,25 @@ export async function openApiClient(options: ApiClientOptions): Promise<ApiClien
         signal,
       });
       if (typeof answer === "string") return { kind: "not-sent", because: answer };
-      if (answer.status >= 200 && answer.status < 300) return { kind: "sent" };
-      return { kind: "not-sent", because: refused(who, answer) };
+      const { status } = noted(who, answer);
+      if (status >= 200 && status < 300) return { kind: "sent" };
+      return { kind: "not-sent", because: answered(answer) };
+    },
+    async ask({ method, path, json, waitMs: patienceMs = 0 }, signal) {
+      if (!identity) return "this node has not joined yet";
+      const who = identity;
+      const answer = await ask(options.apiUrl, {
+        method,
+        path,
+        headers: {
+          ...bearer(who.token),
+          ...(json !== undefined && { "content-type": "application/json" }),
+        },
+        ...(json !== undefined && { body: JSON.stringify(json) }),
+        timeoutMs: patienceMs + CALL_MS,
+        signal,
+      });
+      return typeof answer === "string" ? answer : noted(who, answer);
     },
   };
 }
@@ -103,26 +159,29 @@ async function keptIdentity(options: ApiClientOptions): Promise<Identity | undef
   return typeof kept === "string" || kept.api !== options.apiUrl ? undefined : kept;
 }
 
-/** The join token is read anew each time, since whoever runs the node may replace it meanwhile. */
-async function join(options: ApiClientOptions, signal: AbortSignal): Promise<Identity | string> {
-  const token = await readIfThere(options.joinTokenFile);
-  if (token === undefined) return `there is no join token at ${options.joinTokenFile}`;
-  const answer = await ask(options.apiUrl, {
+async function join(
+  { apiUrl, joinTokenFile }: ApiClientOptions,
+  token: string | undefined,
+  request: JoinRequest,
+  signal: AbortSignal,
+): Promise<JoinAnswer | string> {
+  if (token === undefined) return `there is no join token at ${joinTokenFile}`;
+  const answer = await ask(apiUrl, {
     method: "POST",
     path: "/v1/node/join",
-    headers: { ...bearer(token.trim()), "content-type": "application/json" },
-    body: JSON.stringify({ version: options.version }),
+    headers: { ...bearer(token), "content-type": "application/json" },
+    body: JSON.stringify(request),
     timeoutMs: CALL_MS,
     signal,
   });
   if (typeof answer === "string") return answer;
   if (answer.status !== 200 && answer.status !== 201)
-    return `the api answered ${answer.status} to the join token`;
-  const granted = parsed(JoinAnswer, answer.text);
-  if (typeof granted === "string") return granted;
-  const identity = { ...granted, api: options.apiUrl };
-  await writeDurably(options.identityFile, JSON.stringify(identity));
-  return identity;
+    return `${answered(answer)} to the join token`;
+  return parsed(JoinAnswer, answer.text);
+}
+
+function answered({ status }: HttpAnswer): string {
+  return `the api answered ${status}`;
 }
 
 type Question = Pick<HttpCall, "method" | "headers" | "body" | "timeoutMs" | "signal"> & {

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { HostPathPrefixes } from "../contract/host-policy.ts";
 import { CpuQuantity, MemoryQuantity } from "../contract/units.ts";
 import { readEnv } from "../kit/env.ts";
 
@@ -21,6 +22,9 @@ const AgentEnv = z.object({
   WAYBILL_NODE_MEMORY: MemoryQuantity.optional(),
   WAYBILL_NODE_CPU: CpuQuantity.optional(),
   WAYBILL_AGENT_HEALTH: AbsolutePath,
+  WAYBILL_HOST_PATHS: HostPathPrefixes,
+  /** Tells one boot of this host from another; a test reboots by another file. */
+  WAYBILL_BOOT_ID_FILE: AbsolutePath.default("/proc/sys/kernel/random/boot_id"),
 });
 export type AgentEnv = z.infer<typeof AgentEnv>;
 

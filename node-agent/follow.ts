@@ -3,6 +3,7 @@ import { backoffMs } from "../kit/backoff.ts";
 import type { Log } from "../kit/log.ts";
 import type { ApiClient, Heard } from "./client.ts";
 import type { Ledger } from "./ledger.ts";
+import type { Silence } from "./silence.ts";
 
 const RETRY = { minMs: 250, maxMs: 10_000 };
 /** An api that answers "unchanged" at once, against the protocol, is not asked in a tight loop. */
@@ -15,20 +16,23 @@ const SHORTEST_TURN_MS = 500;
 export async function followDesired(deps: {
   readonly client: ApiClient;
   readonly ledger: Ledger;
+  readonly silence: Silence;
   readonly signal: AbortSignal;
   readonly log: Log;
   readonly onNews: () => void;
 }): Promise<void> {
-  const { client, ledger, signal, log, onNews } = deps;
+  const { client, ledger, silence, signal, log, onNews } = deps;
   let failures = 0;
   while (!signal.aborted) {
     const askedAtMs = Date.now();
     const problem = await turn();
     if (signal.aborted) return;
     if (problem === undefined) {
+      silence.heard();
       failures = 0;
       await rest(SHORTEST_TURN_MS - (Date.now() - askedAtMs));
     } else {
+      silence.missed(problem);
       if (failures === 0) log.warn("no news from the api", { because: problem });
       await rest(backoffMs(failures, RETRY));
       failures += 1;
@@ -42,7 +46,7 @@ export async function followDesired(deps: {
       return await take(heard);
     } catch (error) {
       if (!signal.aborted) log.error("the wish could not be kept", error);
-      return String(error);
+      return `the wish could not be kept: ${String(error)}`;
     }
   }
 

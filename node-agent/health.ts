@@ -3,16 +3,28 @@ import { chmod, mkdir, rm } from "node:fs/promises";
 import type { Server } from "node:http";
 import { dirname } from "node:path";
 import { http } from "./http-call.ts";
+import type { Silence } from "./silence.ts";
 
-/** Serves GET /healthz on a unix socket that root alone may use: 200 while `healthy()`, else 503. */
-export async function serveHealth(socket: string, healthy: () => boolean): Promise<Server> {
+/** What the agent says of itself. Only `healthy` decides about the status: the rest it lives with. */
+export type Health = {
+  /** Whether a pass has ended well within the last three periods. */
+  readonly healthy: boolean;
+  readonly lastGoodPassAt: string | null;
+  /** What keeps the wish from being read or kept on disk. */
+  readonly ledger: string | null;
+  readonly api: ReturnType<Silence["told"]> | null;
+  readonly runtime: ReturnType<Silence["told"]> | null;
+};
+
+/** Serves GET /healthz on a unix socket that root alone may use: 200 while healthy, else 503, with why. */
+export async function serveHealth(socket: string, look: () => Health): Promise<Server> {
   await mkdir(dirname(socket), { recursive: true, mode: 0o700 });
   await rm(socket, { force: true });
   const server = http.createServer((request, answer) => {
-    const known = request.url === "/healthz";
-    const status = !known ? 404 : healthy() ? 200 : 503;
-    answer.writeHead(status, { "content-type": "text/plain", connection: "close" });
-    answer.end(status === 200 ? "ok\n" : known ? "no pass has ended well lately\n" : "not found\n");
+    const health = request.url === "/healthz" ? look() : undefined;
+    const status = !health ? 404 : health.healthy ? 200 : 503;
+    answer.writeHead(status, { "content-type": "application/json", connection: "close" });
+    answer.end(`${JSON.stringify(health ?? { error: "not found" })}\n`);
   });
   server.listen(socket);
   await once(server, "listening");

@@ -1,4 +1,4 @@
-import type { IncomingMessage } from "node:http";
+import type { ClientRequest, IncomingMessage } from "node:http";
 import { request as httpsRequest } from "node:https";
 
 /** An `import` of this module would load a WebSocket client too, ten megabytes that nobody uses here. */
@@ -8,7 +8,7 @@ export type HttpCall = {
   /** Where to connect: a URL, or a path on a unix socket. */
   readonly to: { readonly url: string } | { readonly socket: string; readonly path: string };
   readonly method: string;
-  readonly headers?: Readonly<Record<string, string>>;
+  readonly headers?: Readonly<Record<string, string | string[]>>;
   readonly body?: string;
   readonly timeoutMs: number;
   /** A longer answer is an error, or is cut there where `cut` is set. */
@@ -25,51 +25,77 @@ export type HttpAnswer = {
 
 /**
  * One request on a connection of its own, redirects not followed. Rejects when no whole answer came
- * within `timeoutMs`. Smaller than `fetch`, which costs the agent a fifth of its memory.
+ * within `timeoutMs`. Smaller than `fetch`, which costs the agent a fifth of its memory, and made of
+ * plain callbacks: with abort signals and async iteration a probe costs twice the time.
  */
 export function httpCall(call: HttpCall): Promise<HttpAnswer> {
-  const signals = [AbortSignal.timeout(call.timeoutMs), ...(call.signal ? [call.signal] : [])];
+  return new Promise((resolve, reject) => {
+    const { signal } = call;
+    const request = sent(call, (answer) => {
+      readBounded(answer, call, fail, (text) => {
+        stop();
+        resolve({ status: answer.statusCode ?? 0, headers: answer.headers, text });
+      });
+    });
+    const late = setTimeout(() => fail(timeoutError(call.timeoutMs)), call.timeoutMs);
+    const onAbort = () => fail(signal?.reason);
+    if (signal?.aborted) onAbort();
+    signal?.addEventListener("abort", onAbort, { once: true });
+    request.on("error", fail);
+    request.end(call.body);
+
+    function fail(error: unknown): void {
+      stop();
+      reject(error);
+    }
+    function stop(): void {
+      clearTimeout(late);
+      signal?.removeEventListener("abort", onAbort);
+      request.destroy();
+    }
+  });
+}
+
+function sent(call: HttpCall, onAnswer: (answer: IncomingMessage) => void): ClientRequest {
   const options = {
     method: call.method,
     agent: false,
-    signal: AbortSignal.any(signals),
     headers: {
       ...call.headers,
       ...(call.body !== undefined && { "content-length": String(Buffer.byteLength(call.body)) }),
     },
   };
-  return new Promise((resolve, reject) => {
-    const onAnswer = (answer: IncomingMessage) => {
-      readBounded(answer, call).then(
-        (text) => resolve({ status: answer.statusCode ?? 0, headers: answer.headers, text }),
-        reject,
-      );
-    };
-    const sent = "socket" in call.to ? onSocket(call.to) : onUrl(call.to.url);
-    sent.once("error", reject);
-    sent.end(call.body);
-
-    function onSocket(to: { readonly socket: string; readonly path: string }) {
-      return http.request({ ...options, socketPath: to.socket, path: to.path }, onAnswer);
-    }
-    function onUrl(url: string) {
-      const request = url.startsWith("https:") ? httpsRequest : http.request;
-      return request(url, options, onAnswer);
-    }
-  });
+  const { to } = call;
+  if ("socket" in to)
+    return http.request({ ...options, socketPath: to.socket, path: to.path }, onAnswer);
+  const request = to.url.startsWith("https:") ? httpsRequest : http.request;
+  return request(to.url, options, onAnswer);
 }
 
-async function readBounded(answer: IncomingMessage, call: HttpCall): Promise<string> {
+function readBounded(
+  answer: IncomingMessage,
+  { maxBytes, cut }: HttpCall,
+  onError: (error: unknown) => void,
+  onText: (text: string) => void,
+): void {
   const chunks: Buffer[] = [];
   let size = 0;
-  for await (const chunk of answer as AsyncIterable<Buffer>) {
+  const whole = () => Buffer.concat(chunks).subarray(0, maxBytes).toString("utf8");
+  answer.on("data", (chunk: Buffer) => {
     chunks.push(chunk);
     size += chunk.length;
-    if (size <= call.maxBytes) continue;
-    answer.destroy();
-    if (call.cut) break;
-    throw new Error(`the answer is longer than ${call.maxBytes} bytes`);
-  }
-  if (!answer.complete && !call.cut) throw new Error("the answer ended before it was whole");
-  return Buffer.concat(chunks).subarray(0, call.maxBytes).toString("utf8");
+    if (size <= maxBytes) return;
+    if (cut) onText(whole());
+    else onError(new Error(`the answer is longer than ${maxBytes} bytes`));
+  });
+  answer.once("end", () => {
+    if (answer.complete || cut) onText(whole());
+    else onError(new Error("the answer ended before it was whole"));
+  });
+  answer.on("error", onError);
+}
+
+/** Known by its name, as that of an AbortSignal's timeout is. */
+function timeoutError(timeoutMs: number): DOMException {
+  return new DOMException(`no whole answer came within ${timeoutMs} ms`, "TimeoutError");
 }

@@ -14,6 +14,8 @@ export type Accepted = "taken" | "same" | "older" | "foreign";
  */
 export type Ledger = {
   current(): DesiredState | undefined;
+  /** Why the disk does not hold what `current` says, in words; undefined while it does. */
+  trouble(): string | undefined;
   /** Resolves once the wish would survive a power cut. Never goes back to a lower generation. */
   accept(state: DesiredState, node: NodeId): Promise<Accepted>;
 };
@@ -23,18 +25,45 @@ export async function openLedger(
   path: string,
   onBroken: (setAside: string, error: unknown) => void,
 ): Promise<Ledger> {
-  let current = await readLedger(path, onBroken);
+  let trouble: string | undefined;
+  let current = await readLedger(path, (setAside, error) => {
+    trouble = `it could not be read, and was set aside as ${setAside}`;
+    onBroken(setAside, error);
+  });
+
+  async function keep(taken: DesiredState): Promise<void> {
+    try {
+      await writeDurably(path, JSON.stringify(taken));
+    } catch (error) {
+      trouble = `it cannot be written: ${String(error)}`;
+      throw new Error("writing the ledger", { cause: error });
+    }
+    trouble = undefined;
+    current = taken;
+  }
+
   return {
     current: () => current,
+    trouble: () => trouble,
     async accept(state, node) {
       const verdict = judge(state, current, node);
-      if (verdict !== "taken") return verdict;
-      const taken = isPlanned(state) ? state : goingOn(state, current);
-      await writeDurably(path, JSON.stringify(taken));
-      current = taken;
+      if (verdict === "taken") await keep(isPlanned(state) ? state : goingOn(state, current));
+      if (verdict === "same" && current && isSealedAnew(state, current))
+        await keep({ ...current, secrets: state.secrets });
       return verdict;
     },
   };
+}
+
+/** The same wish, with its secrets sealed for a newer key of this node. */
+function isSealedAnew(state: DesiredState, current: DesiredState): boolean {
+  const names = (secrets: DesiredState["secrets"]) =>
+    JSON.stringify(secrets.map((it) => `${it.project}/${it.name}`).sort());
+  const boxes = (secrets: DesiredState["secrets"]) => secrets.map((it) => it.sealed).join();
+  return (
+    names(state.secrets) === names(current.secrets) &&
+    boxes(state.secrets) !== boxes(current.secrets)
+  );
 }
 
 /** A node that joined anew has a new id, and its wish starts over. */
@@ -51,21 +80,28 @@ export function isPlanned({ generation }: DesiredState): boolean {
 }
 
 function goingOn(empty: DesiredState, last: DesiredState | undefined): DesiredState {
-  return { ...empty, pods: last?.pods ?? [], routes: last?.routes ?? [] };
+  const { node, generation } = empty;
+  return last ? { ...last, node, generation, purgeVolumes: [] } : empty;
 }
 
 async function readLedger(
   path: string,
   onBroken: (setAside: string, error: unknown) => void,
 ): Promise<DesiredState | undefined> {
-  const text = await readIfThere(path);
-  if (text === undefined) return undefined;
   try {
-    return DesiredState.parse(JSON.parse(text));
+    const text = await readIfThere(path);
+    return text === undefined ? undefined : DesiredState.parse(JSON.parse(text));
   } catch (error) {
-    const setAside = `${path}.broken`;
-    await rename(path, setAside);
-    onBroken(setAside, error);
+    onBroken(await setAsideOrLeft(path), error);
     return undefined;
   }
+}
+
+/** Where the broken file lies now: on a disk that cannot be written it stays where it was. */
+async function setAsideOrLeft(path: string): Promise<string> {
+  const setAside = `${path}.broken`;
+  return rename(path, setAside).then(
+    () => setAside,
+    () => path,
+  );
 }

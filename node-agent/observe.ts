@@ -1,4 +1,7 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import { PodId } from "../contract/ids.ts";
+import { Pod } from "../contract/pod.ts";
+import type { ContainerKind } from "./kinds.ts";
 import { ANNOTATIONS, LABELS, numberIn } from "./runtime/labels.ts";
 import type {
   ContainerDetail,
@@ -11,6 +14,7 @@ import type {
 export type SeenContainer = {
   readonly id: string;
   readonly name: string;
+  readonly kind: ContainerKind;
   readonly attempt: number;
   readonly state: ContainerState;
   /** Starts of this name in the pod before this one. */
@@ -25,10 +29,15 @@ export type SeenSandbox = {
   readonly id: string;
   readonly pod: PodId;
   readonly fingerprint: string;
+  /** False once its own process has ended: then the pod's is over, too. */
   readonly ready: boolean;
   readonly attempt: number;
+  /** Sandboxes of this pod that died in a row before this one. */
+  readonly deaths: number;
   readonly createdAtMs: number;
   readonly graceSeconds: number;
+  /** What the pod was told when it was made; undefined where that was too long to be kept here. */
+  readonly spec: Pod | undefined;
   readonly ip: string | undefined;
   /** The runtime lists it and does not tell all about it; what it left out is undefined. */
   readonly unclear: boolean;
@@ -43,6 +52,10 @@ export type SeenSandbox = {
 export type Observer = () => Promise<readonly SeenSandbox[]>;
 
 const DEFAULT_GRACE_SECONDS = 30;
+const KILLED = 137;
+const JUST_NOW_MS = 1_000;
+/** Long beside what lies between two messages of one runtime, and short beside a pass. */
+const OOM_WORD_MS = 100;
 
 /**
  * Asks about each sandbox's address and each container's start and end once, since those stay.
@@ -55,6 +68,12 @@ export function openObserver(
   const unclear = new Set<string>();
   const ips = new Map<string, string>();
   const details = new Map<string, ContainerDetail>();
+  const specs = new Map<string, Pod | undefined>();
+
+  function specOf(row: SandboxRow): Pod | undefined {
+    if (!specs.has(row.id)) specs.set(row.id, podIn(row.annotations));
+    return specs.get(row.id);
+  }
 
   async function ipOf(row: SandboxRow): Promise<string | undefined> {
     if (!row.ready) return undefined;
@@ -67,9 +86,16 @@ export function openObserver(
     if (row.state === "created") return undefined;
     const known = details.get(row.id);
     if (known?.state === row.state) return known;
-    const detail = await runtime.containerDetail(row.id);
+    const detail = await explained(await runtime.containerDetail(row.id), row.id);
     details.set(row.id, detail);
     return detail;
+  }
+
+  /** The word that memory was short may come after the end that it led to, which is told once. */
+  async function explained(detail: ContainerDetail, id: string): Promise<ContainerDetail> {
+    if (!isKilledJustNow(detail, Date.now())) return detail;
+    await sleep(OOM_WORD_MS);
+    return runtime.containerDetail(id);
   }
 
   async function told<T>(id: string, answer: Promise<T>): Promise<T | undefined> {
@@ -91,6 +117,7 @@ export function openObserver(
     ]);
     return {
       ...seenSandbox(row),
+      spec: specOf(row),
       ip,
       unclear: [row, ...rows].some((it) => unclear.has(it.id)),
       containers: containers.toSorted(newestFirst),
@@ -100,27 +127,23 @@ export function openObserver(
   return async () => {
     const { sandboxes, containers } = await runtime.list();
     forgetOthers(ips, sandboxes);
+    forgetOthers(specs, sandboxes);
     forgetOthers(details, containers);
     forgetOthers(unclear, [...sandboxes, ...containers]);
-    const all = await Promise.all(
-      sandboxes.map((row) =>
-        seen(
-          row,
-          containers.filter((it) => it.sandboxId === row.id),
-        ),
-      ),
-    );
+    const bySandbox = Map.groupBy(containers, (it) => it.sandboxId);
+    const all = await Promise.all(sandboxes.map((row) => seen(row, bySandbox.get(row.id) ?? [])));
     return all.toSorted((a, b) => b.createdAtMs - a.createdAtMs || (a.id < b.id ? -1 : 1));
   };
 }
 
-function seenSandbox(row: SandboxRow): Omit<SeenSandbox, "ip" | "unclear" | "containers"> {
+function seenSandbox(row: SandboxRow): Omit<SeenSandbox, "spec" | "ip" | "unclear" | "containers"> {
   return {
     id: row.id,
     pod: PodId.parse(row.labels[LABELS.pod]),
     fingerprint: row.labels[LABELS.fingerprint] ?? "",
     ready: row.ready,
     attempt: row.attempt,
+    deaths: numberIn(row.annotations, ANNOTATIONS.deaths, 0),
     createdAtMs: row.createdAtMs,
     graceSeconds: numberIn(row.annotations, ANNOTATIONS.graceSeconds, DEFAULT_GRACE_SECONDS),
   };
@@ -131,12 +154,38 @@ function seenContainer(row: ContainerRow, detail: ContainerDetail | undefined): 
   return {
     id: row.id,
     name: row.name,
+    kind: kindIn(row.annotations),
     attempt: row.attempt,
     state: detail?.state ?? row.state,
     restarts: numberIn(row.annotations, ANNOTATIONS.restarts, row.attempt),
     crashes: numberIn(row.annotations, ANNOTATIONS.crashes, 0),
     detail,
   };
+}
+
+/** A Pod that this version of the agent cannot read counts as one that was not kept. */
+function podIn(annotations: SandboxRow["annotations"]): Pod | undefined {
+  const text = annotations[ANNOTATIONS.podSpec];
+  if (text === undefined) return undefined;
+  try {
+    return Pod.safeParse(JSON.parse(text)).data;
+  } catch (error) {
+    if (error instanceof SyntaxError) return undefined;
+    throw error;
+  }
+}
+
+function kindIn(annotations: ContainerRow["annotations"]): ContainerKind {
+  const text = annotations[ANNOTATIONS.kind];
+  return text === "init" || text === "sidecar" ? text : "main";
+}
+
+function isKilledJustNow(
+  { state, exitCode, reason, finishedAtMs }: ContainerDetail,
+  nowMs: number,
+) {
+  const isKilled = state === "exited" && exitCode === KILLED && reason !== "OOMKilled";
+  return isKilled && nowMs - finishedAtMs < JUST_NOW_MS;
 }
 
 function newestFirst(a: SeenContainer, b: SeenContainer): number {

@@ -1,8 +1,18 @@
 import type { PodId } from "../contract/ids.ts";
-import type { ContainerStatus, PodStatus, ProbeSight } from "../contract/node-protocol.ts";
-import type { SeenContainer, SeenSandbox } from "./observe.ts";
-import { restartAtMs, type Setback, type Step, type WantedPod } from "./plan.ts";
-import type { Verdict } from "./probes/verdict.ts";
+import type {
+  ContainerStatus,
+  PodStatus,
+  ProbeFailure,
+  ProbeSight,
+  Usage,
+} from "../contract/node-protocol.ts";
+import type { Setback } from "./backoff.ts";
+import type { SeenSandbox } from "./observe.ts";
+import type { PodOutcome } from "./outcomes.ts";
+import type { WantedPod } from "./plan.ts";
+import { dueStarts, type Standing, standingsOf } from "./plan-containers.ts";
+import { deadOnes, endedForGood, isDone, isPodReady, isReady, type Verdicts } from "./readiness.ts";
+import { containerStatus } from "./report-container.ts";
 
 export type Sight = {
   readonly wanted: readonly WantedPod[];
@@ -10,16 +20,21 @@ export type Sight = {
   readonly leaving: boolean;
   /** Newest first. */
   readonly seen: readonly SeenSandbox[];
-  readonly busy: ReadonlyMap<PodId, Step["do"]>;
+  readonly outcomes: ReadonlyMap<PodId, PodOutcome>;
+  /** Sandboxes that are being taken away, by id. */
+  readonly departing: ReadonlySet<string>;
   readonly setbacks: ReadonlyMap<PodId, Setback>;
-  readonly verdicts: ReadonlyMap<string, Verdict>;
+  readonly verdicts: Verdicts;
+  /** The last questions that went wrong, of a container's starts together. */
+  readonly failuresOf: (uid: PodId, container: string) => readonly ProbeFailure[];
+  /** By container id. */
+  readonly usage: ReadonlyMap<string, Usage>;
   /** Pods that should be reachable through the ingress and are not yet. */
   readonly unrouted: ReadonlySet<PodId>;
   readonly nowMs: number;
 };
 
 const REASON_CHARS = 500;
-const MESSAGE_CHARS = 2_000;
 
 /** The status of every pod that is wanted or still here, without the log tails. Pure. */
 export function podStatuses(sight: Sight): readonly PodStatus[] {
@@ -27,55 +42,74 @@ export function podStatuses(sight: Sight): readonly PodStatus[] {
   const wanted = new Map(sight.wanted.map((it) => [it.pod.metadata.uid, it]));
   const others = [...byPod].filter(([uid]) => !wanted.has(uid));
   return [
-    ...[...wanted].map(([uid, it]) => wantedStatus(it, byPod.get(uid)?.[0], sight)),
+    ...[...wanted].map(([uid, it]) => wantedStatus(it, byPod.get(uid) ?? [], sight)),
     ...others.map(([uid, [sandbox]]) => unwantedStatus(uid, sandbox, sight.leaving)),
   ];
 }
 
-/** Whether the words of its container would help to understand it. */
-export function needsLogTail(status: PodStatus): boolean {
-  if (status.ready || status.phase === "Terminating") return false;
-  return status.probe !== undefined || status.containers.some((it) => it.exitCode !== undefined);
+/** The container whose last words would help to understand why a pod is not ready, if any would. */
+export function containerAtFault(status: PodStatus): string | undefined {
+  if (status.ready || status.phase === "Terminating") return undefined;
+  const ended = status.containers.filter((it) => it.exitCode !== undefined && !wentWell(it));
+  const guilty = ended.find((it) => it.exitCode !== 0) ?? ended[0];
+  if (guilty) return guilty.name;
+  if (!status.probe) return undefined;
+  const working = status.containers.filter((it) => it.kind !== "init" && it.state === "running");
+  return (working.find((it) => !it.ready) ?? working[0])?.name;
 }
 
 /** The parts of a status that somebody waits for; the others may come a second later. Pure. */
 export function urgentPart(statuses: readonly PodStatus[]): string {
   return JSON.stringify(
-    statuses.map(({ logTail, probe, ...status }) => ({ ...status, probed: probe?.status })),
+    statuses.map(({ logTail, probe, containers, ...status }) => ({
+      ...status,
+      probed: probe?.status,
+      containers: containers.map(({ usage, probeFailures, ...it }) => it),
+    })),
   );
 }
 
+function wentWell({ kind, exitCode, state, reason }: ContainerStatus): boolean {
+  return exitCode === 0 && (kind === "init" || (state === "exited" && reason === "Completed"));
+}
+
 function wantedStatus(
-  { pod, fingerprint }: WantedPod,
-  sandbox: SeenSandbox | undefined,
+  wanted: WantedPod,
+  sandboxes: readonly SeenSandbox[],
   sight: Sight,
 ): PodStatus {
+  const { pod, fingerprint } = wanted;
   const { uid } = pod.metadata;
-  const current = sandbox?.fingerprint === fingerprint && sandbox.ready ? sandbox : undefined;
-  const setback = sight.setbacks.get(uid);
-  const seen = pod.spec.containers.map(({ name }) => ({
-    name,
-    container: current?.containers.find((it) => it.name === name),
-  }));
-  const verdicts = seen.map((it) => it.container && sight.verdicts.get(it.container.id));
-  const running = seen.every((it) => it.container?.state === "running");
-  const removed = sight.busy.get(uid) === "remove-sandboxes";
-  const healthy = running && !removed && verdicts.every((it) => it?.readiness === "ready");
+  const outcome = sight.outcomes.get(uid);
+  if (outcome?.fingerprint === fingerprint) return outcome.status;
+  const own = sandboxes.filter((it) => it.fingerprint === fingerprint);
+  const current = own.find((it) => it.ready);
+  const standings = standingsOf(pod, current, deadOnes(own));
+  const containers = containerStatuses(wanted, standings, sight);
+  const stays = current !== undefined && !sight.departing.has(current.id);
+  const healthy = stays && isPodReady(pod, current, sight.verdicts);
   const ready = healthy && !sight.unrouted.has(uid);
-  const probe = ready ? undefined : verdicts.find((it) => it?.sight)?.sight;
-  const reason =
-    healthy && !ready ? "the ingress does not send requests to it yet" : setback?.message;
+  const probe = ready ? undefined : probeSight(standings, sight.verdicts);
+  const reason = healthy && !ready ? "the ingress does not send requests to it yet" : undefined;
+  const why = reason ?? sight.setbacks.get(uid)?.message;
   return {
     pod: uid,
-    phase: current && seen.some((it) => it.container?.state === "running") ? "Running" : "Pending",
+    phase: hasStarted(standings) ? "Running" : "Pending",
     ready,
-    restarts: Math.max(0, ...seen.map((it) => it.container?.restarts ?? 0)),
-    containers: seen.map((it) => containerStatus(it.name, it.container, setback, sight.nowMs)),
+    restarts: Math.max(0, ...containers.map((it) => it.restarts)),
+    containers: [...containers],
     logTail: [],
     ...(current?.ip !== undefined && { ip: current.ip }),
-    ...(!ready && reason !== undefined && { reason: reason.slice(0, REASON_CHARS) }),
-    ...(probe && { probe: probe satisfies ProbeSight }),
+    ...(!ready && why !== undefined && { reason: why.slice(0, REASON_CHARS) }),
+    ...(probe && { probe }),
   };
+}
+
+/** As Kubernetes says `Running`: every main container was started, whatever became of it. */
+function hasStarted(standings: readonly Standing[]): boolean {
+  return standings.every(
+    ({ kind, last }) => kind !== "main" || (last !== undefined && last.state !== "created"),
+  );
 }
 
 /** Of a pod that nobody told about it is only known whether it runs: nobody said what makes it ready. */
@@ -92,54 +126,39 @@ function unwantedStatus(uid: PodId, sandbox: SeenSandbox | undefined, leaving: b
   };
 }
 
-function containerStatus(
-  name: string,
-  container: SeenContainer | undefined,
-  setback: Setback | undefined,
-  nowMs: number,
-): ContainerStatus {
-  const restarts = container?.restarts ?? 0;
-  if (container?.state === "running") {
-    const startedAtMs = container.detail?.startedAtMs;
-    const startedAt = startedAtMs && new Date(startedAtMs).toISOString();
-    return { name, state: "running", restarts, ...(startedAt && { startedAt }) };
-  }
-  const ended = container?.detail && container.state !== "created";
-  if (!container || !ended || setback) {
-    return {
-      name,
-      state: "waiting",
-      restarts,
-      reason: (setback?.reason ?? reasonToWait(container)).slice(0, 200),
-      ...(setback && { message: setback.message.slice(0, MESSAGE_CHARS) }),
-    };
-  }
-  return endedStatus(name, container, nowMs);
+function containerStatuses(
+  { pod }: WantedPod,
+  standings: readonly Standing[],
+  sight: Sight,
+): readonly ContainerStatus[] {
+  const { uid } = pod.metadata;
+  const policy = pod.spec.restartPolicy;
+  // Whose turn it is does not depend on when: one that waits for its back-off has its turn.
+  const due = dueStarts(standings, policy, sight.verdicts, Number.POSITIVE_INFINITY);
+  const turns = new Set(due.map((it) => it.container.name));
+  return standings.map((it) => {
+    const { container, kind, last, past } = it;
+    const done = last !== undefined && isDone(kind, policy, last);
+    return containerStatus({
+      role: it,
+      seen: last,
+      restarts: (last ?? past)?.restarts ?? 0,
+      ready: kind === "init" ? done : isReady(it, last, sight.verdicts),
+      over: last !== undefined && endedForGood(kind, policy, last),
+      turn: turns.has(container.name),
+      setback: sight.setbacks.get(uid),
+      failures: sight.failuresOf(uid, container.name),
+      usage: last && sight.usage.get(last.id),
+      nowMs: sight.nowMs,
+    });
+  });
 }
 
-/** One that was started and is neither known to run nor how it ended is one that the runtime does not tell about. */
-function reasonToWait(container: SeenContainer | undefined): string {
-  const made = container !== undefined && container.state !== "created";
-  return made ? "ContainerStatusUnknown" : "ContainerCreating";
-}
-
-/** The first end is told as such; a container that goes on ending is in a crash loop, out of memory aside. */
-function endedStatus(name: string, container: SeenContainer, nowMs: number): ContainerStatus {
-  const { detail, restarts, crashes } = container;
-  const cause = detail?.reason || (detail?.exitCode === 0 ? "Completed" : "Error");
-  const looping = crashes > 0 && cause !== "OOMKilled";
-  const waitSeconds = Math.max(0, Math.ceil((restartAtMs(container) - nowMs) / 1_000));
-  const words = [
-    `${cause}: it ended with exit code ${detail?.exitCode}`,
-    ...(detail?.message ? [detail.message] : []),
-    ...(waitSeconds > 0 ? ["it is started again after a pause"] : []),
-  ];
-  return {
-    name,
-    state: looping ? "waiting" : "exited",
-    restarts,
-    reason: looping ? "CrashLoopBackOff" : cause.slice(0, 200),
-    message: words.join("; ").slice(0, MESSAGE_CHARS),
-    ...(detail && { exitCode: detail.exitCode }),
-  };
+/** What the first one heard that is not ready; of a pod that only the ingress keeps waiting, any. */
+function probeSight(standings: readonly Standing[], verdicts: Verdicts): ProbeSight | undefined {
+  const sights = standings
+    .map((it) => ({ ready: isReady(it, it.last, verdicts), last: it.last }))
+    .map(({ ready, last }) => ({ ready, sight: last && verdicts.get(last.id)?.sight }))
+    .filter((it) => it.sight !== undefined);
+  return (sights.find((it) => !it.ready) ?? sights[0])?.sight;
 }

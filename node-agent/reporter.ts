@@ -15,7 +15,10 @@ const HEARTBEAT_MS = 10_000;
 const DETAILS_EVERY_MS = 1_000;
 const SHORTEST_PAUSE_MS = 50;
 
-/** Sends what changed, and all of it every 10 s; what could not be sent is tried again each second. */
+/**
+ * Sends what changed, and all of it every 10 s; what could not be sent is tried again each second.
+ * Measures change all the time: they wait for the others, or for the 10 s.
+ */
 export function openReporter(options: {
   readonly client: ApiClient;
   readonly signal: AbortSignal;
@@ -31,7 +34,7 @@ export function openReporter(options: {
     if (pauseMs > 0) await sleep(pauseMs, undefined, { signal });
     const report = latest;
     if (!report) return;
-    const draft = { urgent: urgencyOf(report), text: JSON.stringify(report) };
+    const draft = { urgent: urgencyOf(report), text: withoutMeasures(report) };
     const due = Date.now() - (sent?.atMs ?? 0) >= HEARTBEAT_MS;
     if (!due && draft.urgent === sent?.urgent && draft.text === sent.text) return;
     const outcome = await client.putReport(report, signal);
@@ -53,6 +56,12 @@ export function openReporter(options: {
     },
     done: loop.done,
   };
+}
+
+function withoutMeasures(report: NodeReport): string {
+  return JSON.stringify(report, (key, value: unknown) =>
+    key === "usage" || key === "latencyMs" ? undefined : value,
+  );
 }
 
 function urgencyOf(report: NodeReport): string {

@@ -3,50 +3,67 @@ import type { Route } from "../contract/node-protocol.ts";
 import type { Pod } from "../contract/pod.ts";
 import type { IngressRoute } from "./ingress/routes.ts";
 import type { SeenSandbox } from "./observe.ts";
-import type { Verdict } from "./probes/verdict.ts";
+import type { WantedPod } from "./plan.ts";
+import { isPodReady, type Verdicts } from "./readiness.ts";
 
 /** A pod as it was asked for, and the sandbox that is so and is not being taken away. */
 export type StayingPod = { readonly pod: Pod; readonly sandbox: SeenSandbox };
+export type StayingPods = ReadonlyMap<PodId, StayingPod>;
 
 export type RoutingView = {
   readonly routes: readonly Route[];
-  readonly pods: ReadonlyMap<PodId, StayingPod>;
-  readonly verdicts: ReadonlyMap<string, Verdict>;
-  /** Where the ingress sends requests right now. */
-  readonly upstreams: ReadonlySet<string>;
+  readonly pods: StayingPods;
+  readonly verdicts: Verdicts;
 };
 
-/**
- * The routes with the addresses of those pods that are ready. One that was found running and not
- * asked yet stays where the ingress has it: the agent's own restart takes no pod out of its routes.
- */
-export function ingressRoutes(view: RoutingView): readonly IngressRoute[] {
-  return view.routes.map(({ app, hosts, port, pods }) => ({
-    app,
-    hosts,
-    upstreams: pods.map((uid) => address(uid, port, view)).filter((it) => it !== undefined),
+/** The sandbox of each wanted pod that is as it should be, unless it is among the `departing` ones. Pure. */
+export function stayingPods(
+  wanted: readonly WantedPod[],
+  seen: readonly SeenSandbox[],
+  departing: ReadonlySet<string>,
+): StayingPods {
+  const living = new Map<string, SeenSandbox>();
+  for (const it of seen) {
+    const key = `${it.pod} ${it.fingerprint}`;
+    if (it.ready && !living.has(key)) living.set(key, it);
+  }
+  const staying = new Map<PodId, StayingPod>();
+  for (const { pod, fingerprint } of wanted) {
+    const sandbox = living.get(`${pod.metadata.uid} ${fingerprint}`);
+    if (sandbox && !departing.has(sandbox.id)) staying.set(pod.metadata.uid, { pod, sandbox });
+  }
+  return staying;
+}
+
+/** The routes with the addresses of those pods that are ready. */
+export function ingressRoutes({ routes, pods, verdicts }: RoutingView): readonly IngressRoute[] {
+  const addressOf = (uid: PodId, port: number) => {
+    const found = pods.get(uid);
+    if (found?.sandbox.ip === undefined) return undefined;
+    const ready = isPodReady(found.pod, found.sandbox, verdicts);
+    return ready ? `${found.sandbox.ip}:${port}` : undefined;
+  };
+  return routes.map((route) => ({
+    app: route.app,
+    hosts: route.hosts,
+    upstreams: route.pods.map((uid) => addressOf(uid, route.port)).filter((it) => it !== undefined),
   }));
 }
 
-/** Pods that a route names and that the ingress does not send requests to. */
-export function unroutedPods(view: Omit<RoutingView, "verdicts">): ReadonlySet<PodId> {
+/** Pods that a route names and that the ingress does not send requests to, as `upstreams` tells. */
+export function unroutedPods(
+  routes: readonly Route[],
+  pods: StayingPods,
+  upstreams: ReadonlySet<string>,
+): ReadonlySet<PodId> {
   return new Set(
-    view.routes.flatMap(({ pods, port }) =>
-      pods.filter((uid) => !view.upstreams.has(`${view.pods.get(uid)?.sandbox.ip}:${port}`)),
+    routes.flatMap((route) =>
+      route.pods.filter((uid) => !upstreams.has(`${pods.get(uid)?.sandbox.ip}:${route.port}`)),
     ),
   );
 }
 
-function address(uid: PodId, port: number, view: RoutingView): string | undefined {
-  const found = view.pods.get(uid);
-  if (found?.sandbox.ip === undefined) return undefined;
-  const { pod, sandbox } = found;
-  const upstream = `${sandbox.ip}:${port}`;
-  const willing = pod.spec.containers.every(({ name }) => {
-    const container = sandbox.containers.find((it) => it.name === name);
-    if (container?.state !== "running") return false;
-    const readiness = view.verdicts.get(container.id)?.readiness ?? "not-ready";
-    return readiness === "ready" || (readiness === "unknown" && view.upstreams.has(upstream));
-  });
-  return willing ? upstream : undefined;
+/** An address that the runtime does not tell may be one that requests go to: then all routes stay. */
+export function allAddressesKnown(pods: StayingPods): boolean {
+  return [...pods.values()].every(({ sandbox }) => sandbox.ip !== undefined || !sandbox.unclear);
 }

@@ -1,10 +1,11 @@
+import { stopInOrder } from "./act/stop.ts";
 import { killCgroup, removeCgroup } from "./host/cgroups.ts";
 import { removeMountedFolder } from "./host/volumes.ts";
 import { openObserver, type SeenSandbox } from "./observe.ts";
 import type { Places } from "./places.ts";
 import type { Runtime } from "./runtime/runtime.ts";
 
-/** Whoever takes a whole installation down does not want to wait for each app's own grace. */
+/** Whoever takes a whole installation down does not want to wait for longer than this for any pod. */
 const GRACE_SECONDS = 5;
 
 /**
@@ -24,8 +25,7 @@ export async function takeDown(runtime: Runtime, places: Places): Promise<number
 }
 
 async function removeSandbox(runtime: Runtime, sandbox: SeenSandbox): Promise<void> {
-  const running = sandbox.containers.filter((it) => it.state === "running");
-  await Promise.all(running.map((it) => runtime.stopContainer(it.id, GRACE_SECONDS)));
+  await stopInOrder(runtime, sandbox, Math.min(GRACE_SECONDS, sandbox.graceSeconds));
   await runtime.stopSandbox(sandbox.id);
   await runtime.removeSandbox(sandbox.id);
 }

@@ -1,6 +1,7 @@
 import type { Settings } from "./env.ts";
 import type { Installation } from "./installation.ts";
 import type { Part } from "./part.ts";
+import type { RuntimeHandler } from "./parts/handlers.ts";
 import { containerRuntime, ingress } from "./parts/node-side.ts";
 import { databaseUrl, type PostgresOptions, postgresPart } from "./parts/postgres.ts";
 import { apiPart, nodeAgentPart, type Wiring, workerPart } from "./parts/programs.ts";
@@ -13,6 +14,8 @@ export type Surroundings = {
   readonly root: string;
   readonly nodeBinary: string;
   readonly postgresBin: string;
+  /** Ways of running pods, beside runc's. */
+  readonly handlers: readonly RuntimeHandler[];
   /** The folders of the unprivileged parts, on paths that they can walk. */
   readonly homes: {
     readonly postgres: string;
@@ -59,7 +62,7 @@ export function assemble(
     port: ports.registry,
     secret: installation.registrySecret,
   };
-  const runtime = containerRuntime({ id, dataDir, runDir, podCidr });
+  const runtime = containerRuntime({ id, dataDir, runDir, podCidr, handlers: around.handlers });
   const caddy = ingress({ dataDir, runDir, httpPort: settings.httpPort });
   const wiring: Wiring = {
     id,

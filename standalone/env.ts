@@ -41,6 +41,8 @@ const Variables = z
       .regex(/^\d+(\.\d+)?m?$/, 'must be a number of cores such as "2" or "500m"')
       .optional(),
     WAYBILL_HOST_PATHS: z.string().optional(),
+    WAYBILL_HOST_PORTS: z.string().optional(),
+    WAYBILL_REGISTRIES_ALLOWED: z.string().optional(),
     WAYBILL_MAX_ARTIFACT: Quantity.default("1Gi"),
   })
   .refine((read) => read.WAYBILL_API_PORT !== read.WAYBILL_HTTP_PORT, {
@@ -62,6 +64,8 @@ export type Settings = {
   readonly nodeMemory: string | undefined;
   readonly nodeCpu: string | undefined;
   readonly hostPaths: string | undefined;
+  readonly hostPorts: string | undefined;
+  readonly registriesAllowed: string | undefined;
   readonly maxArtifact: string;
   /** Variables of the machine that programs with outbound traffic need: proxies and certificates. */
   readonly outbound: Readonly<Record<string, string>>;
@@ -91,12 +95,31 @@ export function readSettings(
     nodeMemory: read.WAYBILL_NODE_MEMORY,
     nodeCpu: read.WAYBILL_NODE_CPU,
     hostPaths: read.WAYBILL_HOST_PATHS,
+    hostPorts: read.WAYBILL_HOST_PORTS,
+    registriesAllowed: read.WAYBILL_REGISTRIES_ALLOWED,
     maxArtifact: read.WAYBILL_MAX_ARTIFACT,
     outbound: Object.fromEntries(
       OUTBOUND.flatMap((name) => (set[name] === undefined ? [] : [[name, set[name]]])),
     ),
   };
 }
+
+/** What a client on this machine is told: where the api is, and whose token it has. */
+export function readClientEnv(source: Readonly<Record<string, string | undefined>> = process.env): {
+  readonly url: string;
+  readonly token: string | undefined;
+  readonly dataDir: string;
+} {
+  const set = Object.fromEntries(Object.entries(source).filter(([, value]) => value !== ""));
+  const { WAYBILL_URL, WAYBILL_TOKEN, WAYBILL_DATA_DIR } = readEnv(ClientVariables, set);
+  return { url: WAYBILL_URL, token: WAYBILL_TOKEN, dataDir: resolve(WAYBILL_DATA_DIR) };
+}
+
+const ClientVariables = z.object({
+  WAYBILL_URL: z.url({ protocol: /^https?$/ }).default("http://127.0.0.1:7070"),
+  WAYBILL_TOKEN: z.string().optional(),
+  WAYBILL_DATA_DIR: z.string().default("/var/lib/waybill"),
+});
 
 /** Where a program on this machine reaches the api, also when it listens on every address. */
 export function apiUrl(settings: Pick<Settings, "apiHost" | "apiPort">): string {

@@ -21,10 +21,10 @@ export async function makeFolder({ path, mode, owner = "root" }: Folder): Promis
   await exec("/usr/bin/install", argv, { timeoutMs: 10_000 });
 }
 
-/** A file that only its owner reads; it may hold a password. */
-export async function writeConfig({ path, text, owner }: ConfigFile): Promise<void> {
+/** A file that only its owner reads, or what its mode says; it may hold a password. */
+export async function writeConfig({ path, text, owner, mode = "0600" }: ConfigFile): Promise<void> {
   await rm(path, { force: true });
   await writeFile(path, text, { mode: 0o600 });
-  await chmod(path, 0o600);
+  await chmod(path, Number.parseInt(mode, 8));
   if (owner) await exec("/usr/bin/chown", [`${owner}:${owner}`, "--", path], { timeoutMs: 10_000 });
 }

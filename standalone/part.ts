@@ -18,6 +18,8 @@ export type ConfigFile = {
   readonly path: string;
   readonly text: string;
   readonly owner?: string;
+  /** 0600 where absent. */
+  readonly mode?: string;
 };
 
 export type PartName =

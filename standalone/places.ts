@@ -10,6 +10,8 @@ export type Places = {
   readonly logDir: string;
   readonly recordsDir: string;
   readonly adminToken: string;
+  /** What seals secrets in the database, and never lies in it. */
+  readonly secretsKey: string;
   readonly agentDir: string;
   readonly joinToken: string;
   readonly agentSocket: string;
@@ -29,6 +31,7 @@ export function placesOf(dataDir: string, id: string): Places {
     logDir: join(dataDir, "log"),
     recordsDir: recordsDirOf(dataDir),
     adminToken: join(dataDir, "admin.token"),
+    secretsKey: join(dataDir, "secrets.key"),
     agentDir,
     joinToken: join(agentDir, "join.token"),
     agentSocket: join(runDir, "node-agent.sock"),

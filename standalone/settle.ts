@@ -11,7 +11,9 @@ import {
   readInstallation,
   writeInstallation,
 } from "./installation.ts";
+import { PROGRAM_FOLDERS } from "./parts/containerd.ts";
 import { findPostgres } from "./parts/find-postgres.ts";
+import { findHandlers } from "./parts/handlers.ts";
 import { type Places, placesOf } from "./places.ts";
 import { chooseLoopbackPort, listenState } from "./ports.ts";
 import { liveRecords } from "./records.ts";
@@ -32,6 +34,7 @@ export async function settle(settings: Settings, root: string): Promise<Settled>
   const assembly = assemble(settings, installation, places, {
     root,
     nodeBinary: process.execPath,
+    handlers: await findHandlers(PROGRAM_FOLDERS),
     postgresBin: (await findPostgres(postgres)) ?? "",
     homes: {
       postgres,

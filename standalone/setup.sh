@@ -1,10 +1,12 @@
 #!/bin/sh
 # Brings what a bare clone lacks: the npm packages, then the Debian packages. Asks nothing, and is
-# done at once where nothing is missing. `setup.sh down` only makes sure that `npm run down` can run.
+# done at once where nothing is missing. `setup.sh down` only makes sure that `npm run down` can run;
+# `setup.sh test` also brings what only tests and benchmarks need.
 set -eu
 
 packages="postgresql redis-server docker-registry containerd runc containernetworking-plugins caddy
   buildah mmdebstrap catatonit busybox-static iproute2 iptables zip ca-certificates"
+test_packages="skopeo runsc"
 # The services that these packages would run by themselves; Waybill starts its own.
 services="postgresql redis-server docker-registry containerd caddy"
 policy=/usr/sbin/policy-rc.d
@@ -152,6 +154,7 @@ flock 9
 if npm_packages_are_missing; then install_npm_packages; fi
 if [ "${1:-}" != down ]; then
   if npm_packages_are_old; then install_npm_packages; fi
+  if [ "${1:-}" = test ]; then packages="$packages $test_packages"; fi
   missing=$(missing_packages)
   if [ -n "$missing" ]; then install_debian_packages "$missing"; fi
 fi

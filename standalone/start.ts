@@ -8,6 +8,7 @@ import { databaseProgram } from "./parts/programs.ts";
 import type { Places } from "./places.ts";
 import { type Say, showing } from "./progress.ts";
 import { readRecord } from "./records.ts";
+import { ensureSecretsKey } from "./secrets-key.ts";
 import { bringUp, type Running, StartError, untilReady } from "./supervise.ts";
 import type { Fleet } from "./watch.ts";
 
@@ -32,6 +33,7 @@ export async function startAll(startup: Startup): Promise<void> {
   await Promise.all([together(startup, assembly.foundation), warmUp(startup)]);
   await makeFolder({ path: places.agentDir, mode: "0700" });
   await showing(say, "database", () => prepareDatabase(startup), DATABASE_WORDS);
+  await ensureSecretsKey(places.secretsKey);
   await together(startup, [assembly.api, assembly.worker]);
   await together(startup, [assembly.nodeAgent]);
 }

@@ -10,6 +10,8 @@ import { makeFolder } from "./furnish.ts";
 import { type Installation, readInstallation } from "./installation.ts";
 import { type Lock, takeLock } from "./lock.ts";
 import type { Part, PartName } from "./part.ts";
+import { PROGRAM_FOLDERS } from "./parts/containerd.ts";
+import { findHandlers } from "./parts/handlers.ts";
 import { endForgottenServer } from "./parts/postgres-cluster.ts";
 import { nodeAgentDownProgram } from "./parts/programs.ts";
 import { type Places, placesOf, recordsDirOf } from "./places.ts";
@@ -60,6 +62,7 @@ async function stopEverything(
   const assembly = assemble(settings, installation, places, {
     root,
     nodeBinary: process.execPath,
+    handlers: await findHandlers(PROGRAM_FOLDERS),
     postgresBin: "",
     homes: { postgres: home("postgres"), redis: home("redis"), registry: home("registry") },
   });

@@ -19,8 +19,14 @@ const ROOMS: Readonly<Record<string, Room>> = {
   db: { rooms: ["contract", "kit"], packages: ["drizzle-orm", "postgres", "zod"], node: true },
   api: {
     rooms: ["contract", "kit", "db"],
-    packages: ["hono", "zod", "@hono/node-server"],
-    node: ["api/main.ts", "api/edge.ts", "api/node/server.ts", "api/node/streaming-fetch.ts"],
+    packages: ["hono", "zod", "@hono/node-server", "ws"],
+    node: [
+      "api/main.ts",
+      "api/edge.ts",
+      "api/node/server.ts",
+      "api/node/streaming-fetch.ts",
+      "api/node/web-sockets.ts",
+    ],
   },
   worker: {
     rooms: ["contract", "kit", "db"],
@@ -99,7 +105,7 @@ describe.each(sources)("$path", ({ path, room, text, imports }) => {
 });
 
 const deciders = sources.filter(({ path }) =>
-  /(^|\/)(plan|filter|score|diagnose|report)\.ts$/.test(path),
+  /(^|\/)((plan|report)(-[a-z-]+)?|filter|score|diagnose)\.ts$/.test(path),
 );
 
 test.each(deciders)("$path is pure", ({ text, imports }) => {

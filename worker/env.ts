@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { parseAllowed } from "./egress/policy.ts";
 
 /** What the worker process is told by its surroundings. */
 export const WorkerEnv = z.object({
@@ -8,5 +9,14 @@ export const WorkerEnv = z.object({
   /** Scratch space for archives and layers on their way; emptied at start. */
   WAYBILL_WORK_DIR: z.string().startsWith("/", "must be an absolute path"),
   WAYBILL_QUEUE_PREFIX: z.string().min(1).default("waybill"),
+  /** Where the api listens: an image named by that address is one of Waybill's own registry. */
+  WAYBILL_API_HOST: z.string().min(1).default("127.0.0.1"),
+  WAYBILL_API_PORT: z.coerce.number().int().min(0).max(65_535).default(7070),
+  /** Registries that images may come from though their addresses are not public: hosts and CIDRs. */
+  WAYBILL_REGISTRIES_ALLOWED: z
+    .string()
+    .default("")
+    .transform(parseAllowed)
+    .refine((policy) => policy !== undefined, "must be hosts and CIDRs, separated by commas"),
 });
 export type WorkerEnv = z.infer<typeof WorkerEnv>;

@@ -7,8 +7,10 @@ import { openLog } from "../kit/log.ts";
 import { startLoop } from "../kit/loop.ts";
 import { closeAll, onTermination } from "../kit/shutdown.ts";
 import { openBases } from "./build/base.ts";
+import { addressOf, ownAddresses } from "./build/images/own-addresses.ts";
 import { openRegistry } from "./build/registry.ts";
 import { buildRelease } from "./build/run.ts";
+import { openEgress } from "./egress/request.ts";
 import { WorkerEnv } from "./env.ts";
 import { openQueues, startProcessors } from "./queues.ts";
 import { relayOutbox } from "./relay/run.ts";
@@ -28,7 +30,14 @@ const bases = openBases({ registry, workDir: env.WAYBILL_WORK_DIR });
 const onError = (error: unknown) => log.error("a pass failed", withoutValues(error));
 
 const queues = openQueues(env.REDIS_URL, env.WAYBILL_QUEUE_PREFIX, onError);
-const build = { db, registry, bases, workDir: env.WAYBILL_WORK_DIR, log, signal };
+const build = {
+  ...{ db, registry, bases, workDir: env.WAYBILL_WORK_DIR, log, signal },
+  egress: openEgress(env.WAYBILL_REGISTRIES_ALLOWED),
+  ownAddresses: ownAddresses([
+    { host: env.WAYBILL_API_HOST, port: env.WAYBILL_API_PORT },
+    addressOf(env.REGISTRY_URL),
+  ]),
+};
 const processors = startProcessors(
   env.REDIS_URL,
   env.WAYBILL_QUEUE_PREFIX,
@@ -36,12 +45,17 @@ const processors = startProcessors(
     build: async (subject) => {
       const app = await buildRelease(build, subject);
       // The nudge that the build left would come to the same, some milliseconds later.
-      if (app) await scheduleApp(db, app);
+      if (app) await schedule(app);
     },
-    schedule: (subject) => scheduleApp(db, subject),
+    schedule,
   },
   onError,
 );
+async function schedule(app: string): Promise<void> {
+  const againMs = await scheduleApp(db, app);
+  // A doorbell for what the sweep would find some seconds later.
+  if (againMs !== undefined) await queues.add("schedule", app, `t${randomUUID()}`, againMs);
+}
 const relay = startLoop({
   everyMs: RELAY_EVERY_MS,
   signal,

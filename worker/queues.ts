@@ -8,8 +8,8 @@ export type LookAt = { readonly subject: string };
 const CONCURRENCY: Readonly<Record<Topic, number>> = { build: 1, schedule: 4 };
 
 export type Queues = {
-  /** Rings for a subject. Where a job of this `key` waits or runs, there it stays at that. */
-  add(topic: Topic, subject: string, key: string): Promise<void>;
+  /** Rings for a subject, now or later. Where a job of this `key` waits or runs, there it stays at that. */
+  add(topic: Topic, subject: string, key: string, delayMs?: number): Promise<void>;
   /** Throws when Redis does not answer. */
   check(): Promise<void>;
   close(): Promise<void>;
@@ -37,8 +37,8 @@ export function openQueues(
     }),
   ) as Record<Topic, Queue<LookAt>>;
   return {
-    add: async (topic, subject, key) => {
-      const options = { jobId: key, removeOnComplete: true, removeOnFail: true };
+    add: async (topic, subject, key, delayMs = 0) => {
+      const options = { jobId: key, delay: delayMs, removeOnComplete: true, removeOnFail: true };
       await queues[topic].add(topic, { subject }, options);
     },
     check: async () => {

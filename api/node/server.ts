@@ -4,6 +4,7 @@ import type { AddressInfo } from "node:net";
 import { getRequestListener } from "@hono/node-server";
 import { Problem } from "../../contract/problem.ts";
 import { problemBody } from "../problems.ts";
+import type { WebSocketDoor } from "./web-sockets.ts";
 
 /** Longer than any pause of an honest sender, shorter than a file descriptor is worth. */
 const BODY_IDLE_MS = 60_000;
@@ -20,7 +21,12 @@ type Fetch = Parameters<typeof getRequestListener>[0];
 /** Node.js's HTTP in front of the app: what has to be decided on the raw request is decided here. */
 export async function listen(
   fetch: Fetch,
-  address: { readonly host: string; readonly port: number; readonly bodyIdleMs?: number },
+  address: {
+    readonly host: string;
+    readonly port: number;
+    readonly bodyIdleMs?: number;
+    readonly webSockets?: WebSocketDoor;
+  },
 ): Promise<Listening> {
   const listener = getRequestListener(fetch, { overrideGlobalObjects: false });
   const server = createServer({
@@ -30,6 +36,12 @@ export async function listen(
     keepAliveTimeout: 65_000,
     connectionsCheckingInterval: 2_000,
     maxHeaderSize: 16_384,
+    // Who holds a stream open and is gone without a word is noticed by the network.
+    keepAlive: true,
+    keepAliveInitialDelay: 30_000,
+    // Any other protocol is not spoken here, and its request is answered as it stands.
+    shouldUpgradeCallback: (request) =>
+      address.webSockets !== undefined && request.headers.upgrade?.toLowerCase() === "websocket",
   });
   const serve = (request: IncomingMessage, response: ServerResponse) => {
     cutIdleBody(request, address.bodyIdleMs ?? BODY_IDLE_MS);
@@ -41,11 +53,16 @@ export async function listen(
     continueWhenRead(request, response);
     serve(request, response);
   });
+  server.on("upgrade", (request, socket, head) => {
+    if (!hostIsFine(request)) return void socket.destroy();
+    const app = fetch as (request: Request, bindings: unknown) => Promise<Response>;
+    address.webSockets?.enter(app, request, socket, head).catch(() => socket.destroy());
+  });
   server.listen(address.port, address.host);
   await once(server, "listening");
   return {
     port: (server.address() as AddressInfo).port,
-    close: (graceMs) => close(server, graceMs),
+    close: (graceMs) => close(server, graceMs, () => address.webSockets?.terminate()),
   };
 }
 
@@ -85,12 +102,15 @@ function refuse(response: ServerResponse, detail: string): void {
   response.end(JSON.stringify(problemBody(problem)));
 }
 
-async function close(server: Server, graceMs: number): Promise<void> {
+async function close(server: Server, graceMs: number, terminate: () => void): Promise<void> {
   const closed = once(server, "close");
   server.close();
   server.closeIdleConnections();
   const idle = setInterval(() => server.closeIdleConnections(), 50);
-  const late = setTimeout(() => server.closeAllConnections(), graceMs);
+  const late = setTimeout(() => {
+    terminate();
+    server.closeAllConnections();
+  }, graceMs);
   await closed;
   clearInterval(idle);
   clearTimeout(late);

@@ -1,23 +1,29 @@
 import { z } from "zod";
-import { type AppSpec, AppSpec as AppSpecSchema } from "../../contract/app-spec.ts";
-import { type FieldError, Problem } from "../../contract/problem.ts";
+import { AppDocument } from "../../contract/app-spec.ts";
+import { Problem } from "../../contract/problem.ts";
+import type { Tx } from "../../db/client.ts";
 import { DeclareAnswer, DryRunAnswer } from "../answers.ts";
+import { type ApplyDocument, checkAll, isApp, isMaterial } from "../apply-documents.ts";
 import { readDocuments, readText } from "../body.ts";
-import { type Changed, change } from "../change.ts";
-import {
-  type Accepted,
-  checkArtifacts,
-  checkSpec,
-  declare,
-  planDeclare,
-  specInvalid,
-} from "../declare.ts";
+import { auditDenied, type Changed, change } from "../change.ts";
+import type { Checked } from "../check.ts";
+import { type Accepted, declare, planDeclare } from "../declare.ts";
+import { MaterialAnswer, planMaterials, putMaterials } from "../materials.ts";
 import { CreateQuery } from "../query.ts";
+import { findReferences, planReferences } from "../references.ts";
 import { type KnownCall, PEOPLE, type Route, route } from "../route.ts";
 import { answerWhenOver } from "../verdict.ts";
 
 const MAX_DOCUMENTS = 100;
-const ApplyAnswer = z.strictObject({ applied: z.array(z.union([DeclareAnswer, DryRunAnswer])) });
+const ApplyAnswer = z.strictObject({
+  applied: z.array(z.union([DeclareAnswer, DryRunAnswer, MaterialAnswer])),
+});
+
+/** Each in the order of its kind's documents. */
+type Applied = {
+  readonly materials: readonly MaterialAnswer[];
+  readonly apps: readonly Accepted[];
+};
 
 export const applyRoutes: readonly Route[] = [
   route({
@@ -28,87 +34,101 @@ export const applyRoutes: readonly Route[] = [
     project: "own",
     audit: "app.declare",
     bodyLimit: 4 * 1024 * 1024,
-    summary: "Declare one or many apps, all of them or none",
+    summary: "Declare one or many apps, config maps and secrets, all of them or none",
     query: CreateQuery,
-    body: AppSpecSchema,
+    body: AppDocument,
     answers: { 200: ApplyAnswer },
     handle: async (call) => {
       const text = await readText(call);
-      const specs = checkAll(readDocuments(call, text, MAX_DOCUMENTS));
-      if (call.query.dryRun) {
-        await checkArtifacts(call.deps.db, call, specs);
-        const applied = [];
-        for (const { spec } of specs) applied.push(await planDeclare(call.deps.db, call, spec));
-        return call.c.json({ applied });
-      }
-      const outcome = await change(call, text, async (tx) => {
-        await checkArtifacts(tx, call, specs);
-        const done: Changed<Accepted>[] = [];
-        // In the order of names, so that two of these at once never wait for each other's locks.
-        for (const { spec } of [...specs].sort(byName)) done.push(await declare(tx, call, spec));
-        return {
-          status: 200,
-          value: inOrderOf(specs, done),
-          audits: done.flatMap((it) => it.audits),
-        };
-      });
+      const documents = checkAll(call, readDocuments(call, text, MAX_DOCUMENTS));
+      await prepareForSecrets(call, documents);
+      if (call.query.dryRun) return call.c.json({ applied: await plan(call, documents) });
+      const outcome = await change(call, text, (tx) => apply(tx, call, documents));
       if (outcome.replayed) call.c.header("idempotency-replayed", "true");
-      return await answerApplied(call, outcome.value);
+      return await answerApplied(call, documents, outcome.value);
     },
   }),
 ];
 
+/** A secret takes a scope of its own, and the installation's key, which is at hand before any lock is. */
+async function prepareForSecrets(
+  call: KnownCall,
+  documents: readonly ApplyDocument[],
+): Promise<void> {
+  if (!documents.some((it) => isMaterial(it) && it.wish.kind === "Secret")) return;
+  if (!call.caller.scopes.includes("secret:write")) {
+    await auditDenied(call);
+    throw new Problem("forbidden", "A Secret needs a token with the scope secret:write.");
+  }
+  await call.deps.secrets.keyring();
+}
+
+/** Config maps and secrets first, so that an app may name those of the same call. */
+async function apply(
+  tx: Tx,
+  call: KnownCall,
+  documents: readonly ApplyDocument[],
+): Promise<Changed<Applied>> {
+  const wishes = documents.filter(isMaterial).map(({ wish }) => wish);
+  const stored = await putMaterials(tx, call, wishes);
+  const apps = documents.filter(isApp);
+  // In the order of names, so that two of these at once never wait for each other's locks.
+  const found = await findReferences(tx, call, [...apps].sort(byName));
+  const declared: Changed<Accepted>[] = [];
+  for (const it of found) declared.push(await declare(tx, call, it));
+  const byApp = new Map(declared.map(({ value }) => [value.answer.app, value]));
+  const byMaterial = new Map(stored.map(({ value }) => [`${value.kind}/${value.name}`, value]));
+  return {
+    status: 200,
+    value: {
+      materials: wishes.flatMap(({ kind, name }) => byMaterial.get(`${kind}/${name}`) ?? []),
+      apps: apps.flatMap(({ spec }) => byApp.get(spec.name) ?? []),
+    },
+    audits: [...stored, ...declared].flatMap((it) => it.audits),
+  };
+}
+
+async function plan(call: KnownCall, documents: readonly ApplyDocument[]) {
+  const { db } = call.deps;
+  const wishes = documents.filter(isMaterial).map(({ wish }) => wish);
+  const planned = await planMaterials(db, call, wishes);
+  const apps = documents.filter(isApp);
+  const answers: DryRunAnswer[] = [];
+  for (const found of await planReferences(db, call, apps, planned)) {
+    answers.push(await planDeclare(db, call, found));
+  }
+  const materials = planned.map(({ answer }) => answer);
+  return inOrderOf<DryRunAnswer>(documents, materials, answers);
+}
+
 async function answerApplied(
   call: KnownCall<z.infer<typeof CreateQuery>>,
-  accepted: readonly Accepted[],
+  documents: readonly ApplyDocument[],
+  { materials, apps }: Applied,
 ): Promise<Response> {
-  const compose = (applied: readonly DeclareAnswer[]) => ({ applied });
-  if (call.query.wait === undefined) return call.c.json(compose(accepted.map((it) => it.answer)));
-  const options = { timeoutSeconds: call.query.timeout, compose };
-  return await answerWhenOver(call, accepted, options);
-}
-
-type Placed = { readonly spec: AppSpec; readonly at: string };
-
-/** Every document checked, every mistake of every document at once; pointers start with a document's number where there are many. */
-function checkAll(documents: readonly unknown[]): readonly Placed[] {
-  if (documents.length === 0) throw new Problem("body-invalid", "The body holds no document.");
-  const errors: FieldError[] = [];
-  const specs: Placed[] = [];
-  documents.forEach((document, index) => {
-    const at = documents.length === 1 ? "" : `/${index}`;
-    try {
-      specs.push({ spec: checkOne(document), at });
-    } catch (error) {
-      if (!(error instanceof Problem) || !error.extras.errors) throw error;
-      errors.push(...error.extras.errors.map((it) => ({ ...it, pointer: at + it.pointer })));
-    }
+  const compose = (answers: readonly DeclareAnswer[]) => ({
+    applied: inOrderOf(documents, materials, answers),
   });
-  const names = specs.map(({ spec }) => spec.name);
-  for (const [index, { spec, at }] of specs.entries()) {
-    if (names.indexOf(spec.name) !== index) {
-      errors.push({ pointer: `${at}/name`, message: `"${spec.name}" stands here twice` });
-    }
+  if (call.query.wait === undefined || apps.length === 0) {
+    return call.c.json(compose(apps.map((it) => it.answer)));
   }
-  if (errors.length > 0) throw specInvalid(errors);
-  return specs;
+  return await answerWhenOver(call, apps, { timeoutSeconds: call.query.timeout, compose });
 }
 
-function checkOne(document: unknown): AppSpec {
-  const kind = (document as { kind?: unknown } | null)?.kind;
-  if (kind !== undefined) {
-    throw specInvalid([
-      { pointer: "/kind", message: "a document with a kind is not supported yet" },
-    ]);
-  }
-  return checkSpec(document, undefined);
+/** One answer a document, in the order of the documents. */
+function inOrderOf<T>(
+  documents: readonly ApplyDocument[],
+  materials: readonly MaterialAnswer[],
+  apps: readonly T[],
+): readonly (T | MaterialAnswer)[] {
+  const restOfApps = apps.values();
+  const restOfMaterials = materials.values();
+  return documents.flatMap((document): (T | MaterialAnswer)[] => {
+    const next = isApp(document) ? restOfApps.next() : restOfMaterials.next();
+    return next.value === undefined ? [] : [next.value];
+  });
 }
 
-function byName(a: Placed, b: Placed): number {
+function byName(a: Checked, b: Checked): number {
   return a.spec.name < b.spec.name ? -1 : 1;
-}
-
-function inOrderOf(specs: readonly Placed[], done: readonly Changed<Accepted>[]): Accepted[] {
-  const byApp = new Map(done.map(({ value }) => [value.answer.app, value]));
-  return specs.flatMap(({ spec }) => byApp.get(spec.name) ?? []);
 }

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { AppSpec } from "../../contract/app-spec.ts";
+import { AppDocument } from "../../contract/app-spec.ts";
 import { canonicalJson } from "../../contract/pod.ts";
 import { Problem } from "../../contract/problem.ts";
 import { type AppRow, findApp, listApps, lockApp, removeApp } from "../../db/apps.ts";
@@ -10,14 +10,8 @@ import { AppAnswer, appAnswer, DeclareAnswer, DryRunAnswer } from "../answers.ts
 import { actorName } from "../auth.ts";
 import { readDocument, readText } from "../body.ts";
 import { change, hashOf } from "../change.ts";
-import {
-  type Accepted,
-  checkArtifacts,
-  checkSpec,
-  declare,
-  nameInPath,
-  planDeclare,
-} from "../declare.ts";
+import { checkSpec, nameInPath } from "../check.ts";
+import { type Accepted, declareOne, planOne } from "../declare.ts";
 import { waitUntilGone } from "../gone.ts";
 import {
   CreateQuery,
@@ -27,6 +21,7 @@ import {
   NoQuery,
   PageQuery,
   toCursor,
+  type WaitQuery,
 } from "../query.ts";
 import { type KnownCall, PEOPLE, pathPart, type Route, route } from "../route.ts";
 import { answerWhenOver } from "../verdict.ts";
@@ -45,19 +40,15 @@ export const appRoutes: readonly Route[] = [
     bodyLimit: MiB,
     summary: "Declare an app: create it, or change it",
     query: DeclareQuery,
-    body: AppSpec,
+    body: AppDocument,
     answers: { 200: z.union([DeclareAnswer, DryRunAnswer]), 201: DeclareAnswer },
     handle: async (call) => {
       const name = nameInPath(call);
-      const spec = checkSpec(readDocument(call, await readText(call)), name);
+      const checked = checkSpec(call, readDocument(call, await readText(call)), name);
       if (call.query.dryRun) {
-        await checkArtifacts(call.deps.db, call, [{ spec, at: "" }]);
-        return call.c.json(await planDeclare(call.deps.db, call, spec));
+        return call.c.json(await planOne(call.deps.db, call, checked));
       }
-      const outcome = await change(call, "", async (tx) => {
-        await checkArtifacts(tx, call, [{ spec, at: "" }]);
-        return await declare(tx, call, spec);
-      });
+      const outcome = await change(call, "", (tx) => declareOne(tx, call, checked));
       return await answerDeclared(call, outcome);
     },
   }),
@@ -71,20 +62,19 @@ export const appRoutes: readonly Route[] = [
     bodyLimit: MiB,
     summary: "Create an app; 409 when the name is taken",
     query: CreateQuery,
-    body: AppSpec,
+    body: AppDocument,
     answers: { 201: DeclareAnswer, 200: z.union([DeclareAnswer, DryRunAnswer]) },
     handle: async (call) => {
       const text = await readText(call);
-      const spec = checkSpec(readDocument(call, text), undefined);
+      const checked = checkSpec(call, readDocument(call, text));
+      const { spec } = checked;
       if (call.query.dryRun) {
         await refuseTaken(call.deps.db, call, spec.name);
-        await checkArtifacts(call.deps.db, call, [{ spec, at: "" }]);
-        return call.c.json(await planDeclare(call.deps.db, call, spec));
+        return call.c.json(await planOne(call.deps.db, call, checked));
       }
       const outcome = await change(call, text, async (tx) => {
         await refuseTaken(tx, call, spec.name);
-        await checkArtifacts(tx, call, [{ spec, at: "" }]);
-        const declared = await declare(tx, call, spec);
+        const declared = await declareOne(tx, call, checked);
         if (declared.status !== 201) throw taken(spec.name);
         return declared;
       });
@@ -170,7 +160,7 @@ export async function appInPath(tx: Tx, call: KnownCall): Promise<AppRow> {
 
 /** The answer to a declaration: at once, or when its release is over. */
 export async function answerDeclared(
-  call: KnownCall<DeclareQuery>,
+  call: KnownCall<WaitQuery>,
   outcome: { status: number; value: Accepted; replayed: boolean },
 ): Promise<Response> {
   if (outcome.replayed) call.c.header("idempotency-replayed", "true");
@@ -189,8 +179,8 @@ async function viewsOf(call: KnownCall, apps: readonly AppRow[]): Promise<AppAns
   const { db, config } = call.deps;
   const [numbers, pods] = await Promise.all([wantedAndLive(db, ids), podsOfApps(db, ids)]);
   return apps.map((app) => {
-    const { wanted, live } = numbers.get(app.id) ?? { wanted: null, live: null };
-    return appAnswer(config, app, { wanted, live }, pods.get(app.id) ?? [], Date.now());
+    const of = numbers.get(app.id) ?? { wanted: null, live: null, httpPort: null };
+    return appAnswer(config, app, of, pods.get(app.id) ?? [], Date.now());
   });
 }
 
@@ -202,6 +192,6 @@ function taken(name: string): Problem {
   return new Problem("app-name-taken", `There is an app named "${name}" already; PUT changes it.`);
 }
 
-function noApp(name: string): Problem {
+export function noApp(name: string): Problem {
   return new Problem("not-found", `There is no app named "${name.slice(0, 60)}".`);
 }

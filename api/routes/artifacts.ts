@@ -4,12 +4,15 @@ import { Problem } from "../../contract/problem.ts";
 import { findApp, lockApp } from "../../db/apps.ts";
 import { insertArtifact } from "../../db/artifacts.ts";
 import type { Tx } from "../../db/client.ts";
+import { NO_MATERIALS } from "../../db/schema.ts";
 import { DeclareAnswer, DryRunAnswer } from "../answers.ts";
+import { refuseTooLong } from "../bounded-body.ts";
 import { type ChangeOutcome, change, replay } from "../change.ts";
-import { declare, nameInPath, planDeclare, specWithWar } from "../declare.ts";
+import { nameInPath, specWithWar } from "../check.ts";
+import { declareOne, planDeclare } from "../declare.ts";
 import { NoQuery, WarQuery } from "../query.ts";
 import { type KnownCall, PEOPLE, pathPart, type Route, route } from "../route.ts";
-import { hashBody, refuseTooLong, storeBody, type Uploaded } from "../upload.ts";
+import { hashBody, storeBody, type Uploaded } from "../upload.ts";
 import { answerDeclared } from "./apps.ts";
 
 const UploadAnswer = z.strictObject({ digest: Digest, size: z.int() });
@@ -33,15 +36,18 @@ export const artifactRoutes: readonly Route[] = [
       if (dryRun) {
         const { digest } = await hashBody(call);
         const app = await findApp(call.deps.db, call.caller.projectId, name);
-        const spec = specWithWar(name, app?.spec, { artifact: digest, contextPath });
-        return call.c.json(await planDeclare(call.deps.db, call, spec));
+        const war = { artifact: digest, contextPath };
+        const { spec } = specWithWar(call, name, app?.spec, war);
+        return call.c.json(
+          await planDeclare(call.deps.db, call, { spec, materials: NO_MATERIALS }),
+        );
       }
       const uploaded = await storeBody(call);
       const outcome = await change(call, "", async (tx) => {
         await nameArtifact(tx, call, uploaded);
         const app = await lockApp(tx, call.caller.projectId, name);
         const war = { artifact: uploaded.digest, contextPath };
-        return await declare(tx, call, specWithWar(name, app?.spec, war));
+        return await declareOne(tx, call, specWithWar(call, name, app?.spec, war));
       });
       return await answerDeclared(call, outcome);
     },

@@ -1,17 +1,21 @@
 import type { z } from "zod";
-import { fieldErrors } from "../../contract/app-spec.ts";
+import { fromBase64 } from "../../contract/base64.ts";
 import type { NodeId } from "../../contract/ids.ts";
+import { fieldErrors } from "../../contract/mistakes.ts";
 import { DesiredState, JoinAnswer, JoinRequest, NodeReport } from "../../contract/node-protocol.ts";
 import { Problem, type ProblemSlug } from "../../contract/problem.ts";
 import { makeToken } from "../../contract/token.ts";
-import { readDesired, wishGeneration } from "../../db/desired.ts";
-import { ensureNode, findNode } from "../../db/nodes.ts";
+import { recordAudit } from "../../db/audit.ts";
+import { readDesired, renewWish, wishGeneration } from "../../db/desired.ts";
+import { ensureNode, findNode, storeNodeKey } from "../../db/nodes.ts";
 import { storeReport } from "../../db/sight.ts";
 import { consumeJoinToken, insertToken, revokeNodeTokens } from "../../db/tokens.ts";
-import type { Caller } from "../auth.ts";
+import { endPurges } from "../../db/volume-end.ts";
+import { actorName, type Caller } from "../auth.ts";
 import { readDocument, readText } from "../body.ts";
 import { change } from "../change.ts";
 import { sha256Bytes } from "../deps.ts";
+import { sealForNode } from "../node-secrets.ts";
 import { DesiredQuery, NoQuery } from "../query.ts";
 import { type KnownCall, type Route, route } from "../route.ts";
 
@@ -31,8 +35,8 @@ export const nodeSyncRoutes: readonly Route[] = [
     body: JoinRequest,
     answers: { 201: JoinAnswer },
     handle: async (call) => {
-      await parseBody(call, JoinRequest, "body-invalid");
-      return call.c.json(await join(call), 201);
+      const { publicKey } = await parseBody(call, JoinRequest, "body-invalid");
+      return call.c.json(await join(call, fromBase64(publicKey)), 201);
     },
   }),
   route({
@@ -62,7 +66,9 @@ export const nodeSyncRoutes: readonly Route[] = [
     answers: { 204: "taken" },
     handle: async (call) => {
       const report = await parseBody(call, NodeReport, "report-invalid");
-      const outcome = await storeReport(call.deps.db, await nodeOf(call), report);
+      const id = await nodeOf(call);
+      const outcome = await storeReport(call.deps.db, id, report);
+      await forgetPurged(call, id, report);
       const node = call.caller.nodeName;
       if (outcome.kind === "older") {
         const reported = report.observedGeneration;
@@ -76,8 +82,11 @@ export const nodeSyncRoutes: readonly Route[] = [
   }),
 ];
 
-/** The join token's node, with a new token; its older ones end. */
-async function join(call: KnownCall): Promise<JoinAnswer> {
+/**
+ * The join token's node, with a new token; its older ones end. With another key than before it has to
+ * be told its secrets anew.
+ */
+async function join(call: KnownCall, publicKey: Uint8Array): Promise<JoinAnswer> {
   const { deps, caller } = call;
   const name = nodeName(caller);
   const token = makeToken("node", deps.randomBytes);
@@ -86,6 +95,7 @@ async function join(call: KnownCall): Promise<JoinAnswer> {
       throw new Problem("token-invalid", "This join token was used already.");
     }
     const node = await ensureNode(tx, name);
+    if (await storeNodeKey(tx, node, publicKey)) await renewWish(tx, node);
     await insertToken(tx, {
       id: token.id,
       kind: "node",
@@ -130,7 +140,31 @@ async function desired(call: KnownCall<z.infer<typeof DesiredQuery>>): Promise<R
 async function answerDesired(call: KnownCall, node: NodeId): Promise<Response> {
   const wish = await readDesired(call.deps.db, node, call.deps.config.appsDomain);
   if (wish === undefined) throw noPlan();
-  return call.c.json(wish, 200, { etag: etag(wish.generation), "cache-control": "no-store" });
+  const secrets = await sealForNode(call.deps, wish.publicKey, wish.secrets);
+  const body: DesiredState = { ...wish.desired, secrets };
+  return call.c.json(body, 200, { etag: etag(body.generation), "cache-control": "no-store" });
+}
+
+/** The node has deleted what it was told to: the wish no longer says so, and the names are free. */
+async function forgetPurged(call: KnownCall, node: NodeId, report: NodeReport): Promise<void> {
+  if (report.purgedVolumes.length === 0) return;
+  await call.deps.db.transaction(async (tx) => {
+    const gone = await endPurges(tx, node, report.purgedVolumes);
+    for (const { projectId, name } of gone) {
+      await recordAudit(tx, {
+        projectId,
+        actor: actorName(call.caller),
+        action: "volume.purged",
+        object: `volume:${name}`,
+        requestId: call.requestId,
+        ip: call.deps.addressOf(call.c),
+        result: "done",
+        before: "purging",
+        after: null,
+      });
+    }
+    if (gone.length > 0) await renewWish(tx, node);
+  });
 }
 
 function etag(generation: number): string {
@@ -154,7 +188,7 @@ function nodeName(caller: Caller): string {
   return caller.nodeName;
 }
 
-async function parseBody<T extends z.ZodType>(
+export async function parseBody<T extends z.ZodType>(
   call: KnownCall,
   schema: T,
   slug: ProblemSlug,
@@ -162,6 +196,6 @@ async function parseBody<T extends z.ZodType>(
   const read = schema.safeParse(readDocument(call, await readText(call)));
   if (read.success) return read.data;
   throw new Problem(slug, "The body does not validate.", {
-    extras: { errors: fieldErrors(read.error) },
+    extras: { errors: fieldErrors(read.error, schema) },
   });
 }

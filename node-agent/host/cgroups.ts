@@ -10,14 +10,20 @@ const BUSY = { tries: 60, pauseMs: 50 };
 
 /**
  * Makes the pod's own group and bounds its processes there, since CRI v1 has no field for that with
- * cgroup v1. The runtime puts its containers below.
+ * cgroup v1. The runtime puts its containers below. `memoryBytes` bounds all of the pod together,
+ * for handlers that run it as one and do not bound its containers.
  */
-export async function ensurePodCgroup(cgroup: string): Promise<void> {
+export async function ensurePodCgroup(cgroup: string, memoryBytes?: number): Promise<void> {
   const unified = await exists(join(ROOT, "cgroup.controllers"));
   if (unified) await delegatePids(cgroup);
-  const folder = join(ROOT, unified ? "" : "pids", cgroup);
-  await mkdir(folder, { recursive: true });
-  await writeFile(join(folder, "pids.max"), String(PIDS_PER_POD));
+  const bound = async (controller: string, file: string, value: number) => {
+    const folder = join(ROOT, unified ? "" : controller, cgroup);
+    await mkdir(folder, { recursive: true });
+    await writeFile(join(folder, file), String(value));
+  };
+  await bound("pids", "pids.max", PIDS_PER_POD);
+  if (memoryBytes !== undefined)
+    await bound("memory", unified ? "memory.max" : "memory.limit_in_bytes", memoryBytes);
 }
 
 /** The names of the groups right below this one. */
@@ -27,6 +33,17 @@ export async function groupsIn(cgroup: string): Promise<readonly string[]> {
   if (!(await exists(folder))) return [];
   const entries = await readdir(folder, { withFileTypes: true });
   return entries.filter((it) => it.isDirectory()).map((it) => it.name);
+}
+
+/** The processes right in this group. Nothing there is fine. */
+export async function processesIn(cgroup: string): Promise<readonly number[]> {
+  const unified = await exists(join(ROOT, "cgroup.controllers"));
+  const file = join(ROOT, unified ? "" : "pids", cgroup, "cgroup.procs");
+  const text = await readFile(file, "utf8").catch((error: NodeJS.ErrnoException) => {
+    if (error.code === "ENOENT" || error.code === "ENODEV") return "";
+    throw error;
+  });
+  return text.split("\n").filter(Boolean).map(Number);
 }
 
 /** Removes the group and those below it from every hierarchy. Nothing there is fine. */

@@ -9,6 +9,8 @@ export type Ingress = {
   want(routes: readonly IngressRoute[]): void;
   /** Where Caddy sends requests, as far as is known; undefined while Caddy has never answered. */
   upstreams(): ReadonlySet<string> | undefined;
+  /** Whether Caddy may send requests to `ip`: yes, while it has never answered. */
+  reaches(ip: string): boolean;
   /** Resolves when Caddy sends nothing to `ip` any more, or after `withinMs` whatever it does. */
   withdrawn(ip: string, withinMs: number): Promise<void>;
   readonly done: Promise<void>;
@@ -91,6 +93,7 @@ export function openIngress(options: {
       loop.wake();
     },
     upstreams: () => applied?.upstreams,
+    reaches: (ip) => applied === undefined || reaches(applied.upstreams, ip),
     async withdrawn(ip, withinMs) {
       const endMs = Date.now() + withinMs;
       while (!signal.aborted && reaches(applied?.upstreams, ip) && Date.now() < endMs) {

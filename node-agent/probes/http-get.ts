@@ -1,57 +1,64 @@
 import { isIP } from "node:net";
-import type { Probe } from "../../contract/pod.ts";
+import type { Probe } from "../../contract/probe.ts";
 import { httpCall } from "../http-call.ts";
+import { type Answer, EXCERPT_BYTES, msSince, noAnswerWithin, printable } from "./answer.ts";
 
-/** What one question to a pod gave. */
-export type Answer =
-  | {
-      readonly kind: "answered";
-      readonly status: number;
-      readonly excerpt: string;
-      readonly latencyMs: number;
-    }
-  | { readonly kind: "refused"; readonly excerpt: string }
-  | { readonly kind: "failed"; readonly excerpt: string };
-
-const EXCERPT_BYTES = 200;
+export type HttpQuestion = Pick<NonNullable<Probe["httpGet"]>, "path" | "httpHeaders"> & {
+  readonly port: number;
+  readonly timeoutSeconds: number;
+};
 
 /**
  * Asks the pod itself, from outside its containers. The address is the sandbox's, never one that a
- * spec could name, and redirects are not followed.
+ * spec could name, and redirects are not followed: they are good answers, as in Kubernetes.
  */
-export async function httpGet(ip: string, probe: Probe, signal: AbortSignal): Promise<Answer> {
+export async function httpGet(
+  ip: string,
+  question: HttpQuestion,
+  signal: AbortSignal,
+): Promise<Answer> {
   const host = isIP(ip) === 6 ? `[${ip}]` : ip;
   const startedAtMs = performance.now();
   try {
-    const answer = await httpCall({
-      to: { url: `http://${host}:${probe.httpGet.port}${probe.httpGet.path}` },
+    const { status, text } = await httpCall({
+      to: { url: `http://${host}:${question.port}${question.path}` },
       method: "GET",
-      headers: { "user-agent": "waybill-probe", accept: "*/*", connection: "close" },
-      timeoutMs: probe.timeoutSeconds * 1_000,
+      headers: headersOf(question),
+      timeoutMs: question.timeoutSeconds * 1_000,
       maxBytes: EXCERPT_BYTES,
       cut: true,
       signal,
     });
-    const latencyMs = Math.round((performance.now() - startedAtMs) * 10) / 10;
-    return { kind: "answered", status: answer.status, excerpt: printable(answer.text), latencyMs };
+    const outcome = status >= 200 && status < 400 ? "good" : "bad";
+    return { outcome, status, excerpt: printable(text), latencyMs: msSince(startedAtMs) };
   } catch (error) {
-    const code = error instanceof Error && "code" in error ? error.code : undefined;
-    if (code === "ECONNREFUSED")
-      return { kind: "refused", excerpt: `connection refused on port ${probe.httpGet.port}` };
-    return { kind: "failed", excerpt: words(error, probe) };
+    return { ...unanswered(error, question), status: undefined, latencyMs: msSince(startedAtMs) };
   }
 }
 
-function words(error: unknown, probe: Probe): string {
-  if (error instanceof Error && error.name === "TimeoutError")
-    return `no answer within ${probe.timeoutSeconds} s`;
-  return printable(error instanceof Error ? error.message : String(error));
+/** Why a connection gave no answer. */
+export function unanswered(
+  error: unknown,
+  question: { readonly port: number; readonly timeoutSeconds: number },
+): Pick<Answer, "outcome" | "excerpt"> {
+  if (!(error instanceof Error)) return { outcome: "bad", excerpt: printable(String(error)) };
+  if ("code" in error && error.code === "ECONNREFUSED")
+    return { outcome: "refused", excerpt: `connection refused on port ${question.port}` };
+  const late = error.name === "TimeoutError";
+  return { outcome: "bad", excerpt: late ? noAnswerWithin(question) : printable(error.message) };
 }
 
-/** On one line, without control characters: it ends up in terminals and logs. */
-function printable(text: string): string {
-  return text
-    .replace(/\p{C}+/gu, " ")
-    .trim()
-    .slice(0, EXCERPT_BYTES);
+/** A name that stands there more than once is sent as often. */
+function headersOf({ httpHeaders }: HttpQuestion): Readonly<Record<string, string | string[]>> {
+  const byName = Map.groupBy(httpHeaders, (it) => it.name.toLowerCase());
+  const said = [...byName].map(([name, all]) => {
+    const values = all.map((it) => it.value);
+    return [name, name === "host" ? (values[0] ?? "") : values] as const;
+  });
+  return {
+    "user-agent": "waybill-probe",
+    accept: "*/*",
+    connection: "close",
+    ...Object.fromEntries(said),
+  };
 }

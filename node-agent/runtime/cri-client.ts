@@ -3,7 +3,8 @@ import { Client, credentials, Metadata, type ServiceError, status } from "@grpc/
 import { loadSync } from "@grpc/proto-loader";
 import { RuntimeError } from "./runtime.ts";
 
-const MAX_MESSAGE_BYTES = 16 * 1024 * 1024;
+/** A command's answer may hold 16 MiB of each of its two streams. */
+const MAX_MESSAGE_BYTES = 34 * 1024 * 1024;
 
 /** One CRI method: the request and answer that cri.proto gives it. */
 export type CriCall = <Answer>(

@@ -1,8 +1,12 @@
 import { type CriCall, openCriClient } from "./cri-client.ts";
 import type { ContainerConfig, SandboxConfig } from "./cri-config.ts";
+import { handlersOf, type RuntimeStatus } from "./handlers.ts";
 import { LABELS } from "./labels.ts";
 import {
   type ContainerState,
+  type ContainerUse,
+  EXEC_OUTPUT_BYTES,
+  type ExecStream,
   type Image,
   type RegistryLogin,
   type Runtime,
@@ -16,7 +20,13 @@ const PULL_MS = 15 * 60_000;
 /** The runtime behind a CRI v1 socket, such as containerd's; sees only what carries `installation`. */
 export function openCri(endpoint: string, installation: string): Runtime {
   const { call, close } = openCriClient(endpoint);
-  return { ...looks(call, installation), ...changes(call), ...images(call), close };
+  return {
+    ...looks(call, installation),
+    ...changes(call),
+    ...commands(call),
+    ...images(call),
+    close,
+  };
 }
 
 type Raw = {
@@ -53,6 +63,25 @@ function looks(call: CriCall, installation: string) {
       return answer.status?.network?.ip || undefined;
     },
     containerDetail: (id: string) => containerDetail(call, id),
+    async stats() {
+      const answer = await call<{ stats: RawUse[] }>("ListContainerStats", { filter }, LOOK_MS);
+      // An ended container is listed, too, with nothing measured.
+      const measured = answer.stats.filter((it) => it.cpu !== null);
+      return new Map(measured.map((it) => [it.attributes.id, useOf(it)] as const));
+    },
+    async handlers() {
+      return handlersOf(await call<RuntimeStatus>("Status", { verbose: true }, LOOK_MS));
+    },
+    async imageFilesystem() {
+      type Usage = {
+        fs_id: { mountpoint: string } | null;
+        used_bytes: { value: number } | null;
+      };
+      const answer = await call<{ image_filesystems: Usage[] }>("ImageFsInfo", {}, LOOK_MS);
+      const [first] = answer.image_filesystems;
+      if (!first?.fs_id) throw new Error("the runtime does not tell where its images are");
+      return { mountpoint: first.fs_id.mountpoint, usedBytes: first.used_bytes?.value ?? 0 };
+    },
   };
 }
 
@@ -107,11 +136,56 @@ function containerState(text: string): ContainerState {
   return "unknown";
 }
 
+type RawUse = {
+  readonly attributes: { readonly id: string };
+  readonly cpu: { timestamp: number; usage_core_nano_seconds: { value: number } | null } | null;
+  readonly memory: { working_set_bytes: { value: number } | null } | null;
+};
+
+function useOf({ cpu, memory }: RawUse): ContainerUse {
+  return {
+    cpuNanos: cpu?.usage_core_nano_seconds?.value ?? 0,
+    atNs: cpu?.timestamp ?? 0,
+    memoryBytes: memory?.working_set_bytes?.value ?? 0,
+  };
+}
+
+function commands(call: CriCall) {
+  return {
+    async execSync(
+      container_id: string,
+      cmd: readonly string[],
+      { timeoutSeconds: timeout }: { readonly timeoutSeconds: number },
+    ) {
+      type Answer = { stdout: Buffer; stderr: Buffer; exit_code: number };
+      const withinMs = LOOK_MS + timeout * 1_000;
+      const answer = await call<Answer>("ExecSync", { container_id, cmd, timeout }, withinMs);
+      return {
+        exitCode: answer.exit_code,
+        stdout: firstBytes(answer.stdout),
+        stderr: firstBytes(answer.stderr),
+      };
+    },
+    async execUrl(container_id: string, { command, tty, stdin }: ExecStream) {
+      const request = { container_id, cmd: command, tty, stdin, stdout: true, stderr: !tty };
+      return (await call<{ url: string }>("Exec", request, LOOK_MS)).url;
+    },
+  };
+}
+
+/** A copy where it is cut, so that the whole answer does not stay in memory behind its beginning. */
+function firstBytes(all: Buffer): Uint8Array {
+  return all.length > EXEC_OUTPUT_BYTES
+    ? Uint8Array.prototype.slice.call(all, 0, EXEC_OUTPUT_BYTES)
+    : all;
+}
+
 function changes(call: CriCall) {
   return {
-    async runSandbox(config: SandboxConfig) {
+    async runSandbox(config: SandboxConfig, runtime_handler = "") {
       type Answer = { pod_sandbox_id: string };
-      return (await call<Answer>("RunPodSandbox", { config }, CHANGE_MS)).pod_sandbox_id;
+      const request = { config, runtime_handler };
+      return (await call<Answer>("RunPodSandbox", request, CHANGE_MS)).pod_sandbox_id;
     },
     async createContainer(
       pod_sandbox_id: string,

@@ -12,7 +12,16 @@ export const ANNOTATIONS = {
   crashes: "waybill.dev/crashes",
   /** Starts of this container name in the pod, before this one. */
   restarts: "waybill.dev/restarts",
+  /** On a sandbox: the whole Pod as JSON, left out where it is longer than MAX_POD_SPEC_CHARS. */
+  podSpec: "waybill.dev/pod-spec",
+  /** On a sandbox: how many of the pod's sandboxes died in a row before this one. */
+  deaths: "waybill.dev/deaths",
+  /** On a container: init, sidecar or main. */
+  kind: "waybill.dev/kind",
 } as const;
+
+/** Kubernetes allows annotations of 256 KiB together, and a list of all sandboxes must stay small. */
+export const MAX_POD_SPEC_CHARS = 256 * 1024;
 
 /** Whole numbers only; anything else, as from a hand-made container, counts as `otherwise`. */
 export function numberIn(

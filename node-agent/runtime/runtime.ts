@@ -41,6 +41,29 @@ export type Image = {
   readonly user: string;
 };
 
+/** What a command did; each stream is cut after EXEC_OUTPUT_BYTES. */
+export type ExecOutcome = {
+  readonly exitCode: number;
+  readonly stdout: Uint8Array;
+  readonly stderr: Uint8Array;
+};
+export const EXEC_OUTPUT_BYTES = 1024 * 1024;
+
+/** What a container has taken since it was started, and what memory it works with. */
+export type ContainerUse = {
+  readonly cpuNanos: number;
+  /** When the runtime measured the time above, in ns since the epoch. */
+  readonly atNs: number;
+  readonly memoryBytes: number;
+};
+
+export type ExecStream = {
+  readonly command: readonly string[];
+  /** One stream for both outputs, as a terminal has it. */
+  readonly tty: boolean;
+  readonly stdin: boolean;
+};
+
 export type RegistryLogin = { readonly username: string; readonly password: string };
 
 /**
@@ -57,7 +80,8 @@ export interface Runtime {
   /** Undefined while the sandbox has no address. */
   sandboxIp(sandboxId: string): Promise<string | undefined>;
   containerDetail(containerId: string): Promise<ContainerDetail>;
-  runSandbox(config: SandboxConfig): Promise<string>;
+  /** `handler` is one of `handlers()`; undefined is the runtime's own choice. */
+  runSandbox(config: SandboxConfig, handler?: string): Promise<string>;
   createContainer(
     sandboxId: string,
     config: ContainerConfig,
@@ -70,6 +94,23 @@ export interface Runtime {
   stopSandbox(sandboxId: string): Promise<void>;
   removeSandbox(sandboxId: string): Promise<void>;
   reopenLog(containerId: string): Promise<void>;
+  /**
+   * Runs a command in a running container and waits for its end. Rejects with a RuntimeError where it
+   * cannot be started, and with the code DEADLINE_EXCEEDED when it was killed after `timeoutSeconds`.
+   */
+  execSync(
+    containerId: string,
+    command: readonly string[],
+    limits: { readonly timeoutSeconds: number },
+  ): Promise<ExecOutcome>;
+  /** Where a command can be run and talked to: an URL of the runtime's streaming server, good for once. */
+  execUrl(containerId: string, stream: ExecStream): Promise<string>;
+  /** By container id; what has ended is not in it. */
+  stats(): Promise<ReadonlyMap<string, ContainerUse>>;
+  /** What a `runtimeClassName` may name. */
+  handlers(): Promise<readonly string[]>;
+  /** The file system that images are on; `mountpoint` is a folder in it. `usedBytes`, the images' share, lags behind. */
+  imageFilesystem(): Promise<{ readonly mountpoint: string; readonly usedBytes: number }>;
   image(reference: string): Promise<Image | undefined>;
   images(): Promise<readonly Image[]>;
   pullImage(reference: string, login: RegistryLogin): Promise<void>;

@@ -1,3 +1,6 @@
+import type { ConfigFile } from "../part.ts";
+import type { RuntimeHandler } from "./handlers.ts";
+
 /** Equal to PAUSE_IMAGE of contract/node-protocol.ts, which this room may not import. */
 const PAUSE_IMAGE = "waybill.internal/base/pause:1";
 const CRI = `plugins."io.containerd.grpc.v1.cri"`;
@@ -8,13 +11,25 @@ export type ContainerdOptions = {
   /** Readable by root only: sockets, namespaces and address leases, all gone after a reboot. */
   readonly runDir: string;
   readonly podCidr: string;
+  /** Beside runc, which needs no name. */
+  readonly handlers: readonly RuntimeHandler[];
 };
+
+/** Where containerd finds runc and the shims. */
+export const PROGRAM_FOLDERS: readonly string[] = [
+  "/usr/local/sbin",
+  "/usr/local/bin",
+  "/usr/sbin",
+  "/usr/bin",
+  "/sbin",
+  "/bin",
+];
 
 export type ContainerdPart = {
   readonly program: string;
   readonly argv: readonly string[];
   readonly env: Readonly<Record<string, string>>;
-  readonly files: readonly { readonly path: string; readonly text: string }[];
+  readonly files: readonly ConfigFile[];
   readonly endpoint: string;
   readonly hostsDir: string;
   readonly bridge: string;
@@ -29,9 +44,12 @@ export function containerdPart(o: ContainerdOptions): ContainerdPart {
   return {
     program: "/usr/bin/containerd",
     argv: ["--config", `${home}/config.toml`, "--log-level", "warn"],
-    env: { PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin" },
+    env: { PATH: PROGRAM_FOLDERS.join(":") },
     files: [
-      { path: `${home}/config.toml`, text: configToml(paths, o.runDir) },
+      { path: `${home}/config.toml`, text: configToml(paths, o) },
+      ...o.handlers.flatMap(({ name, wrapper }) =>
+        wrapper ? [{ path: wrapperPath(home, name), text: wrapper.text, mode: "0700" }] : [],
+      ),
       { path: `${paths.cniDir}/10-waybill.conflist`, text: conflist(o, bridge) },
     ],
     endpoint: `unix://${socket}`,
@@ -52,7 +70,7 @@ type Paths = {
  * CAP_SYS_RESOURCE cannot lower the score and the sandbox would die unexplained; Debian's `bin_dir`;
  * and the cgroupfs driver, which also works where systemd is not. AppArmor is found by containerd.
  */
-function configToml(paths: Paths, runDir: string): string {
+function configToml(paths: Paths, { runDir, handlers }: ContainerdOptions): string {
   return `version = 2
 root = ${quoted(paths.home)}
 state = ${quoted(`${runDir}/containerd`)}
@@ -91,7 +109,29 @@ ${UNUSED_PLUGINS.map((name) => `  ${quoted(name)},`).join("\n")}
 [${CRI}.containerd.runtimes.runc.options]
   BinaryName = "/usr/sbin/runc"
   SystemdCgroup = false
+${handlers.map((it) => handlerToml(paths.home, runDir, it)).join("")}`;
+}
+
+function handlerToml(
+  home: string,
+  runDir: string,
+  { name, type, wrapper }: RuntimeHandler,
+): string {
+  const table = `${CRI}.containerd.runtimes.${name}`;
+  const options = `
+[${table}.options]
+  BinaryName = ${quoted(wrapperPath(home, name))}
+  Root = ${quoted(`${runDir}/${name}`)}
+  SystemdCgroup = false
 `;
+  return `
+[${table}]
+  runtime_type = ${quoted(type)}
+${wrapper ? options : ""}`;
+}
+
+function wrapperPath(home: string, handler: string): string {
+  return `${home}/handlers/${handler}`;
 }
 
 const UNUSED_PLUGINS = [

@@ -49,7 +49,8 @@ export function apiPart(w: Wiring): Part {
     WAYBILL_HTTP_PORT: String(settings.httpPort),
     WAYBILL_APPS_DOMAIN: settings.appsDomain,
     WAYBILL_MAX_ARTIFACT: settings.maxArtifact,
-    ...named({ WAYBILL_HOST_PATHS: settings.hostPaths }),
+    WAYBILL_SECRETS_KEY_FILE: w.places.secretsKey,
+    ...hostPolicy(w),
   });
   const ready = { kind: "http", url: `${apiUrl(settings)}/healthz` } as const;
   return { ...ours("api", program, ready), ports: [settings.apiPort] };
@@ -62,11 +63,13 @@ export function workerPart(w: Wiring): Part {
     DATABASE_URL: w.databaseUrl,
     REDIS_URL: w.redisUrl,
     REGISTRY_URL: w.registryUrl,
+    WAYBILL_API_HOST: settings.apiHost,
+    WAYBILL_API_PORT: String(settings.apiPort),
     WAYBILL_APPS_DOMAIN: settings.appsDomain,
     WAYBILL_HTTP_PORT: String(settings.httpPort),
     WAYBILL_WORK_DIR: w.places.workDir,
     WAYBILL_QUEUE_PREFIX: w.id,
-    ...named({ WAYBILL_HOST_PATHS: settings.hostPaths }),
+    ...named({ WAYBILL_REGISTRIES_ALLOWED: settings.registriesAllowed }),
   });
   const part = ours("worker", program, { kind: "log-line", text: '"worker ready"' });
   return { ...part, folders: [{ path: w.places.workDir, mode: "0700" }] };
@@ -102,7 +105,13 @@ function nodeAgentEnv(w: Wiring): Readonly<Record<string, string>> {
     WAYBILL_CGROUP_PARENT: places.cgroup,
     WAYBILL_AGENT_HEALTH: places.agentSocket,
     ...named({ WAYBILL_NODE_MEMORY: settings.nodeMemory, WAYBILL_NODE_CPU: settings.nodeCpu }),
+    ...hostPolicy(w),
   };
+}
+
+/** The api asks it of every declaration, and the agent again of every pod. */
+function hostPolicy({ settings }: Wiring): Readonly<Record<string, string>> {
+  return named({ WAYBILL_HOST_PATHS: settings.hostPaths, WAYBILL_HOST_PORTS: settings.hostPorts });
 }
 
 function node(

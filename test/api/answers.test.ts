@@ -9,7 +9,12 @@ import type { PodSighting } from "../../db/sight.ts";
 import { aDigest } from "../support/declared.ts";
 
 const NOW = Date.parse("2026-01-01T00:01:00Z");
-const CONFIG = { appsDomain: "apps.example", httpPort: 80, maxArtifactBytes: 1 };
+const CONFIG = {
+  appsDomain: "apps.example",
+  httpPort: 80,
+  maxArtifactBytes: 1,
+  hostPolicy: { paths: [], ports: [] },
+};
 
 function answer(pod: Partial<PodSighting>, contextPath = "/") {
   const id = PodId.parse(randomUUID());
@@ -33,7 +38,7 @@ function answer(pod: Partial<PodSighting>, contextPath = "/") {
   };
   const base = { pod: id, name: "shop-1-x", node: "local", release: 1, wanted: "run" } as const;
   const sighting = { ...base, status, nodeSeenAt: new Date(NOW - 44_000), ...pod };
-  return appAnswer(CONFIG, app, { live: null, wanted: 1 }, [sighting], NOW);
+  return appAnswer(CONFIG, app, { live: null, wanted: 1, httpPort: null }, [sighting], NOW);
 }
 
 test("a pod that is not ready says what its probe last heard", () => {
@@ -55,6 +60,22 @@ test("what a silent node said last is not shown as what is", () => {
     ready: false,
     reason: "its node is silent since 2026-01-01T00:00:14.000Z",
   });
+});
+
+test.each(["Succeeded", "Failed"])("a pod that %s stays so, however silent its node", (phase) => {
+  const id = PodId.parse(randomUUID());
+  const ended = { name: "job", state: "exited", restarts: 2, exitCode: 1, reason: "Error" };
+  const status = PodStatus.parse({
+    pod: id,
+    phase,
+    ready: false,
+    restarts: 2,
+    containers: [ended],
+  });
+
+  expect(answer({ status, nodeSeenAt: new Date(NOW - 90_000) }).pods).toMatchObject([
+    { phase, restarts: 2, containers: [{ kind: "main", exitCode: 1, reason: "Error" }] },
+  ]);
 });
 
 test("a pod that nobody saw yet is pending, and its node's silence is told", () => {

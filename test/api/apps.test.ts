@@ -60,6 +60,8 @@ test("the same spec again is another try when the last release failed", async ()
   await put(api, "shop", { war: { artifact: WAR } });
   await api.db.execute(sql`update releases set phase = 'failed'`);
 
+  const planned = await put(api, "shop", { war: { artifact: WAR } }, "?dryRun=true");
+  expect(planned.body).toMatchObject({ unchanged: false, changes: [] });
   const again = await put(api, "shop", { war: { artifact: WAR } });
 
   expect(again.body).toMatchObject({ release: 2, phase: "pending", unchanged: false });
@@ -265,7 +267,7 @@ test("many documents are applied together, and none of them when one is wrong", 
     `name: ${name}\nwar: { artifact: "${WAR}" }\n${more}`;
 
   const wrong = await apply(
-    `${document("b")}---\n${document("a", "replica: 1\n")}---\nkind: Pod\n`,
+    `${document("b")}---\n${document("a", "replica: 1\n")}---\nkind: Job\n`,
   );
   const right = await apply(`---\n${document("b")}---\n# two\n${document("a")}...\n`);
 

@@ -1,21 +1,16 @@
 import { randomUUID } from "node:crypto";
-import { sql } from "drizzle-orm";
+import { eq, sql } from "drizzle-orm";
 import { expect, test } from "vitest";
 import type { AppId, NodeId } from "../../contract/ids.ts";
 import { PodId } from "../../contract/ids.ts";
-import { DesiredState, JoinAnswer, PodStatus } from "../../contract/node-protocol.ts";
+import { DesiredState, PodStatus } from "../../contract/node-protocol.ts";
 import { Pod } from "../../contract/pod.ts";
 import { announce } from "../../db/outbox.ts";
-import { nodePlans, pods } from "../../db/schema.ts";
+import { nodePlans, pods, releases } from "../../db/schema.ts";
 import { aToken, startApi, type TestApi } from "../support/api.ts";
 import { aDigest, aReport, declare } from "../support/declared.ts";
 import { eventually } from "../support/eventually.ts";
-
-async function joined(api: TestApi, name = "local"): Promise<JoinAnswer> {
-  const token = await aToken(api.db, { kind: "join", project: api.project, node: name });
-  const answer = await api.ask("/v1/node/join", { method: "POST", json: { version: "1" }, token });
-  return JoinAnswer.parse(answer.body);
-}
+import { joined } from "../support/joined.ts";
 
 /** A pod of a new release of the app, as the scheduler would place it. */
 async function placed(api: TestApi, node: NodeId, app = "shop") {
@@ -39,6 +34,7 @@ async function placed(api: TestApi, node: NodeId, app = "shop") {
     await tx
       .insert(pods)
       .values({ id, appId: release.app, releaseId: release.release, nodeId: node, spec });
+    await tx.update(releases).set({ httpPort: 8080 }).where(eq(releases.id, release.release));
     await tx.update(nodePlans).set({ generation: sql`${nodePlans.generation} + 1` });
     await announce(tx, `node:${node}`);
   });
@@ -65,13 +61,23 @@ const nudges = async (api: TestApi) =>
 test("a join token brings one node in, once", async () => {
   await using api = await startApi();
   const token = await aToken(api.db, { kind: "join", project: api.project, node: "local" });
-  const join = () => api.ask("/v1/node/join", { method: "POST", json: { version: "1" }, token });
+  const aJoin = { version: "1", publicKey: Buffer.alloc(32, 1).toString("base64") };
+  const join = () => api.ask("/v1/node/join", { method: "POST", json: aJoin, token });
 
   const [first, second] = [await join(), await join()];
 
   expect(first.status).toBe(201);
   expect(first.body).toMatchObject({ name: "local" });
   expect(second.status).toBe(401);
+});
+
+test("joining is no plan: a node that nobody planned for is at generation 0, whatever its key", async () => {
+  await using api = await startApi();
+  await joined(api);
+
+  const again = await joined(api, "local", new Uint8Array(32).fill(3));
+
+  expect((await desired(api, again.token)).body).toMatchObject({ generation: 0, pods: [] });
 });
 
 test("joining again keeps the node and ends its older token", async () => {
@@ -115,6 +121,38 @@ test("a deleted app has no route any more, though its pod is still there and its
   expect(wish.routes).toEqual([
     { app: "shop", hosts: ["shop.localhost"], port: 8080, pods: [after.id] },
   ]);
+});
+
+test("requests go to no pod of a release without a port, and to none that has run to its end", async () => {
+  await using api = await startApi();
+  const node = await joined(api);
+  const job = await placed(api, node.node, "job");
+  const shop = await placed(api, node.node);
+  await report(api, node.token, aReport([seen(job.id, { phase: "Succeeded", ready: false })], 2));
+
+  const ended = DesiredState.parse((await desired(api, node.token)).body);
+  await api.db.execute(sql`update releases set http_port = null`);
+  const without = DesiredState.parse((await desired(api, node.token)).body);
+
+  expect(ended.pods).toHaveLength(2);
+  expect(ended.routes).toMatchObject([{ app: "shop", pods: [shop.id] }]);
+  expect(without.pods).toHaveLength(2);
+  expect(without.routes).toEqual([]);
+});
+
+test("what a node says of its runtime handlers is kept, and an older report says nothing new", async () => {
+  await using api = await startApi();
+  const node = await joined(api);
+  const handlers = async () =>
+    (await api.db.execute(sql`select handlers from node_status`)).map((it) => it.handlers);
+
+  await report(api, node.token, { ...aReport([], 3), handlers: ["runsc"] });
+  const first = await handlers();
+  await report(api, node.token, { ...aReport([], 2), handlers: ["kata"] });
+  const older = await handlers();
+  await report(api, node.token, { ...aReport([], 3), handlers: ["kata", "runsc"] });
+
+  expect([first, older, await handlers()]).toEqual([[["runsc"]], [["runsc"]], [["kata", "runsc"]]]);
 });
 
 test("nothing new is a 304, and so is a stop of the api", async () => {

@@ -49,10 +49,10 @@ async function pushImage(registry: string, repository: string, layer: Buffer): P
   return digest;
 }
 
-async function podOn(api: TestApi, node: string, image: string): Promise<void> {
+async function podOn(api: TestApi, node: string, made: string | object): Promise<void> {
   const { app, release } = await declare(api.db, `app-${node}`, aDigest("a"));
   const nodeId = await ensureNode(api.db, node);
-  const spec = { spec: { containers: [{ image }] } };
+  const spec = { spec: typeof made === "string" ? { containers: [{ image: made }] } : made };
   await api.db.insert(pods).values({
     id: PodId.parse(randomUUID()),
     appId: app,
@@ -127,11 +127,34 @@ test("an image is no longer the node's when its pod is unwanted", async () => {
   expect([before.status, after.status]).toEqual([200, 404]);
 });
 
-test("nothing can be pushed through the api", async () => {
+test("a node pulls what its init containers and image volumes are made of, and no list of tags", async () => {
+  await using registry = await startRegistry();
+  await using api = await startApi({ registryUrl: registry.url });
+  const first = await pushImage(registry.url, "library/first", randomBytes(100));
+  const page = await pushImage(registry.url, "mirror/ip6.xx1_5000/page", randomBytes(100));
+  await podOn(api, "local", {
+    containers: [],
+    initContainers: [{ image: `waybill.internal/library/first@${first}` }],
+    volumes: [
+      { name: "scratch", emptyDir: {} },
+      { image: { reference: `waybill.internal/mirror/ip6.xx1_5000/page@${page}` } },
+    ],
+  });
+  const token = await aToken(api.db, { kind: "node", project: api.project, node: "local" });
+  const statusOf = async (path: string) => (await pull(api, token, path)).status;
+
+  expect(await statusOf(`library/first/manifests/${first}`)).toBe(200);
+  expect(await statusOf(`mirror/ip6.xx1_5000/page/manifests/${page}`)).toBe(200);
+  expect(await statusOf(`library/first/manifests/${page}`)).toBe(404);
+  expect(await statusOf("library/first/tags/list")).toBe(404);
+});
+
+test("a node pushes nothing", async () => {
   await using api = await startApi();
   const token = await aToken(api.db, { kind: "node", project: api.project, node: "local" });
 
-  const answer = await pull(api, token, "apps/default/own/blobs/uploads/", {}, "POST");
+  const answer = await pull(api, token, "library/nginx/blobs/uploads/", {}, "POST");
 
-  expect(answer.status).toBe(405);
+  expect(answer.status).toBe(403);
+  expect(await answer.json()).toMatchObject({ errors: [{ code: "DENIED" }] });
 });

@@ -6,6 +6,7 @@ import { insertArtifact } from "../../db/artifacts.ts";
 import { startApi, type TestApi } from "../support/api.ts";
 import { aDigest } from "../support/declared.ts";
 import { eventually } from "../support/eventually.ts";
+import { apply, aSecret } from "../support/materials.ts";
 import { freshDb } from "../support/postgres.ts";
 
 /** The first line that the server answers to these bytes; it must answer, or hang up, by itself. */
@@ -140,4 +141,23 @@ test("variables that are wrong are named, all at once", async () => {
   for (const name of ["DATABASE_URL", "REGISTRY_URL", "WAYBILL_API_PORT", "WAYBILL_MAX_ARTIFACT"]) {
     expect(text).toContain(name);
   }
+});
+
+test("keys that cannot read a secret that is there end the api at once, and it says what to do", async () => {
+  await using api = await startApi();
+  await apply(api, [aSecret("db", { password: "a" })]);
+  const child = spawn(process.execPath, [new URL("../../api/main.ts", import.meta.url).pathname], {
+    env: { DATABASE_URL: api.pg.url, REGISTRY_URL: "http://127.0.0.1:9", WAYBILL_API_PORT: "0" },
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  let text = "";
+  child.stdout.on("data", (chunk) => {
+    text += chunk;
+  });
+
+  const [code] = await once(child, "close");
+
+  expect(code).toBe(1);
+  expect(text).toContain("Put the key file back");
+  expect(text).not.toContain("api ready");
 });

@@ -1,11 +1,12 @@
 import { expect, test } from "vitest";
-import { parseAppSpec } from "../../contract/app-spec.ts";
+import { parseAppSpec } from "../../contract/parse-app-spec.ts";
 
 const artifact = `sha256:${"a".repeat(64)}`;
 
 test("a name and a WAR are enough: every default is filled in", () => {
   expect(parseAppSpec({ name: "shop", war: { artifact } })).toEqual({
     ok: true,
+    podAt: "",
     value: {
       name: "shop",
       war: { artifact, contextPath: "/", packaging: "image" },
@@ -34,14 +35,14 @@ test("every mistake is named at once, each with its pointer", () => {
     parsed.ok ? [] : parsed.errors.map(({ pointer, message }) => `${pointer}: ${message}`),
   ).toEqual([
     expect.stringMatching("^/name: must be 1 to 40 characters"),
+    expect.stringMatching("^/rollout/progressDeadline: must be a duration"),
     expect.stringMatching("^/war/artifact: must be sha256:"),
     '/war/packging: unknown field; did you mean "packaging"?',
     expect.stringMatching("^/resources/cpu: must be a CPU quantity"),
     expect.stringMatching("^/resources/memory: must be a memory quantity"),
     expect.stringMatching("^/env/A-B: "),
-    expect.stringMatching("^/rollout/progressDeadline: must be a duration"),
-    "/image: not supported yet",
     '/replcas: unknown field; did you mean "replicas"?',
+    '/image: an app has one source, and "war" is here already',
   ]);
 });
 
@@ -101,6 +102,6 @@ test.each(["shop", "/shop/", "//", "/../x", "/a b", "/%2e%2e", "/a#b", "/."])(
 test("a source that is not there is named as missing", () => {
   expect(parseAppSpec({ name: "shop" })).toMatchObject({
     ok: false,
-    errors: [{ pointer: "/war", message: "is missing: object expected" }],
+    errors: [{ pointer: "", message: 'needs a source: one of "war", "image" and "pod"' }],
   });
 });

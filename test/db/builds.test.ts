@@ -10,11 +10,18 @@ import {
 } from "../../db/builds.ts";
 import type { Db } from "../../db/client.ts";
 import { cancelUnbuilt } from "../../db/placements.ts";
-import { apps, events, releases } from "../../db/schema.ts";
+import { apps, releases } from "../../db/schema.ts";
+import { events } from "../../db/schema-history.ts";
 import { aDigest, built, declare } from "../support/declared.ts";
 import { freshDb } from "../support/postgres.ts";
 
-const image = { repository: "apps/default/shop", image: aDigest("c"), base: aDigest("b") };
+const image = {
+  repository: "apps/default/shop",
+  image: aDigest("c"),
+  base: aDigest("b"),
+  images: null,
+  httpPort: 8080,
+};
 
 async function claimed(db: Db, release: Parameters<typeof claimBuild>[1]) {
   const outcome = await claimBuild(db, release);

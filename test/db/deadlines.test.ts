@@ -4,7 +4,8 @@ import type { ReleaseId } from "../../contract/ids.ts";
 import { claimBuild } from "../../db/builds.ts";
 import type { Db } from "../../db/client.ts";
 import { failOverdue } from "../../db/deadlines.ts";
-import { events, releases } from "../../db/schema.ts";
+import { releases } from "../../db/schema.ts";
+import { events } from "../../db/schema-history.ts";
 import { built, declare } from "../support/declared.ts";
 import { freshDb } from "../support/postgres.ts";
 

@@ -40,6 +40,18 @@ test("the administrator's token survives every restart, and only its owner can r
   expect(rows).toHaveLength(1);
 });
 
+test("the administrator's token gets the scopes that a later version brings", async () => {
+  await using pg = await freshDb();
+  await using folder = await tempFolder();
+  await setUp(pg.url, folder.path);
+  await pg.db.execute(sql`update tokens set scopes = '{app:read}' where kind = 'personal'`);
+
+  await setUp(pg.url, folder.path);
+
+  const rows = await pg.db.execute(sql`select scopes from tokens where kind = 'personal'`);
+  expect(rows[0]?.scopes).toEqual(expect.arrayContaining(["app:read", "secret:write"]));
+});
+
 test("a crash after the token file was written and before the database knew it loses nothing", async () => {
   await using pg = await freshDb();
   await using other = await freshDb();

@@ -7,13 +7,20 @@ import { planSight } from "../../db/sight-plan.ts";
 const id = () => PodId.parse(randomUUID());
 const seen = (pod: PodId, more: object = {}) =>
   PodStatus.parse({ pod, phase: "Running", ready: true, restarts: 0, containers: [], ...more });
-const NOTHING = { store: [], forget: [], apps: [], strangers: [] };
+const NOTHING = { store: [], forget: [], apps: [], happened: [], strangers: [] };
+const known = (pod: PodId, status: PodStatus | null, app = "shop") => ({
+  pod,
+  name: "shop-1-x",
+  app,
+  release: "r1",
+  status,
+});
 
 test("the same report again changes nothing", () => {
   const pod = id();
   const status = seen(pod, { containers: [{ name: "app", state: "running", restarts: 0 }] });
 
-  const change = planSight([{ pod, app: "shop", status }], [structuredClone(status)]);
+  const change = planSight([known(pod, status)], [structuredClone(status)]);
 
   expect(change).toEqual(NOTHING);
 });
@@ -22,7 +29,7 @@ test("a first sighting, a changed phase, readiness, restart or reason is worth a
   const pod = id();
   const before = seen(pod);
 
-  expect(planSight([{ pod, app: "shop", status: null }], [before]).apps).toEqual(["shop"]);
+  expect(planSight([known(pod, null)], [before]).apps).toEqual(["shop"]);
   for (const more of [
     { ready: false },
     { phase: "Terminating" },
@@ -30,17 +37,14 @@ test("a first sighting, a changed phase, readiness, restart or reason is worth a
     { reason: "Error" },
   ]) {
     const after = seen(pod, more);
-    expect(
-      planSight([{ pod, app: "shop", status: before }], [after]).apps,
-      JSON.stringify(more),
-    ).toEqual(["shop"]);
+    expect(planSight([known(pod, before)], [after]).apps, JSON.stringify(more)).toEqual(["shop"]);
   }
 });
 
 test("only another phase or readiness starts a new `since`", () => {
   const pod = id();
   const moved = (more: object) =>
-    planSight([{ pod, app: "shop", status: seen(pod) }], [seen(pod, more)]).store[0]?.moved;
+    planSight([known(pod, seen(pod))], [seen(pod, more)]).store[0]?.moved;
 
   expect(moved({ ready: false })).toBe(true);
   expect(moved({ restarts: 1 })).toBe(false);
@@ -51,7 +55,7 @@ test("a probe's count is stored and wakes nobody", () => {
   const before = seen(pod, { ready: false, probe: { times: 1 } });
 
   const change = planSight(
-    [{ pod, app: "shop", status: before }],
+    [known(pod, before)],
     [seen(pod, { ready: false, probe: { times: 2 } })],
   );
 
@@ -62,13 +66,7 @@ test("a probe's count is stored and wakes nobody", () => {
 test("what was seen and is not named any more is forgotten; what was never seen stays unseen", () => {
   const [gone, unseen] = [id(), id()];
 
-  const change = planSight(
-    [
-      { pod: gone, app: "shop", status: seen(gone) },
-      { pod: unseen, app: "other", status: null },
-    ],
-    [],
-  );
+  const change = planSight([known(gone, seen(gone)), known(unseen, null, "other")], []);
 
   expect(change).toEqual({ ...NOTHING, forget: [gone], apps: ["shop"] });
 });
@@ -77,7 +75,7 @@ test("strangers and repetitions are not stored", () => {
   const [own, stranger] = [id(), id()];
 
   const change = planSight(
-    [{ pod: own, app: "shop", status: null }],
+    [known(own, null)],
     [seen(own), seen(own, { ready: false }), seen(stranger)],
   );
 

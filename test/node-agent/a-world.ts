@@ -1,17 +1,68 @@
+import { randomUUID } from "node:crypto";
 import type { PodId } from "../../contract/ids.ts";
-import type { Pod } from "../../contract/pod.ts";
+import { Pod } from "../../contract/pod.ts";
 import { fingerprint } from "../../node-agent/fingerprint.ts";
 import type { SeenContainer, SeenSandbox } from "../../node-agent/observe.ts";
-import { planNode, type Step, type World } from "../../node-agent/plan.ts";
+import type { World } from "../../node-agent/plan.ts";
+import type { Verdict } from "../../node-agent/probes/verdict.ts";
+import { A_DIGEST } from "../support/pods.ts";
 
 /** Long after everything that the builders make has ended. */
-const LATE_MS = 10_000_000;
+export const LATE_MS = 10_000_000;
 
-export const fp = (pod: Pod): string => fingerprint(pod);
+const prints = new WeakMap<Pod, string>();
+/** Hashed once a pod: worlds are made by the thousands. */
+export function fp(pod: Pod): string {
+  const print = prints.get(pod) ?? fingerprint(pod);
+  prints.set(pod, print);
+  return print;
+}
 export const uidOf = (pod: Pod): PodId => pod.metadata.uid;
 
+type SaidContainer = {
+  readonly name: string;
+  readonly sidecar?: boolean;
+  /** Which probes ask about it. */
+  readonly probes?: readonly ("startup" | "readiness" | "liveness")[];
+  readonly env?: string;
+};
+
+/** A pod of many containers; what a test is about, it says. */
+export function aPodOf(said: {
+  readonly uid?: string;
+  readonly policy?: Pod["spec"]["restartPolicy"];
+  readonly init?: readonly SaidContainer[];
+  readonly main?: readonly SaidContainer[];
+  readonly labels?: Readonly<Record<string, string>>;
+}): Pod {
+  return Pod.parse({
+    apiVersion: "v1",
+    kind: "Pod",
+    metadata: { name: "web-1", uid: said.uid ?? randomUUID(), labels: said.labels ?? {} },
+    spec: {
+      initContainers: (said.init ?? []).map(container),
+      containers: (said.main ?? [{ name: "web" }]).map(container),
+      restartPolicy: said.policy ?? "Always",
+      terminationGracePeriodSeconds: 9,
+    },
+  });
+}
+
+function container({ name, sidecar, probes = [], env }: SaidContainer) {
+  const probe = { httpGet: { port: 8080 } };
+  return {
+    name,
+    image: `waybill.internal/apps/web@${A_DIGEST}`,
+    ...(sidecar && { restartPolicy: "Always" }),
+    ...(env && { env: [{ name: "IT", value: env }] }),
+    ...Object.fromEntries(probes.map((it) => [`${it}Probe`, probe])),
+  };
+}
+
 export function aContainer(
-  said: Partial<Pick<SeenContainer, "id" | "state" | "attempt" | "restarts" | "crashes">> & {
+  said: Partial<
+    Pick<SeenContainer, "id" | "name" | "kind" | "state" | "attempt" | "restarts" | "crashes">
+  > & {
     readonly ranMs?: number;
     readonly endedAtMs?: number;
     readonly exitCode?: number;
@@ -20,10 +71,13 @@ export function aContainer(
 ): SeenContainer {
   const { state = "running", endedAtMs = 2_000, ranMs = 1_000 } = said;
   const ended = state === "exited" || state === "unknown";
+  const name = said.name ?? "web";
+  const attempt = said.attempt ?? 0;
   return {
-    id: said.id ?? "c1",
-    name: "web",
-    attempt: said.attempt ?? 0,
+    id: said.id ?? (said.name === undefined ? "c1" : `${name}-${attempt}`),
+    name,
+    kind: said.kind ?? "main",
+    attempt,
     state,
     restarts: said.restarts ?? 0,
     crashes: said.crashes ?? 0,
@@ -48,8 +102,10 @@ export function aSandbox(pod: Pod, said: Partial<SeenSandbox> = {}): SeenSandbox
     fingerprint: fp(pod),
     ready: true,
     attempt: 0,
+    deaths: 0,
     createdAtMs: 1_000,
     graceSeconds: 1,
+    spec: pod,
     ip: "10.0.0.2",
     unclear: false,
     containers: [aContainer()],
@@ -57,91 +113,24 @@ export function aSandbox(pod: Pod, said: Partial<SeenSandbox> = {}): SeenSandbox
   };
 }
 
-export function aWorld(wanted: readonly Pod[], seen: readonly SeenSandbox[]): World {
+export function aVerdict(said: Partial<Verdict> = {}): Verdict {
+  return { started: true, ready: true, kill: undefined, sight: undefined, failures: [], ...said };
+}
+
+export function aWorld(
+  wanted: readonly Pod[],
+  seen: readonly SeenSandbox[],
+  said: Partial<World> = {},
+): World {
   return {
     wanted: wanted.map((pod) => ({ pod, fingerprint: fp(pod) })),
+    leaving: true,
     seen,
+    outcomes: new Map(),
     busy: new Set(),
     setbacks: new Map(),
-    startupFailed: new Set(),
+    verdicts: new Map(),
     nowMs: LATE_MS,
+    ...said,
   };
-}
-
-export type Ending = {
-  readonly seen: readonly SeenSandbox[];
-  /** The most sandboxes that one pod had at any time after the first round. */
-  readonly mostOfOnePod: number;
-  readonly mostOfOnePodAtStart: number;
-  /** Sandboxes that were all they should be and were acted on. */
-  readonly touchedHealthy: readonly string[];
-};
-
-/** Does what the plan says. Where `podsWork` is false, every container ends right after its start. */
-export function live(
-  wanted: readonly Pod[],
-  start: readonly SeenSandbox[],
-  podsWork: boolean,
-): Ending {
-  let seen = start;
-  let mostOfOnePod = 0;
-  const touchedHealthy: string[] = [];
-  const healthy = new Set(
-    wanted.flatMap((pod) => {
-      const own = start.filter(
-        (it) => it.pod === uidOf(pod) && it.ready && it.fingerprint === fp(pod),
-      );
-      const [newest] = own;
-      return newest?.containers[0]?.state === "running" ? [newest.id] : [];
-    }),
-  );
-  for (let turn = 0; turn < 30; turn++) {
-    for (const step of planNode(aWorld(wanted, seen))) {
-      if (podsWork && step.do === "remove-sandboxes")
-        touchedHealthy.push(...step.sandboxes.map((it) => it.id).filter((id) => healthy.has(id)));
-      seen = carryOut(step, seen, podsWork, turn);
-    }
-    mostOfOnePod = Math.max(mostOfOnePod, mostSandboxes(seen));
-  }
-  return { seen, mostOfOnePod, mostOfOnePodAtStart: mostSandboxes(start), touchedHealthy };
-}
-
-function carryOut(
-  step: Step,
-  seen: readonly SeenSandbox[],
-  podsWork: boolean,
-  turn: number,
-): readonly SeenSandbox[] {
-  if (step.do === "remove-sandboxes") {
-    const gone = new Set(step.sandboxes.map((it) => it.id));
-    return seen.filter((it) => !gone.has(it.id));
-  }
-  if (step.do === "remove-containers") {
-    return seen.map((it) => ({
-      ...it,
-      containers: it.containers.filter((c) => !step.containers.includes(c.id)),
-    }));
-  }
-  if (step.do === "stop-container") return seen;
-  const started = step.starts.map((it) =>
-    aContainer({
-      id: it.existing ?? `new-${turn}-${it.attempt}`,
-      attempt: it.attempt,
-      restarts: it.restarts,
-      crashes: it.crashes,
-      state: podsWork ? "running" : "exited",
-    }),
-  );
-  const ids = new Set(started.map((it) => it.id));
-  const add = (sandbox: SeenSandbox) => ({
-    ...sandbox,
-    containers: [...started, ...sandbox.containers.filter((it) => !ids.has(it.id))],
-  });
-  if (step.sandbox === undefined)
-    return [add(aSandbox(step.pod, { id: `new-${turn}-${step.uid}`, containers: [] })), ...seen];
-  return seen.map((it) => (it.id === step.sandbox ? add(it) : it));
-}
-
-function mostSandboxes(seen: readonly SeenSandbox[]): number {
-  return Math.max(0, ...[...Map.groupBy(seen, (it) => it.pod).values()].map((it) => it.length));
 }

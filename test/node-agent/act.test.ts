@@ -7,6 +7,7 @@ import { executors } from "../../node-agent/act.ts";
 import { removeCgroup } from "../../node-agent/host/cgroups.ts";
 import { placesIn } from "../../node-agent/places.ts";
 import { planNode } from "../../node-agent/plan.ts";
+import { someHands } from "../support/hands.ts";
 import { openMemoryRuntime } from "../support/memory-runtime.ts";
 import { aPod } from "../support/pods.ts";
 import { aWorld, uidOf } from "./a-world.ts";
@@ -18,7 +19,7 @@ test("a pod that is given up while its image comes does not wait for it", async 
   const never = new Promise<never>(() => undefined);
   const images = { ensurePause: async () => undefined, ensure: () => never };
   const runtime = openMemoryRuntime([]);
-  const hands = { runtime, images, places, dns: () => undefined, withdrawn: async () => undefined };
+  const hands = someHands({ runtime, images, places });
   const [step] = planNode(aWorld([pod], []));
   if (step?.do !== "start-pod") throw new Error("it is not started");
   const givenUp = new AbortController();

@@ -1,4 +1,3 @@
-import { once } from "node:events";
 import { readFile } from "node:fs/promises";
 import { request } from "node:http";
 import { join } from "node:path";
@@ -144,11 +143,11 @@ test("the agent's own end and return change nothing for the apps", async () => {
     while (!over) if ((await throughIngress()).status !== 200) failures += 1;
   })();
 
-  await killAgent("SIGKILL");
+  await node.endAgent("SIGKILL");
   node.api.reports.length = 0;
   await node.startAgent();
   await ready(pod);
-  await killAgent("SIGTERM");
+  await node.endAgent("SIGTERM");
   expect(node.agent()?.exitCode).toBe(0);
   node.api.reports.length = 0;
   await node.startAgent();
@@ -166,7 +165,7 @@ test("an agent killed at any moment of a pod's start leaves one pod that becomes
     const pod = aPod({ image, name: `web-${afterMs}` });
     node.api.wish([pod], [aRoute([pod])]);
     await new Promise((resolve) => setTimeout(resolve, afterMs));
-    await killAgent("SIGKILL");
+    await node.endAgent("SIGKILL");
     await node.startAgent();
     await ready(pod);
 
@@ -185,7 +184,7 @@ test("without an api the last wish is kept, and brought back when the runtime lo
   await ready(pod);
   node.api.answerWith({ status: 500, body: "<html>" });
   try {
-    await killAgent("SIGKILL");
+    await node.endAgent("SIGKILL");
     for (const it of (await runtime.list()).sandboxes) await runtime.stopSandbox(it.id);
     await node.startAgent();
 
@@ -243,7 +242,7 @@ test("a reboot before somebody decides anew brings the pods of before back", asy
   node.api.forget();
   await eventually(() => expect(node.api.reports[0]?.observedGeneration).toBe(0));
 
-  await killAgent("SIGKILL");
+  await node.endAgent("SIGKILL");
   for (const it of (await runtime.list()).sandboxes) await runtime.stopSandbox(it.id);
   node.api.reports.length = 0;
   await node.startAgent();
@@ -257,7 +256,7 @@ test("a restarted Caddy serves the last routes by itself, and with the agent's n
   node.api.wish([pod], [aRoute([pod])]);
   await ready(pod);
 
-  await killAgent("SIGKILL");
+  await node.endAgent("SIGKILL");
   await node.restartCaddy();
   await eventually(async () => expect((await throughIngress()).status).toBe(200));
   await node.startAgent();
@@ -410,6 +409,11 @@ test("a pod that is wished for no more leaves nothing on the host", async () => 
       "*/data",
       "-prune",
       "-o",
+      // Its words stay until the api has them, and are cleaned away later.
+      "-path",
+      "*/agent/logs",
+      "-prune",
+      "-o",
       "-name",
       `*${uid}*`,
       "-print",
@@ -465,12 +469,4 @@ const CAP_NET_RAW = 1n << 13n;
 
 function capabilities(procStatus: string): bigint {
   return BigInt(`0x${/CapBnd:\s*([0-9a-f]+)/.exec(procStatus)?.[1]}`);
-}
-
-async function killAgent(signal: NodeJS.Signals): Promise<void> {
-  const agent = node.agent();
-  if (!agent || agent.exitCode !== null || agent.signalCode !== null) return;
-  const ended = once(agent, "exit");
-  agent.kill(signal);
-  await ended;
 }

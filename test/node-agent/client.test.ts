@@ -22,8 +22,9 @@ afterEach(async () => {
 });
 
 const identityFile = () => join(folder, "node.json");
-const open = () =>
+const open = (publicKey = new Uint8Array(32)) =>
   openApiClient({
+    publicKey,
     apiUrl: api.url,
     identityFile: identityFile(),
     joinTokenFile: join(folder, "join.token"),
@@ -71,6 +72,41 @@ test("a node whose token is refused joins again with whatever join token lies th
   expect(await readFile(identityFile(), "utf8")).toContain(client.identity()?.token);
 });
 
+test("a refusal that passes leaves a node with the token that it has", async () => {
+  const client = await open();
+  await client.fetchDesired(undefined, forever);
+  await writeFile(join(folder, "join.token"), "used up");
+  api.answerWith({ status: 401, body: "{}" });
+  expect(await client.fetchDesired(0, forever)).toMatchObject({ kind: "nothing-new" });
+  expect(await client.fetchDesired(0, forever)).toMatchObject({ kind: "nothing-new" });
+
+  api.answerWith(undefined);
+
+  expect(await client.fetchDesired(0, forever)).toEqual({ kind: "unchanged" });
+  expect(api.joins()).toBe(1);
+});
+
+test("a node with another key joins again, and is told everything anew, sealed for that key", async () => {
+  await (await open()).fetchDesired(undefined, forever);
+  const key = Uint8Array.from({ length: 32 }, () => 7);
+
+  const client = await open(key);
+
+  expect(await client.fetchDesired(0, forever)).toMatchObject({ kind: "desired" });
+  expect(api.publicKey()).toBe(Buffer.from(key).toString("base64"));
+  expect(await client.fetchDesired(0, forever)).toEqual({ kind: "unchanged" });
+  expect(api.joins()).toBe(2);
+});
+
+test("a node with another key that cannot join goes on with the token that it has", async () => {
+  await (await open()).fetchDesired(undefined, forever);
+  await writeFile(join(folder, "join.token"), "used up");
+
+  const client = await open(Uint8Array.from({ length: 32 }, () => 7));
+
+  expect(await client.fetchDesired(0, forever)).toEqual({ kind: "unchanged" });
+});
+
 const whole = JSON.stringify({ node: randomUUID(), generation: 9, pods: [], routes: [] });
 const answers: readonly [string, RawAnswer][] = [
   ["an error", { status: 500, body: "{}" }],
@@ -88,7 +124,17 @@ const answers: readonly [string, RawAnswer][] = [
     { status: 200, body: whole.replace('"pods":[]', '"pods":[{"kind":"Pod"}]') },
   ],
   ["a negative generation", { status: 200, body: whole.replace("9", "-9") }],
-  ["more than it may", { status: 200, body: `${whole}${" ".repeat(33 * 1024 * 1024)}` }],
+  ["more than it may", { status: 200, body: `${whole}${" ".repeat(50 * 1024 * 1024)}` }],
+  ["a list", { status: 200, body: "[]" }],
+  ["a bad gateway's page", { status: 502, body: "<html>502</html>" }],
+  [
+    "garbage that is said to be compressed",
+    {
+      status: 200,
+      body: "\u001f\ufffd\b\u0000garbage",
+      headers: { "content-encoding": "gzip" },
+    },
+  ],
 ];
 test.each(answers)("an api that answers %s has said nothing new", async (_, answer) => {
   const client = await open();
@@ -114,6 +160,7 @@ test("an answer that is wrong in a thousand places is told in few words", async 
 
 test("an api that is away has said nothing new", async () => {
   const client = await openApiClient({
+    publicKey: new Uint8Array(32),
     apiUrl: "http://127.0.0.1:1",
     identityFile: identityFile(),
     joinTokenFile: join(folder, "join.token"),

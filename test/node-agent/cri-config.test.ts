@@ -1,9 +1,13 @@
 import { expect, test } from "vitest";
+import type { Pod } from "../../contract/pod.ts";
+import { rolesOf } from "../../node-agent/kinds.ts";
 import {
+  type ContainerGiven,
   containerConfig,
-  nonRootProblem,
   sandboxConfig,
 } from "../../node-agent/runtime/cri-config.ts";
+import { nonRootProblem } from "../../node-agent/runtime/cri-security.ts";
+import { ANNOTATIONS, MAX_POD_SPEC_CHARS } from "../../node-agent/runtime/labels.ts";
 import { aPod } from "../support/pods.ts";
 
 const uid = "00000000-0000-4000-8000-000000000001";
@@ -12,7 +16,6 @@ const home = {
   fingerprint: "f1",
   cgroup: `/waybill-x/pod${uid}`,
   logDir: `/data/logs/${uid}`,
-  volumesDir: `/data/pods/${uid}/volumes`,
   dns: { servers: ["10.1.1.1"], searches: ["example.com"], options: ["ndots:1"] },
 };
 const restricted = aPod({
@@ -36,11 +39,23 @@ const restricted = aPod({
   },
 });
 
+const given: ContainerGiven = { env: [], command: [], args: [], mounts: [], imageUser: "" };
+
+/** What the runtime is told of one container of this pod, by its name. */
+function told(pod: Pod, name = "web", said: Partial<ContainerGiven> = {}) {
+  const role = rolesOf(pod.spec).find((it) => it.container.name === name);
+  if (!role) throw new Error(`the pod has no container ${name}`);
+  const start = { ...role, attempt: 2, restarts: 5, crashes: 1 };
+  return containerConfig(pod, start, home, { ...given, ...said });
+}
+
 test("a sandbox is told to the runtime in exactly these words", () => {
-  expect(sandboxConfig(restricted, home, 3)).toMatchInlineSnapshot(`
+  expect(sandboxConfig(restricted, home, { attempt: 3, deaths: 1 })).toMatchInlineSnapshot(`
     {
       "annotations": {
+        "waybill.dev/deaths": "1",
         "waybill.dev/grace-seconds": "1",
+        "waybill.dev/pod-spec": "{"apiVersion":"v1","kind":"Pod","metadata":{"name":"web-1","uid":"00000000-0000-4000-8000-000000000001","labels":{"waybill.dev/app":"web"},"annotations":{}},"spec":{"containers":[{"name":"web","image":"waybill.internal/apps/web@sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa","command":["/bin/run"],"args":["--fast"],"env":[{"name":"A","value":"1"}],"ports":[{"containerPort":8080,"protocol":"TCP"}],"resources":{"requests":{"cpu":"250m","memory":"64Mi"},"limits":{"memory":"128Mi","cpu":"1500m"}},"readinessProbe":{"httpGet":{"path":"/","port":8080,"httpHeaders":[]},"initialDelaySeconds":0,"periodSeconds":1,"timeoutSeconds":1,"failureThreshold":3,"successThreshold":1},"securityContext":{"runAsUser":10001,"runAsGroup":10002,"runAsNonRoot":true,"readOnlyRootFilesystem":true,"allowPrivilegeEscalation":false,"capabilities":{"drop":["ALL"]}},"volumeMounts":[{"name":"tmp","mountPath":"/tmp"}]}],"initContainers":[],"volumes":[{"name":"tmp","emptyDir":{"medium":"Memory","sizeLimit":"1Mi"}}],"restartPolicy":"Always","terminationGracePeriodSeconds":1,"shareProcessNamespace":false,"securityContext":{},"nodeSelector":{}}}",
       },
       "dns_config": {
         "options": [
@@ -62,6 +77,12 @@ test("a sandbox is told to the runtime in exactly these words", () => {
       },
       "linux": {
         "cgroup_parent": "/waybill-x/pod00000000-0000-4000-8000-000000000001",
+        "resources": {
+          "cpu_period": 100000,
+          "cpu_quota": 150000,
+          "cpu_shares": 256,
+          "memory_limit_in_bytes": 134217728,
+        },
         "security_context": {
           "namespace_options": {
             "ipc": "POD",
@@ -92,15 +113,20 @@ test("a sandbox is told to the runtime in exactly these words", () => {
 });
 
 test("a restricted container is told to the runtime in exactly these words", () => {
-  const [container] = restricted.spec.containers;
-  if (!container) throw new Error("a pod without a container");
+  const mount = { containerPath: "/tmp", hostPath: "/data/tmp", readOnly: false };
 
   expect(
-    containerConfig(container, home, { attempt: 2, restarts: 5, crashes: 1 }),
+    told(restricted, "web", {
+      env: [{ name: "A", value: "1" }],
+      command: ["/bin/run"],
+      args: ["--fast"],
+      mounts: [mount],
+    }),
   ).toMatchInlineSnapshot(`
     {
       "annotations": {
         "waybill.dev/crashes": "1",
+        "waybill.dev/kind": "main",
         "waybill.dev/restarts": "5",
       },
       "args": [
@@ -162,7 +188,7 @@ test("a restricted container is told to the runtime in exactly these words", () 
       "mounts": [
         {
           "container_path": "/tmp",
-          "host_path": "/data/pods/00000000-0000-4000-8000-000000000001/volumes/tmp",
+          "host_path": "/data/tmp",
           "propagation": "PROPAGATION_PRIVATE",
           "readonly": false,
         },
@@ -172,10 +198,7 @@ test("a restricted container is told to the runtime in exactly these words", () 
 });
 
 test("a container that asks for nothing still gets no new privileges, no raw sockets and no swap", () => {
-  const [container] = aPod().spec.containers;
-  if (!container) throw new Error("a pod without a container");
-
-  const { linux } = containerConfig(container, home, { attempt: 0, restarts: 0, crashes: 0 });
+  const { linux } = told(aPod());
 
   expect(linux.security_context).toMatchObject({
     no_new_privs: true,
@@ -196,13 +219,96 @@ test.each([
 ])(
   "an image of user %j under runAsUser %j keeps the promise not to run as root, or does not start",
   (user, runAsUser, problem) => {
-    const [container] = aPod({ container: { securityContext: { runAsNonRoot: true, runAsUser } } })
-      .spec.containers;
+    const pod = aPod({ container: { securityContext: { runAsNonRoot: true, runAsUser } } });
+    const [container] = pod.spec.containers;
     if (!container) throw new Error("a pod without a container");
 
-    const found = nonRootProblem(container, user);
+    const found = nonRootProblem(pod, container, user);
 
     if (problem === undefined) expect(found).toBeUndefined();
     else expect(found).toMatch(problem);
   },
 );
+
+test("a sandbox keeps the whole pod for whoever has to stop it without a wish, unless it is too long", () => {
+  const small = aPod({ uid });
+  const large = aPod({
+    uid,
+    container: { args: Array(4).fill("x".repeat(MAX_POD_SPEC_CHARS / 4)) },
+  });
+  const kept = (pod: Pod) => {
+    const annotations: Readonly<Record<string, string>> = sandboxConfig(pod, home, {
+      attempt: 0,
+      deaths: 0,
+    }).annotations;
+    return annotations[ANNOTATIONS.podSpec];
+  };
+
+  expect(JSON.parse(kept(small) ?? "")).toEqual(small);
+  expect(kept(large)).toBeUndefined();
+});
+
+test("the containers of a pod share its processes, groups and identity where it asks for that", () => {
+  const pod = aPod({
+    spec: {
+      shareProcessNamespace: true,
+      hostname: "db",
+      securityContext: { runAsUser: 7, runAsGroup: 8, fsGroup: 9, supplementalGroups: [10] },
+      initContainers: [
+        {
+          name: "helper",
+          image: `waybill.internal/helper@sha256:${"b".repeat(64)}`,
+          restartPolicy: "Always",
+          securityContext: { runAsUser: 70 },
+        },
+      ],
+    },
+  });
+  const sandbox = sandboxConfig(pod, home, { attempt: 0, deaths: 0 });
+  const context = (name: string) => told(pod, name).linux.security_context;
+
+  expect(sandbox.hostname).toBe("db");
+  expect(sandbox.linux.security_context.namespace_options.pid).toBe("POD");
+  expect(context("web")).toMatchObject({
+    namespace_options: { network: "POD", ipc: "POD", pid: "POD" },
+    run_as_user: { value: 7 },
+    run_as_group: { value: 8 },
+    supplemental_groups: [10, 9],
+  });
+  expect(context("helper")).toMatchObject({
+    run_as_user: { value: 70 },
+    run_as_group: { value: 8 },
+  });
+  expect(told(pod, "helper").annotations[ANNOTATIONS.kind]).toBe("sidecar");
+});
+
+test.each([
+  ["1000", { run_as_user: { value: 1_000 } }],
+  ["", { run_as_user: { value: 0 } }],
+  ["tomcat", { run_as_username: "tomcat" }],
+])("a group alone stays beside the image's own user %j", (imageUser, expected) => {
+  const pod = aPod({ container: { securityContext: { runAsGroup: 5 } } });
+
+  const { security_context } = told(pod, "web", { imageUser }).linux;
+
+  expect(security_context).toMatchObject({ ...expected, run_as_group: { value: 5 } });
+});
+
+test("host ports are the sandbox's, those of plain init containers left out", () => {
+  const image = `waybill.internal/helper@sha256:${"b".repeat(64)}`;
+  const ports = (hostPort: number) => [{ containerPort: 53, hostPort, protocol: "UDP" }];
+  const pod = aPod({
+    container: { ports: [{ containerPort: 8080, hostPort: 80 }, { containerPort: 9090 }] },
+    spec: {
+      initContainers: [
+        { name: "once", image, ports: ports(1) },
+        { name: "beside", image, restartPolicy: "Always", ports: ports(2) },
+      ],
+    },
+  });
+
+  expect(sandboxConfig(pod, home, { attempt: 0, deaths: 0 }).port_mappings).toEqual([
+    { protocol: "UDP", container_port: 53, host_port: 2 },
+    { protocol: "TCP", container_port: 8080, host_port: 80 },
+  ]);
+});

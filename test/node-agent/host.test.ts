@@ -3,14 +3,14 @@ import { mkdir, mkdtemp, rm, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { NodeId, PodId } from "../../contract/ids.ts";
-import { PAUSE_IMAGE } from "../../contract/node-protocol.ts";
-import { rotateLogs } from "../../node-agent/clean.ts";
-import { orphans, staleLogs, surplusImages } from "../../node-agent/clean-plan.ts";
+import { PodId } from "../../contract/ids.ts";
+import { DesiredState } from "../../contract/node-protocol.ts";
+import { orphans, staleLogs } from "../../node-agent/clean-plan.ts";
 import { capacity } from "../../node-agent/host/capacity.ts";
 import { logTail, parseCriLog } from "../../node-agent/host/log-tail.ts";
-import { parseMountPoints } from "../../node-agent/host/mounts.ts";
+import { parseMounts } from "../../node-agent/host/mounts.ts";
 import { dnsConfig } from "../../node-agent/host/resolv-conf.ts";
+import { rotateLogs } from "../../node-agent/logs/rotate.ts";
 import { placesIn } from "../../node-agent/places.ts";
 import type { View } from "../../node-agent/run.ts";
 import { openMemoryRuntime } from "../support/memory-runtime.ts";
@@ -60,9 +60,13 @@ test("a resolver on the host's loopback is no resolver for a pod", () => {
 });
 
 test("mount points are read as they are written, spaces and all", () => {
-  const row = (path: string) => `36 35 98:0 /root ${path} rw,noatime master:1 - tmpfs waybill rw`;
+  const row = (path: string, way: string) =>
+    `36 35 98:0 /root ${path} ${way},noatime master:1 - tmpfs waybill rw`;
 
-  expect(parseMountPoints(`${row("/a")}\n${row("/a/b\\040c")}\n`)).toEqual(["/a", "/a/b c"]);
+  expect(parseMounts(`${row("/a", "rw")}\n${row("/a/b\\040c", "ro")}\n`)).toEqual([
+    { path: "/a", readOnly: false },
+    { path: "/a/b c", readOnly: true },
+  ]);
 });
 
 test("a node offers what its operator says, else what it has less a reserve", () => {
@@ -79,25 +83,10 @@ test("a node offers what its operator says, else what it has less a reserve", ()
   });
 });
 
-test("an image leaves ten minutes after the last wish for it, the sandboxes' own never", () => {
-  const image = (id: string) => ({ id, references: [id], user: "" });
-  const images = ["wanted", "new", "recent", "old", PAUSE_IMAGE].map(image);
-  const lastWanted = new Map([
-    ["wanted", 0],
-    ["recent", 700_000],
-    ["old", 0],
-    [PAUSE_IMAGE, 0],
-  ]);
-
-  const surplus = surplusImages(images, new Set(["wanted"]), lastWanted, 1_000_000);
-
-  expect(surplus.map((it) => it.id)).toEqual(["old"]);
-});
-
 test("the logs of the last two starts are kept, and nothing that is not a log is touched", () => {
-  const files = ["web.0.log", "web.0.log.1", "web.1.log", "web.2.log", "web.2.log.1", "notes.txt"];
+  const files = ["web.0.log", "web.0.log.0", "web.1.log", "web.2.log", "web.2.log.99", "notes.txt"];
 
-  expect(staleLogs(files)).toEqual(["web.0.log", "web.0.log.1"]);
+  expect(staleLogs(files)).toEqual(["web.0.log", "web.0.log.0"]);
   expect(orphans(["a", "b"], new Set(["a"]))).toEqual(["b"]);
 });
 
@@ -141,14 +130,17 @@ function aView(pod: PodId): View {
     state: "running",
     restarts: 0,
     crashes: 0,
+    kind: "main",
   } as const;
   const sandbox = { id: "s", pod, fingerprint: "", ready: true, attempt: 0, createdAtMs: 0 };
   return {
-    desired: { node: NodeId.parse(randomUUID()), generation: 1, pods: [], routes: [] },
+    desired: DesiredState.parse({ node: randomUUID(), generation: 1, pods: [], routes: [] }),
     seen: [
       {
         ...sandbox,
         graceSeconds: 1,
+        deaths: 0,
+        spec: undefined,
         ip: undefined,
         unclear: false,
         containers: [{ ...web, detail: undefined }],

@@ -1,17 +1,92 @@
 import { expect, test } from "vitest";
+import type { Pod } from "../../contract/pod.ts";
+import { rolesOf } from "../../node-agent/kinds.ts";
 import { openObserver } from "../../node-agent/observe.ts";
 import { containerConfig, sandboxConfig } from "../../node-agent/runtime/cri-config.ts";
+import { ANNOTATIONS } from "../../node-agent/runtime/labels.ts";
+import type { Runtime } from "../../node-agent/runtime/runtime.ts";
 import { openMemoryRuntime } from "../support/memory-runtime.ts";
-import { aPod } from "../support/pods.ts";
-import { fp, uidOf } from "./a-world.ts";
+import { aPodOf, fp, uidOf } from "./a-world.ts";
+
+const IMAGE = aPodOf({}).spec.containers[0]?.image ?? "";
+const HOME = { installation: "test", cgroup: "/test", logDir: "/logs", dns: undefined };
+
+async function aRuntime() {
+  const memory = openMemoryRuntime([IMAGE]);
+  await memory.pullImage(IMAGE, { username: "", password: "" });
+  return memory;
+}
+
+/** Brings every container of the pod up at once; answers the last one's id. */
+async function started(
+  runtime: Runtime,
+  pod: Pod,
+  annotations: Readonly<Record<string, string>> = {},
+): Promise<string> {
+  const home = { ...HOME, fingerprint: fp(pod) };
+  const own = sandboxConfig(pod, home, { attempt: 3, deaths: 2 });
+  const config = { ...own, annotations: { ...own.annotations, ...annotations } };
+  const sandbox = await runtime.runSandbox(config);
+  let last = "";
+  for (const role of rolesOf(pod.spec)) {
+    const start = { ...role, attempt: 4, restarts: 5, crashes: 1 };
+    const given = { env: [], command: [], args: [], mounts: [], imageUser: "" };
+    const made = containerConfig(pod, start, home, given);
+    last = await runtime.createContainer(sandbox, made, config);
+    await runtime.startContainer(last);
+  }
+  return last;
+}
+
+test("what was written on a pod when it was made is read again, whoever made it", async () => {
+  const runtime = await aRuntime();
+  const pod = aPodOf({ init: [{ name: "fetch" }, { name: "logs", sidecar: true }] });
+  await started(runtime, pod);
+
+  const [seen] = await openObserver(runtime, () => undefined)();
+
+  expect(seen).toMatchObject({ spec: pod, fingerprint: fp(pod), attempt: 3, deaths: 2 });
+  expect(seen?.graceSeconds).toBe(9);
+  expect(seen?.containers).toMatchObject([
+    { name: "fetch", kind: "init", attempt: 4, restarts: 5, crashes: 1, state: "running" },
+    { name: "logs", kind: "sidecar" },
+    { name: "web", kind: "main" },
+  ]);
+});
+
+test.each(["{", '{"kind":"Pod"}', ""])("a spec that reads %j counts as none", async (text) => {
+  const runtime = await aRuntime();
+  await started(runtime, aPodOf({}), { [ANNOTATIONS.podSpec]: text });
+
+  const [seen] = await openObserver(runtime, () => undefined)();
+
+  expect(seen).toMatchObject({ spec: undefined, unclear: false });
+});
+
+test("a container that was killed is told with the shortage of memory that is told a moment later", async () => {
+  const memory = await aRuntime();
+  memory.end(await started(memory, aPodOf({})), 137);
+  let asked = 0;
+  const runtime = {
+    ...memory,
+    containerDetail: async (id: string) => {
+      const detail = await memory.containerDetail(id);
+      asked++;
+      return asked === 1 ? detail : { ...detail, reason: "OOMKilled" };
+    },
+  };
+  const observe = openObserver(runtime, () => undefined);
+
+  expect((await observe())[0]?.containers[0]?.detail).toMatchObject({ reason: "OOMKilled" });
+  await observe();
+  expect(asked).toBe(2);
+});
 
 test("a container that the runtime does not tell about makes its own pod unclear, until it does", async () => {
-  const [sick, well] = [aPod(), aPod({ name: "web-2" })];
-  const image = sick.spec.containers[0]?.image ?? "";
-  const memory = openMemoryRuntime([image]);
-  await memory.pullImage(image, { username: "", password: "" });
-  const broken = await started(sick);
-  await started(well);
+  const memory = await aRuntime();
+  const [sick, well] = [aPodOf({}), aPodOf({})];
+  const broken = await started(memory, sick);
+  await started(memory, well);
   let silent = true;
   const runtime = {
     ...memory,
@@ -31,24 +106,4 @@ test("a container that the runtime does not tell about makes its own pod unclear
 
   expect(await unclear()).toEqual([]);
   expect(told).toEqual([broken]);
-
-  async function started(pod: ReturnType<typeof aPod>): Promise<string> {
-    const [container] = pod.spec.containers;
-    if (!container) throw new Error("a pod without a container");
-    const home = {
-      installation: "test",
-      fingerprint: fp(pod),
-      cgroup: "/test",
-      logDir: "/logs",
-      volumesDir: "/volumes",
-      dns: undefined,
-    };
-    const config = sandboxConfig(pod, home, 0);
-    const sandbox = await memory.runSandbox(config);
-    const count = { attempt: 0, restarts: 0, crashes: 0 };
-    const made = containerConfig(container, home, count);
-    const id = await memory.createContainer(sandbox, made, config);
-    await memory.startContainer(id);
-    return id;
-  }
 });

@@ -1,14 +1,16 @@
 import { expect, test } from "vitest";
 import { caddyConfig, upstreamsIn } from "../../node-agent/ingress/routes.ts";
-import { firstVerdict, type Verdict } from "../../node-agent/probes/verdict.ts";
+import type { Verdict } from "../../node-agent/probes/verdict.ts";
 import { ingressRoutes, unroutedPods } from "../../node-agent/routing.ts";
 import { aPod, aRoute } from "../support/pods.ts";
 import { aContainer, aSandbox, uidOf } from "./a-world.ts";
 
-const probes = { startup: undefined, readiness: aPod().spec.containers[0]?.readinessProbe };
-const verdict = (readiness: Verdict["readiness"]): Verdict => ({
-  ...firstVerdict(probes, false),
-  readiness,
+const verdict = (ready: boolean): Verdict => ({
+  started: true,
+  ready,
+  kill: undefined,
+  sight: undefined,
+  failures: [],
 });
 
 test("the whole of Caddy's configuration is this", () => {
@@ -156,17 +158,12 @@ test("requests go to ready pods only", () => {
     [uidOf(a), { pod: a, sandbox: aSandbox(a, { ip: "10.0.0.2" }) }],
     [uidOf(b), { pod: b, sandbox: aSandbox(b, { ip: "10.0.0.3" }) }],
   ]);
-  const upstreams = (readiness: Verdict["readiness"], known: string[]) =>
-    ingressRoutes({
-      routes: [aRoute([a, b])],
-      pods,
-      verdicts: new Map([["c1", verdict(readiness)]]),
-      upstreams: new Set(known),
-    })[0]?.upstreams;
+  const upstreams = (verdicts: [string, Verdict][]) =>
+    ingressRoutes({ routes: [aRoute([a, b])], pods, verdicts: new Map(verdicts) })[0]?.upstreams;
 
-  expect(upstreams("ready", [])).toEqual(["10.0.0.2:8080", "10.0.0.3:8080"]);
-  expect(upstreams("not-ready", ["10.0.0.2:8080"])).toEqual([]);
-  expect(upstreams("unknown", ["10.0.0.2:8080"])).toEqual(["10.0.0.2:8080"]);
+  expect(upstreams([["c1", verdict(true)]])).toEqual(["10.0.0.2:8080", "10.0.0.3:8080"]);
+  expect(upstreams([["c1", verdict(false)]])).toEqual([]);
+  expect(upstreams([])).toEqual([]);
 });
 
 test("a pod of two containers is asked once both are ready", () => {
@@ -180,9 +177,8 @@ test("a pod of two containers is asked once both are ready", () => {
       routes: [aRoute([pod])],
       pods: new Map([[uidOf(pod), { pod, sandbox: aSandbox(pod, { containers }) }]]),
       verdicts: new Map(verdicts),
-      upstreams: new Set(),
     })[0]?.upstreams;
-  const [good, bad] = [verdict("ready"), verdict("not-ready")];
+  const [good, bad] = [verdict(true), verdict(false)];
 
   expect(
     upstreams([
@@ -204,19 +200,17 @@ test("a pod that is being taken away is in no route", () => {
   const view = {
     routes: [aRoute([pod])],
     pods: new Map(),
-    verdicts: new Map([["c1", verdict("ready")]]),
+    verdicts: new Map([["c1", verdict(true)]]),
   };
 
-  expect(ingressRoutes({ ...view, upstreams: new Set(["10.0.0.2:8080"]) })[0]?.upstreams).toEqual(
-    [],
-  );
+  expect(ingressRoutes(view)[0]?.upstreams).toEqual([]);
 });
 
 test("a pod counts as routed once the ingress has its address", () => {
   const pod = aPod();
   const pods = new Map([[uidOf(pod), { pod, sandbox: aSandbox(pod) }]]);
-  const view = { routes: [aRoute([pod])], pods };
+  const routes = [aRoute([pod])];
 
-  expect(unroutedPods({ ...view, upstreams: new Set() })).toEqual(new Set([uidOf(pod)]));
-  expect(unroutedPods({ ...view, upstreams: new Set(["10.0.0.2:8080"]) })).toEqual(new Set());
+  expect(unroutedPods(routes, pods, new Set())).toEqual(new Set([uidOf(pod)]));
+  expect(unroutedPods(routes, pods, new Set(["10.0.0.2:8080"]))).toEqual(new Set());
 });

@@ -6,7 +6,7 @@ import { openCri } from "../../node-agent/runtime/cri.ts";
 import { containerConfig, sandboxConfig } from "../../node-agent/runtime/cri-config.ts";
 import { LABELS } from "../../node-agent/runtime/labels.ts";
 import type { Runtime } from "../../node-agent/runtime/runtime.ts";
-import { RuntimeError } from "../../node-agent/runtime/runtime.ts";
+import { EXEC_OUTPUT_BYTES, RuntimeError } from "../../node-agent/runtime/runtime.ts";
 import { startContainerd } from "../support/containerd.ts";
 import { eventually } from "../support/eventually.ts";
 import { openMemoryRuntime } from "../support/memory-runtime.ts";
@@ -46,6 +46,7 @@ beforeAll(async () => {
   const joined = await fetch(`${api.url}/v1/node/join`, {
     method: "POST",
     headers: { authorization: `Bearer ${api.joinToken}` },
+    body: JSON.stringify({ version: "test", publicKey: Buffer.alloc(32).toString("base64") }),
   });
   const { token } = (await joined.json()) as { token: string };
   settings.set("containerd", {
@@ -73,17 +74,22 @@ describe.each(["in memory", "containerd"])("the runtime %s", (kind) => {
       fingerprint: "f1",
       cgroup: places.podCgroup(uid),
       logDir: places.logDir(uid),
-      volumesDir: places.volumesDir(uid),
       dns: undefined,
     };
-    const config = sandboxConfig(pod, home, 0);
+    const config = sandboxConfig(pod, home, { attempt: 0, deaths: 0 });
     const id = await runtime.runSandbox(config);
+    const given = { env: [], command: [], args: [], mounts: [], imageUser: "" };
     const [spec] = pod.spec.containers;
     if (!spec) throw new Error("a pod without a container");
     const create = (attempt: number) =>
       runtime.createContainer(
         id,
-        containerConfig(spec, home, { attempt, restarts: 7, crashes: 3 }),
+        containerConfig(
+          pod,
+          { container: spec, kind: "main", attempt, restarts: 7, crashes: 3 },
+          home,
+          given,
+        ),
         config,
       );
     return { runtime, pod, id, config, create };
@@ -165,5 +171,98 @@ describe.each(["in memory", "containerd"])("the runtime %s", (kind) => {
     await runtime.removeSandbox(id);
 
     await eventually(async () => expect((await listed(runtime, id)).sandbox).toBeUndefined());
+  });
+
+  test("runs a command in a container that runs, and in no other", async () => {
+    const { runtime, id, create } = await sandbox();
+    const container = await create(0);
+    const run = () => runtime.execSync(container, ["true"], { timeoutSeconds: 5 });
+
+    await expect(run()).rejects.toThrow(RuntimeError);
+    await runtime.startContainer(container);
+    expect(await run()).toMatchObject({ exitCode: 0 });
+    await runtime.removeSandbox(id);
+  });
+
+  test("tells what running containers take, and where images are", async () => {
+    const { runtime, id, create } = await sandbox();
+    const [running, ended] = [await create(0), await create(1)];
+    await runtime.startContainer(running);
+    await runtime.startContainer(ended);
+    await runtime.stopContainer(ended, 0);
+
+    const stats = await runtime.stats();
+
+    expect(stats.get(running)?.cpuNanos).toBeGreaterThanOrEqual(0);
+    expect(Math.abs(Date.now() - (stats.get(running)?.atNs ?? 0) / 1e6)).toBeLessThan(60_000);
+    expect(stats.has(ended)).toBe(false);
+    const { mountpoint, usedBytes } = await runtime.imageFilesystem();
+    expect(mountpoint).toMatch(/^\//);
+    expect(usedBytes).toBeGreaterThanOrEqual(0);
+    await runtime.removeSandbox(id);
+  });
+
+  test("has handlers, and starts nothing under one that it does not have", async () => {
+    const { runtime, id, config } = await sandbox();
+    const next = (attempt: number) => ({ ...config, metadata: { ...config.metadata, attempt } });
+    const [handler] = await runtime.handlers();
+
+    await expect(runtime.runSandbox(next(1), "nonsense")).rejects.toThrow(RuntimeError);
+    const second = await runtime.runSandbox(next(2), handler);
+
+    for (const it of [id, second]) await runtime.removeSandbox(it);
+    expect(handler).toBeDefined();
+  });
+});
+
+describe("a command in a real container", () => {
+  async function running() {
+    const { runtime, image, password, dir, installation } = settings.get("containerd") as Setting;
+    for (const it of [image, PAUSE_IMAGE])
+      await runtime.pullImage(it, { username: "node", password });
+    const pod = aPod({ image });
+    const places = placesIn(`${dir}/agent`, `/${installation}`);
+    const home = {
+      installation,
+      fingerprint: "f1",
+      cgroup: places.podCgroup(pod.metadata.uid),
+      logDir: places.logDir(pod.metadata.uid),
+      dns: undefined,
+    };
+    const config = sandboxConfig(pod, home, { attempt: 0, deaths: 0 });
+    const sandbox = await runtime.runSandbox(config);
+    const [container] = pod.spec.containers;
+    if (!container) throw new Error("a pod without a container");
+    const start = { container, kind: "main", attempt: 0, restarts: 0, crashes: 0 } as const;
+    const given = { env: [], command: [], args: [], mounts: [], imageUser: "" };
+    const id = await runtime.createContainer(
+      sandbox,
+      containerConfig(pod, start, home, given),
+      config,
+    );
+    await runtime.startContainer(id);
+    return { runtime, id, sandbox };
+  }
+
+  test("answers its code and both outputs, bounded, ends in time, and is named when it is not there", async () => {
+    const { runtime, id, sandbox } = await running();
+    const run = (command: string, timeoutSeconds = 10) =>
+      runtime.execSync(id, ["sh", "-c", command], { timeoutSeconds });
+    const text = (bytes: Uint8Array) => Buffer.from(bytes).toString("utf8");
+
+    const said = await run("echo out; echo err >&2; exit 7");
+    const flood = await run("dd if=/dev/zero bs=1024 count=3000 2>/dev/null");
+    const late = run("sleep 30", 1);
+
+    expect([said.exitCode, text(said.stdout), text(said.stderr)]).toEqual([7, "out\n", "err\n"]);
+    expect(flood.stdout.length).toBe(EXEC_OUTPUT_BYTES);
+    await expect(late).rejects.toMatchObject({ code: "DEADLINE_EXCEEDED" });
+    await expect(runtime.execSync(id, ["/nowhere"], { timeoutSeconds: 5 })).rejects.toThrow(
+      RuntimeError,
+    );
+    expect(await runtime.execUrl(id, { command: ["sh"], tty: true, stdin: true })).toMatch(
+      /^http:\/\/127\.0\.0\.1:/,
+    );
+    await runtime.removeSandbox(sandbox);
   });
 });

@@ -14,6 +14,7 @@ const installation: Installation = {
 const around = {
   root: "/opt/waybill",
   nodeBinary: "/opt/node",
+  handlers: [],
   postgresBin: "/usr/lib/postgresql/15/bin",
   homes: { postgres: "/d/postgres", redis: "/d/redis", registry: "/d/registry" },
 };
@@ -79,6 +80,7 @@ test("our programs are told exactly what the contract names", () => {
     WAYBILL_HTTP_PORT: "8080",
     WAYBILL_APPS_DOMAIN: "localhost",
     WAYBILL_MAX_ARTIFACT: "1Gi",
+    WAYBILL_SECRETS_KEY_FILE: "/d/secrets.key",
   });
   expect(named("worker").env).toEqual({
     NODE_COMPILE_CACHE: "/d/cache",
@@ -86,6 +88,8 @@ test("our programs are told exactly what the contract names", () => {
     DATABASE_URL: "postgres://waybill:pg-secret@127.0.0.1:20001/waybill",
     REDIS_URL: "redis://:redis-secret@127.0.0.1:20002/0",
     REGISTRY_URL: "http://127.0.0.1:20003",
+    WAYBILL_API_HOST: "127.0.0.1",
+    WAYBILL_API_PORT: "7070",
     WAYBILL_APPS_DOMAIN: "localhost",
     WAYBILL_HTTP_PORT: "8080",
     WAYBILL_WORK_DIR: "/d/worker",
@@ -123,4 +127,14 @@ test.each([
 
 test("the ingress runs without root's powers", () => {
   expect(words("caddy")).toContain("--bounding-set=-all,+net_bind_service -- /usr/bin/caddy run");
+});
+
+test("what pods may use of the host is told to those who ask it, and to nobody else", () => {
+  const policy = { WAYBILL_HOST_PATHS: "/data", WAYBILL_HOST_PORTS: "8443,9000-9100" };
+
+  expect(named("api", policy).env).toMatchObject(policy);
+  expect(named("node-agent", policy).env).toMatchObject(policy);
+  expect(Object.keys(named("worker", policy).env)).not.toEqual(
+    expect.arrayContaining([expect.stringMatching("HOST_PATHS|HOST_PORTS")]),
+  );
 });

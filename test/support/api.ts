@@ -6,6 +6,8 @@ import { httpApi } from "../../api/http.ts";
 import { listenForChanges } from "../../api/news.ts";
 import { listen } from "../../api/node/server.ts";
 import { streamingFetch } from "../../api/node/streaming-fetch.ts";
+import { openWebSocketDoor } from "../../api/node/web-sockets.ts";
+import { secretsDoor } from "../../api/secrets-door.ts";
 import type { ProjectId } from "../../contract/ids.ts";
 import { makeToken, type TokenKind } from "../../contract/token.ts";
 import type { Db } from "../../db/client.ts";
@@ -19,10 +21,14 @@ export const ALL_SCOPES: readonly Scope[] = [
   "app:read",
   "app:deploy",
   "app:admin",
+  "secret:write",
   "node:admin",
   "audit:read",
   "org:admin",
 ];
+
+/** What an installation's key file for secrets holds. */
+export const A_KEY_FILE = `k1:${Buffer.alloc(32, 7).toString("base64")}\n`;
 
 export type TestApi = AsyncDisposable & {
   readonly url: string;
@@ -56,32 +62,43 @@ export type Answer = {
 
 /** The whole api on a free port, with a database of its own; no registry unless one is named. */
 export async function startApi(
-  options: { registryUrl?: string; config?: Partial<ApiConfig>; bodyIdleMs?: number } = {},
+  options: {
+    registryUrl?: string;
+    config?: Partial<ApiConfig>;
+    bodyIdleMs?: number;
+    /** The text of the key file for secrets; undefined for an installation without one. */
+    keyFile?: string | undefined;
+  } = {},
 ): Promise<TestApi> {
   const pg = await freshDb();
   const stopping = new AbortController();
   const changes = changesHub();
   const log = { info: () => undefined, warn: () => undefined, error: console.error };
   await listenForChanges(pg, CHANGES_CHANNEL, changes, stopping.signal, log);
+  const webSockets = openWebSocketDoor((error) => console.error(error));
   const deps: ApiDeps = {
     db: pg.db,
     registry: { url: options.registryUrl ?? "http://127.0.0.1:9", fetch: streamingFetch },
     sha256,
     randomBytes,
     changes,
+    secrets: secretsDoor(pg.db, "keyFile" in options ? options.keyFile : A_KEY_FILE),
     config: {
       appsDomain: "localhost",
       httpPort: 8080,
       maxArtifactBytes: 64 * 1024 * 1024,
+      hostPolicy: { paths: [], ports: [] },
       ...options.config,
     },
     log,
     stopping: stopping.signal,
     addressOf: () => "127.0.0.1",
+    upgrade: webSockets.upgrade,
   };
   const server = await listen(httpApi(deps).fetch, {
     host: "127.0.0.1",
     port: 0,
+    webSockets,
     ...(options.bodyIdleMs !== undefined && { bodyIdleMs: options.bodyIdleMs }),
   });
   const url = `http://127.0.0.1:${server.port}`;

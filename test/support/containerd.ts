@@ -11,6 +11,7 @@ import { placesIn } from "../../node-agent/places.ts";
 import { openCri } from "../../node-agent/runtime/cri.ts";
 import { takeDown } from "../../node-agent/take-down.ts";
 import { containerdPart } from "../../standalone/parts/containerd.ts";
+import type { RuntimeHandler } from "../../standalone/parts/handlers.ts";
 import { eventually } from "./eventually.ts";
 
 export type TestContainerd = AsyncDisposable & {
@@ -22,10 +23,14 @@ export type TestContainerd = AsyncDisposable & {
   readonly installation: string;
   /** Kills it, pods left running, and starts it again. */
   restart(): Promise<void>;
+  /** Ends every process and mount as a host's power cut does, empties what lies in /run, and starts it again. */
+  reboot(): Promise<void>;
 };
 
 /** A private containerd in a temporary folder; everything that came of it is gone after disposal. */
-export async function startContainerd(): Promise<TestContainerd> {
+export async function startContainerd(
+  handlers: readonly RuntimeHandler[] = [],
+): Promise<TestContainerd> {
   const id = randomBytes(4).toString("hex");
   // The guard of a killed run knows by this name what else to remove.
   const dir = join(tmpdir(), `waybill-test-containerd-${id}`);
@@ -37,11 +42,12 @@ export async function startContainerd(): Promise<TestContainerd> {
     dataDir: join(dir, "data"),
     runDir,
     podCidr: `10.${randomInt(128, 250)}.${randomInt(0, 250)}.0/24`,
+    handlers,
   });
   await mkdir(runDir, { recursive: true, mode: 0o700 });
   for (const file of part.files) {
     await mkdir(dirname(file.path), { recursive: true });
-    await writeFile(file.path, file.text);
+    await writeFile(file.path, file.text, { mode: Number.parseInt(file.mode ?? "0600", 8) });
   }
   let child: ChildProcess | undefined;
   try {
@@ -80,7 +86,7 @@ export async function startContainerd(): Promise<TestContainerd> {
     await kill(child, "SIGTERM");
   }
 
-  async function clean(): Promise<void> {
+  async function powerOff(): Promise<void> {
     await kill(child, "SIGKILL");
     await killShims(part.endpoint.replace("unix://", ""));
     await killCgroup(`/${installation}`);
@@ -94,6 +100,10 @@ export async function startContainerd(): Promise<TestContainerd> {
     );
     await removeCgroup(`/${installation}`);
     await rm(runDir, { recursive: true, force: true });
+  }
+
+  async function clean(): Promise<void> {
+    await powerOff();
     await rm(dir, { recursive: true, force: true });
   }
 
@@ -105,6 +115,11 @@ export async function startContainerd(): Promise<TestContainerd> {
     installation,
     async restart() {
       await kill(child, "SIGKILL");
+      await launch();
+    },
+    async reboot() {
+      await powerOff();
+      await mkdir(runDir, { recursive: true, mode: 0o700 });
       await launch();
     },
     async [Symbol.asyncDispose]() {

@@ -6,8 +6,9 @@ import { type Declared, declareApp } from "../../db/apps.ts";
 import { claimBuild, finishBuild } from "../../db/builds.ts";
 import type { Db } from "../../db/client.ts";
 import { ensureProject } from "../../db/projects.ts";
-import { nodePlans, nodes } from "../../db/schema.ts";
+import { nodePlans, nodes, type ResolvedImages } from "../../db/schema.ts";
 import { storeReport } from "../../db/sight.ts";
+import { ensureVolumes } from "../../db/volumes.ts";
 
 export const aDigest = (letter: string) => Digest.parse(`sha256:${letter.repeat(64)}`);
 
@@ -18,21 +19,46 @@ export async function declare(
   war = aDigest("a"),
   rest: object = {},
 ): Promise<Declared> {
-  const spec = AppSpec.parse({ name, war: { artifact: war }, ...rest });
-  return await db.transaction(async (tx) =>
-    declareApp(tx, { project: await ensureProject(tx, "default"), spec, by: "test" }),
-  );
+  return await declareSpec(db, { name, war: { artifact: war }, ...rest });
+}
+
+/** The same for a spec of any source; with `newPods` as a restart would. */
+export async function declareSpec(
+  db: Db,
+  document: object,
+  wish: { newPods?: boolean } = {},
+): Promise<Declared> {
+  const spec = AppSpec.parse(document);
+  return await db.transaction(async (tx) => {
+    const project = await ensureProject(tx, "default");
+    const errors = await ensureVolumes(tx, project, spec);
+    if (errors.length > 0) throw new Error(JSON.stringify(errors));
+    const materials = { secrets: {}, configMaps: {} };
+    return await declareApp(tx, { project, spec, materials, by: "test", ...wish });
+  });
 }
 
 /** The release is built, as a worker would write it down. */
-export async function built(db: Db, { release }: Declared, image = aDigest("c")): Promise<void> {
+export async function built(
+  db: Db,
+  { release }: Declared,
+  image = aDigest("c"),
+  frozen: { images?: ResolvedImages; httpPort?: number | null } = {},
+): Promise<void> {
   const outcome = await claimBuild(db, release);
   if (outcome.kind !== "claimed")
     throw new Error(`the build could not be claimed: ${outcome.kind}`);
   await finishBuild(
     db,
     outcome.claim,
-    { repository: "apps/default/shop", image, base: aDigest("b") },
+    {
+      repository: "apps/default/shop",
+      image,
+      base: aDigest("b"),
+      images: null,
+      httpPort: 8080,
+      ...frozen,
+    },
     "built",
   );
 }
@@ -53,6 +79,8 @@ export function aReport(pods: readonly PodStatus[], generation = 0): NodeReport 
     bootId: "boot",
     version: "test",
     capacity,
+    handlers: [],
+    purgedVolumes: [],
     pods: [...pods],
   };
 }

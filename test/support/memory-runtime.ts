@@ -3,6 +3,7 @@ import type { ContainerConfig, SandboxConfig } from "../../node-agent/runtime/cr
 import {
   type ContainerDetail,
   type ContainerRow,
+  type ExecOutcome,
   type Image,
   type Runtime,
   RuntimeError,
@@ -16,6 +17,8 @@ type Held = ContainerRow & { readonly detail: ContainerDetail };
 export type MemoryRuntime = Runtime & {
   /** The container's process ends by itself. */
   end(containerId: string, exitCode: number): void;
+  /** What the next commands in its containers answer; `true` otherwise. */
+  answerExec(answer: (command: readonly string[]) => ExecOutcome): void;
   /** Every sandbox's own process is gone, as after a reboot. */
   reboot(): void;
 };
@@ -24,6 +27,12 @@ export function openMemoryRuntime(registry: readonly string[]): MemoryRuntime {
   const sandboxes = new Map<string, Sandbox>();
   const containers = new Map<string, Held>();
   const images = new Map<string, Image>();
+
+  let answerExec = (_command: readonly string[]): ExecOutcome => ({
+    exitCode: 0,
+    stdout: new Uint8Array(),
+    stderr: new Uint8Array(),
+  });
 
   function known<T>(map: ReadonlyMap<string, T>, id: string, call: string): T {
     const found = map.get(id);
@@ -52,7 +61,9 @@ export function openMemoryRuntime(registry: readonly string[]): MemoryRuntime {
     }),
     sandboxIp: async (id) => known(sandboxes, id, "PodSandboxStatus").ip,
     containerDetail: async (id) => known(containers, id, "ContainerStatus").detail,
-    async runSandbox(config: SandboxConfig) {
+    async runSandbox(config: SandboxConfig, handler = "memory") {
+      if (handler !== "memory")
+        throw new RuntimeError("RunPodSandbox", "UNKNOWN", new Error(`no handler "${handler}"`));
       const key = JSON.stringify(config.metadata);
       if ([...sandboxes.values()].some((it) => it.key === key))
         throw new RuntimeError("RunPodSandbox", "UNKNOWN", new Error("the name is taken"));
@@ -115,6 +126,22 @@ export function openMemoryRuntime(registry: readonly string[]): MemoryRuntime {
       sandboxes.delete(id);
     },
     reopenLog: async () => undefined,
+    async execSync(id, command) {
+      if (known(containers, id, "ExecSync").state !== "running")
+        throw new RuntimeError("ExecSync", "UNKNOWN", new Error("the container does not run"));
+      return answerExec(command);
+    },
+    async execUrl(id) {
+      known(containers, id, "Exec");
+      throw new RuntimeError("Exec", "UNIMPLEMENTED", new Error("there is no streaming server"));
+    },
+    async stats() {
+      const running = [...containers.values()].filter((it) => it.state === "running");
+      const atNs = Date.now() * 1e6;
+      return new Map(running.map((it) => [it.id, { cpuNanos: 0, atNs, memoryBytes: 0 }] as const));
+    },
+    handlers: async () => ["memory"],
+    imageFilesystem: async () => ({ mountpoint: "/", usedBytes: images.size }),
     image: async (reference) => images.get(reference),
     images: async () => [...images.values()],
     async pullImage(reference) {
@@ -124,6 +151,9 @@ export function openMemoryRuntime(registry: readonly string[]): MemoryRuntime {
     },
     removeImage: async (id) => void images.delete(id),
     close: () => undefined,
+    answerExec(answer) {
+      answerExec = answer;
+    },
     end: (id, exitCode) => ended(id, exitCode, exitCode === 0 ? "Completed" : "Error"),
     reboot() {
       for (const it of containers.values()) ended(it.id, 255, "Unknown");

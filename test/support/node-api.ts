@@ -1,7 +1,8 @@
 import { randomUUID } from "node:crypto";
 import { once } from "node:events";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
-import { type DesiredState, NodeReport } from "../../contract/node-protocol.ts";
+import { LogBatch, type LogBatchAnswer } from "../../contract/logs.ts";
+import { type DesiredState, JoinRequest, NodeReport } from "../../contract/node-protocol.ts";
 
 /** An api's side of the node protocol, in memory, with the registry behind /v2 for those who know the token. */
 export type NodeApi = AsyncDisposable & {
@@ -13,14 +14,26 @@ export type NodeApi = AsyncDisposable & {
   /** How often a node joined. */
   joins(): number;
   /** Sets the wish, one generation on. */
-  wish(pods: DesiredState["pods"], routes?: DesiredState["routes"]): void;
+  wish(
+    pods: DesiredState["pods"],
+    routes?: DesiredState["routes"],
+    materials?: Partial<Materials>,
+  ): void;
+  /** The public key that the node gave when it joined last, in base64. */
+  publicKey(): string;
   /** Every node token that was given out stops working. */
   revoke(): void;
   /** Loses its database: the node is to join anew, as another one that nobody has planned for. */
   forget(): void;
   /** Answers every question to the node routes with this instead, until it is called with undefined. */
   answerWith(raw: RawAnswer | undefined): void;
+  /** How many questions for the wish were answered, with whatever. */
+  answered(): number;
+  /** What this pod's containers wrote, as far as it was shipped. */
+  words(pod: string): readonly string[];
 };
+
+type Materials = Pick<DesiredState, "configMaps" | "secrets" | "keepImages" | "purgeVolumes">;
 
 export type RawAnswer = {
   readonly status: number;
@@ -30,6 +43,16 @@ export type RawAnswer = {
   readonly cutAt?: number;
 };
 
+const NOTHING: Omit<DesiredState, "node"> = {
+  generation: 0,
+  pods: [],
+  routes: [],
+  configMaps: [],
+  secrets: [],
+  keepImages: [],
+  purgeVolumes: [],
+};
+
 export async function startNodeApi(registryUrl?: string): Promise<NodeApi> {
   let node = randomUUID();
   const joinToken = `join-${randomUUID()}`;
@@ -37,11 +60,11 @@ export async function startNodeApi(registryUrl?: string): Promise<NodeApi> {
   let token = "";
   let joins = 0;
   let raw: RawAnswer | undefined;
-  let desired: Pick<DesiredState, "generation" | "pods" | "routes"> = {
-    generation: 0,
-    pods: [],
-    routes: [],
-  };
+  let publicKey = "";
+  let desired: Omit<DesiredState, "node"> = NOTHING;
+  let answered = 0;
+  const kept = new Map<string, LogBatchAnswer["kept"][number]>();
+  const words = new Map<string, string[]>();
   const waiting = new Set<() => void>();
 
   const server = createServer((request, answer) => {
@@ -56,11 +79,13 @@ export async function startNodeApi(registryUrl?: string): Promise<NodeApi> {
   async function handle(request: IncomingMessage, answer: ServerResponse): Promise<void> {
     const url = new URL(request.url ?? "/", "http://api");
     if (url.pathname.startsWith("/v2/")) return registry(request, url, answer);
+    if (url.pathname === "/v1/node/desired") answer.once("close", () => (answered += 1));
     if (raw) return sendRaw(answer, raw);
     const bearer = request.headers.authorization?.replace("Bearer ", "");
     if (url.pathname === "/v1/node/join") {
       if (bearer !== joinToken) return send(answer, 401, {});
       joins += 1;
+      publicKey = JoinRequest.parse(JSON.parse(await bodyOf(request))).publicKey;
       token ||= `node-${randomUUID()}`;
       return send(answer, 200, { node, name: "test", token });
     }
@@ -69,9 +94,26 @@ export async function startNodeApi(registryUrl?: string): Promise<NodeApi> {
       reports.unshift(NodeReport.parse(JSON.parse(await bodyOf(request))));
       return void answer.writeHead(204).end();
     }
+    if (url.pathname === "/v1/node/logs")
+      return send(answer, 200, {
+        kept: takeLogs(LogBatch.parse(JSON.parse(await bodyOf(request)))),
+      });
+    if (url.pathname !== "/v1/node/desired") return send(answer, 404, {});
     await changed(request, Number(url.searchParams.get("waitMs")));
     if (request.headers["if-none-match"] === etag()) return void answer.writeHead(304).end();
     send(answer, 200, { node, ...desired }, { etag: etag() });
+  }
+
+  function takeLogs({ chunks }: LogBatch): LogBatchAnswer["kept"] {
+    return chunks.map(({ pod, container, attempt, from, to, lines }) => {
+      const key = `${pod}/${container}/${attempt}`;
+      const before = kept.get(key)?.to ?? 0;
+      const now = { pod, container, attempt, to: from === before ? to : before };
+      kept.set(key, now);
+      if (now.to > before)
+        words.set(pod, [...(words.get(pod) ?? []), ...lines.map((it) => it.text)]);
+      return now;
+    });
   }
 
   const etag = () => `"${desired.generation}"`;
@@ -117,8 +159,11 @@ export async function startNodeApi(registryUrl?: string): Promise<NodeApi> {
     joinToken,
     reports,
     joins: () => joins,
-    wish(pods, routes = []) {
-      desired = { generation: desired.generation + 1, pods, routes };
+    publicKey: () => publicKey,
+    answered: () => answered,
+    words: (pod) => words.get(pod) ?? [],
+    wish(pods, routes = [], materials = {}) {
+      desired = { ...NOTHING, ...materials, generation: desired.generation + 1, pods, routes };
       for (const wake of waiting) wake();
     },
     revoke() {
@@ -128,7 +173,7 @@ export async function startNodeApi(registryUrl?: string): Promise<NodeApi> {
     forget() {
       node = randomUUID();
       token = "";
-      desired = { generation: 0, pods: [], routes: [] };
+      desired = NOTHING;
       for (const wake of waiting) wake();
     },
     answerWith(answer) {

@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from "node:child_process";
+import { randomUUID } from "node:crypto";
 import { once } from "node:events";
 import { mkdir, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
@@ -16,11 +17,16 @@ export type TestNode = AsyncDisposable & {
   readonly busybox: PushedImage;
   readonly httpPort: number;
   readonly env: ReturnType<typeof agentEnv>;
-  startAgent(): Promise<void>;
+  /** Runs the agent's program, or that of another folder, as after an upgrade. */
+  startAgent(folder?: string): Promise<void>;
+  /** Ends the agent's process, and waits until it is gone. */
+  endAgent(signal: NodeJS.Signals): Promise<void>;
   /** The agent's process, while one was started. */
   agent(): ChildProcess | undefined;
   agentLog(): string;
   restartCaddy(): Promise<void>;
+  /** Cuts the power and boots again: everything but the agent runs afterwards. */
+  reboot(): Promise<void>;
 };
 
 export async function startNode(): Promise<TestNode> {
@@ -38,6 +44,7 @@ export async function startNode(): Promise<TestNode> {
     const env = agentEnv({ api, containerd, httpPort, adminSocket: caddy.adminSocket });
     await mkdir(env.WAYBILL_AGENT_DIR, { recursive: true });
     await writeFile(env.WAYBILL_JOIN_TOKEN_FILE, `${api.joinToken}\n`);
+    await writeFile(env.WAYBILL_BOOT_ID_FILE, `${randomUUID()}\n`);
     const agent = agentProcess(env, stack);
     await caddy.start();
     const node = { api, containerd, busybox, httpPort, env, ...agent };
@@ -46,6 +53,13 @@ export async function startNode(): Promise<TestNode> {
       ...node,
       restartCaddy: async () => {
         await caddy.stop();
+        await caddy.start();
+      },
+      reboot: async () => {
+        await agent.endAgent("SIGKILL");
+        await caddy.stop();
+        await containerd.reboot();
+        await writeFile(env.WAYBILL_BOOT_ID_FILE, `${randomUUID()}\n`);
         await caddy.start();
       },
       [Symbol.asyncDispose]: () => owned.disposeAsync(),
@@ -92,8 +106,9 @@ function agentProcess(env: Readonly<Record<string, string>>, stack: AsyncDisposa
   return {
     agent: () => child,
     agentLog: () => words,
-    async startAgent() {
-      const main = join(import.meta.dirname, "../../node-agent/main.ts");
+    endAgent: (signal: NodeJS.Signals) => end(child, signal),
+    async startAgent(folder = join(import.meta.dirname, "../..")) {
+      const main = join(folder, "node-agent/main.ts");
       child = spawn(process.execPath, [main], {
         env: { ...env },
         stdio: ["ignore", "pipe", "pipe"],
@@ -124,13 +139,17 @@ function agentEnv(o: {
     WAYBILL_CADDY_ADMIN: o.adminSocket,
     WAYBILL_HTTP_PORT: String(o.httpPort),
     WAYBILL_CGROUP_PARENT: o.containerd.cgroupParent,
+    WAYBILL_BOOT_ID_FILE: join(agentDir, "boot-id"),
     WAYBILL_AGENT_HEALTH: `/run/${o.containerd.installation}/agent.sock`,
   };
 }
 
-async function end(child: ChildProcess | undefined): Promise<void> {
+async function end(
+  child: ChildProcess | undefined,
+  signal: NodeJS.Signals = "SIGKILL",
+): Promise<void> {
   if (!child || child.exitCode !== null || child.signalCode !== null) return;
   const ended = once(child, "exit");
-  child.kill("SIGKILL");
+  child.kill(signal);
   await ended;
 }

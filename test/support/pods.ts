@@ -16,6 +16,9 @@ export function aPod(
     readonly volumes?: readonly string[];
     readonly grace?: number;
     readonly container?: object;
+    /** Fields of the spec, and labels beside the app's. */
+    readonly spec?: object;
+    readonly labels?: Readonly<Record<string, string>>;
   } = {},
 ): Pod {
   const probe = { httpGet: { path: said.path ?? "/", port: 8080 }, periodSeconds: 1 };
@@ -25,7 +28,7 @@ export function aPod(
     metadata: {
       name: said.name ?? "web-1",
       uid: said.uid ?? randomUUID(),
-      labels: { "waybill.dev/app": "web" },
+      labels: { "waybill.dev/app": "web", ...said.labels },
     },
     spec: {
       containers: [
@@ -49,6 +52,7 @@ export function aPod(
         emptyDir: { medium: "Memory", sizeLimit: "1Mi" },
       })),
       terminationGracePeriodSeconds: said.grace ?? 1,
+      ...said.spec,
     },
   });
 }

@@ -18,26 +18,19 @@ export async function pushBusybox(registryUrl: string, repository: string): Prom
       for (const folder of ["bin", "www", "proc", "dev", "etc", "tmp", "sys"])
         await mkdir(join(root, folder));
       await copyFile("/bin/busybox", join(root, "bin/busybox"));
-      for (const name of [
-        "sh",
-        "httpd",
-        "sleep",
-        "cat",
-        "grep",
-        "id",
-        "touch",
-        "dd",
-        "seq",
-        "echo",
-        "ls",
-        "ip",
-      ]) {
+      for (const name of APPLETS) {
         await symlink("busybox", join(root, "bin", name));
       }
       await writeFile(join(root, "www/index.html"), "hello from busybox\n");
     },
   );
 }
+
+/** What tests run in it: links to busybox. */
+const APPLETS =
+  "sh httpd sleep cat grep id touch dd seq echo ls ip true false env printf kill ps nc stat mkdir ln df tail head wc sed mv rm dmesg chmod hostname uname readlink sync wget".split(
+    " ",
+  );
 
 /** The image that holds a sandbox: `catatonit -P` waits and reaps. */
 export async function pushPause(registryUrl: string): Promise<PushedImage> {

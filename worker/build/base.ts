@@ -1,6 +1,5 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { arch } from "node:process";
 import type { Digest } from "../../contract/ids.ts";
 import { PAUSE_REPOSITORY, PAUSE_TAG } from "../../contract/node-protocol.ts";
 import {
@@ -11,6 +10,7 @@ import {
   type RunConfig,
 } from "./image.ts";
 import { type LayerFile, writeLayer } from "./layer-file.ts";
+import { ociArchitecture } from "./platform.ts";
 import { pushLayer } from "./push.ts";
 import { PAUSE_PROGRAM, PAUSE_RUN } from "./recipe/pause.ts";
 import { TOMCAT_BASE_REPOSITORY, tomcatBaseTag } from "./recipe/tomcat-base.ts";
@@ -107,11 +107,6 @@ async function pushBase(
     signal,
   );
   return manifest.digest;
-}
-
-/** Go's names for what Node.js calls `arch`. */
-function ociArchitecture(): string {
-  return arch === "x64" ? "amd64" : arch;
 }
 
 const TELL_EVERY_MS = 3_000;

@@ -1,10 +1,20 @@
-import { sendFile } from "./send-file.ts";
+import { BodyUnreadable, type SentStream, sendFile, sendStream } from "./send-file.ts";
 
 /**
  * Why a call to the registry failed. "unreachable": no answer, try again later. "full": its disk
- * or quota is. "missing": there is no such blob or manifest. "broken": any other answer.
+ * or quota is. "missing": there is no such blob or manifest. "denied": it wants to know who asks.
+ * "refused": it was not asked, since it may not be. "mismatch": the bytes are not those of the digest.
+ * "oversized": they are more than is taken. "broken": any other answer.
  */
-export type RegistryFailure = "unreachable" | "full" | "missing" | "denied" | "broken";
+export type RegistryFailure =
+  | "unreachable"
+  | "full"
+  | "missing"
+  | "denied"
+  | "refused"
+  | "mismatch"
+  | "oversized"
+  | "broken";
 
 /** `message` says what this side was doing; `status` is absent where nothing answered. */
 export class RegistryError extends Error {
@@ -24,14 +34,14 @@ export type RegistryRequest = {
   /** The statuses that the caller handles; any other is thrown. */
   readonly expect: readonly number[];
   readonly headers?: Readonly<Record<string, string>>;
-  /** Bytes, or a file to PUT, which is streamed. */
-  readonly body?: Uint8Array<ArrayBuffer> | { readonly path: string };
+  /** Bytes, or a file or a stream to PUT, of which little is held. */
+  readonly body?: Uint8Array<ArrayBuffer> | { readonly path: string } | SentStream;
   /** Moves a blob: minutes are allowed, not seconds. */
   readonly long?: boolean;
   readonly signal: AbortSignal;
 };
 
-type RegistryAnswer = {
+export type RegistryAnswer = {
   readonly status: number;
   readonly headers: Headers;
   readonly body: AsyncIterable<Uint8Array> | null;
@@ -52,7 +62,7 @@ export function registryCall(address: string): RegistryCall {
     const response = await send(url, request, ours ? authorization : undefined, signal).catch(
       (error: unknown) => {
         request.signal.throwIfAborted();
-        if (isLocal(error)) throw error;
+        if (error instanceof BodyUnreadable) throw error.cause;
         const how = timeout.aborted ? "did not answer in time" : "does not answer";
         throw new RegistryError(
           "unreachable",
@@ -85,11 +95,12 @@ function send(
   const { method, body } = request;
   if (body === undefined) return fetch(url, { method, headers, signal });
   if (body instanceof Uint8Array) return fetch(url, { method, headers, body, signal });
-  return sendFile(url, body.path, headers, signal);
+  if ("path" in body) return sendFile(url, body.path, headers, signal);
+  return sendStream(url, body, headers, signal);
 }
 
-const SHORT_MS = 30_000;
-const LONG_MS = 15 * 60_000;
+export const SHORT_MS = 30_000;
+export const LONG_MS = 15 * 60_000;
 
 function parseAddress(address: string): { base: string; authorization: string | undefined } {
   const url = new URL(address);
@@ -101,12 +112,6 @@ function parseAddress(address: string): { base: string; authorization: string | 
     base: url.href.replace(/\/+$/, ""),
     authorization: username === "" ? undefined : `Basic ${Buffer.from(pair).toString("base64")}`,
   };
-}
-
-/** The file to send could not be read: nothing to do with the registry. */
-function isLocal(error: unknown): boolean {
-  if (!(error instanceof Error) || !("syscall" in error)) return false;
-  return ["open", "fstat", "read"].includes(String(error.syscall)) && "path" in error;
 }
 
 async function refusal(doing: string, response: Response): Promise<RegistryError> {

@@ -6,8 +6,14 @@ import {
   type RegistryRequest,
   registryCall,
 } from "./registry-call.ts";
+import type { SentStream } from "./send-file.ts";
 
-type StoredManifest = { readonly digest: Digest; readonly bytes: Buffer };
+export type StoredManifest = {
+  readonly digest: Digest;
+  readonly bytes: Buffer;
+  /** As the registry announced it. */
+  readonly mediaType: string | undefined;
+};
 
 /** The little of the OCI distribution protocol that a build needs. Every call has a time limit and obeys its signal. */
 export type Registry = {
@@ -19,6 +25,15 @@ export type Registry = {
   /** Streams a file; its bytes must have that digest, or the registry refuses them. */
   putFile(repository: string, digest: Digest, path: string, signal: AbortSignal): Promise<void>;
   putBytes(repository: string, digest: Digest, bytes: Buffer, signal: AbortSignal): Promise<void>;
+  /** Sends the bytes as they come; there must be as many as `stream` says, and of that digest. An error of the stream's own is thrown as it is. */
+  putStream(
+    repository: string,
+    digest: Digest,
+    stream: SentStream,
+    signal: AbortSignal,
+  ): Promise<void>;
+  /** How many bytes the registry says that a blob has; undefined where it does not say. A missing one is an error of kind "missing". */
+  blobSize(repository: string, digest: Digest, signal: AbortSignal): Promise<number | undefined>;
   /** True when the blob is in `repository` now without a byte sent; false where the registry does not mount. */
   mountBlob(
     repository: string,
@@ -44,7 +59,11 @@ export type Registry = {
 
 /** `url` is plain HTTP or HTTPS and may carry a user and a password. Opens no connection yet. */
 export function openRegistry(url: string): Registry {
-  const call = registryCall(url);
+  return registryOf(registryCall(url));
+}
+
+/** A registry that is reached by `call`, whatever that does on the way. */
+export function registryOf(call: RegistryCall): Registry {
   return {
     hasBlob: (repository, digest, signal) => hasBlob(call, repository, digest, signal),
     blob: (repository, digest, signal) => blob(call, repository, digest, signal),
@@ -53,6 +72,9 @@ export function openRegistry(url: string): Registry {
       upload(call, repository, digest, { path }, signal),
     putBytes: (repository, digest, bytes, signal) =>
       upload(call, repository, digest, new Uint8Array(bytes), signal),
+    putStream: (repository, digest, stream, signal) =>
+      upload(call, repository, digest, stream, signal),
+    blobSize: (repository, digest, signal) => blobSize(call, repository, digest, signal),
     mountBlob: (repository, digest, from, signal) =>
       mountBlob(call, repository, digest, from, signal),
     manifestDigest: (repository, reference, signal) =>
@@ -66,6 +88,8 @@ export function openRegistry(url: string): Registry {
 const MANIFEST_TYPES = [
   "application/vnd.oci.image.manifest.v1+json",
   "application/vnd.docker.distribution.manifest.v2+json",
+  "application/vnd.oci.image.index.v1+json",
+  "application/vnd.docker.distribution.manifest.list.v2+json",
 ].join(", ");
 const SMALL_BYTES = 4 * 1024 * 1024;
 
@@ -97,6 +121,23 @@ async function blob(
   return body;
 }
 
+async function blobSize(
+  call: RegistryCall,
+  repository: string,
+  digest: Digest,
+  signal: AbortSignal,
+): Promise<number | undefined> {
+  const answer = await call(`ask for the size of blob ${digest} of ${repository}`, {
+    method: "HEAD",
+    path: `/v2/${repository}/blobs/${digest}`,
+    // Some storages behind a registry answer a HEAD in their own way, and a GET as they should.
+    expect: [200, 400, 403, 405, 501],
+    signal,
+  });
+  const length = answer.headers.get("content-length");
+  return answer.status === 200 && length !== null ? Number(length) : undefined;
+}
+
 async function smallBlob(
   call: RegistryCall,
   repository: string,
@@ -107,7 +148,7 @@ async function smallBlob(
   const bytes = await collect(await blob(call, repository, digest, signal), doing);
   const real = digestOf(bytes);
   if (real === digest) return bytes;
-  throw new RegistryError("broken", `could not ${doing}: its bytes are those of ${real}`, 200);
+  throw new RegistryError("mismatch", `could not ${doing}: its bytes are those of ${real}`, 200);
 }
 
 async function collect(
@@ -119,7 +160,7 @@ async function collect(
   for await (const chunk of body) {
     size += chunk.length;
     if (size > SMALL_BYTES) {
-      throw new RegistryError("broken", `could not ${doing}: larger than 4 MiB`, 200);
+      throw new RegistryError("oversized", `could not ${doing}: larger than 4 MiB`, 200);
     }
     chunks.push(chunk);
   }
@@ -194,7 +235,7 @@ async function manifest(
   signal: AbortSignal,
 ): Promise<StoredManifest> {
   const doing = `read the manifest ${reference} of ${repository}`;
-  const { body } = await call(doing, {
+  const { body, headers } = await call(doing, {
     method: "GET",
     path: `/v2/${repository}/manifests/${reference}`,
     expect: [200],
@@ -204,9 +245,13 @@ async function manifest(
   const bytes = await collect(body ?? [], doing);
   const digest = digestOf(bytes);
   if (reference.startsWith("sha256:") && reference !== digest) {
-    throw new RegistryError("broken", `could not ${doing}: its bytes are those of ${digest}`, 200);
+    throw new RegistryError(
+      "mismatch",
+      `could not ${doing}: its bytes are those of ${digest}`,
+      200,
+    );
   }
-  return { digest, bytes };
+  return { digest, bytes, mediaType: headers.get("content-type") ?? undefined };
 }
 
 async function putManifest(

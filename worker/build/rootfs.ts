@@ -71,7 +71,7 @@ async function installPackages(root: string, stage: Stage, signal: AbortSignal):
 }
 
 /** The host's own package sources: Debian's own files where they say anything, otherwise whatever is there. */
-async function aptSources(): Promise<readonly string[]> {
+export async function aptSources(): Promise<readonly string[]> {
   const folder = "/etc/apt/sources.list.d";
   const others = (await readdir(folder))
     .filter((name) => /\.(list|sources)$/.test(name))

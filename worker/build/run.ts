@@ -6,7 +6,6 @@ import {
   extendLease,
   failBuild,
   finishBuild,
-  imageOfEqualRelease,
   LEASE_SECONDS,
   MAX_ATTEMPTS,
   releaseBuild,
@@ -16,20 +15,27 @@ import { withoutValues } from "../../db/errors.ts";
 import { record } from "../../db/events.ts";
 import { backoffMs } from "../../kit/backoff.ts";
 import type { Log } from "../../kit/log.ts";
+import type { Egress } from "../egress/request.ts";
 import type { Bases } from "./base.ts";
+import { freezeImages } from "./freeze-images.ts";
+import { RegistryUnreachable } from "./images/problem.ts";
+import { makeWarRelease } from "./make-war-release.ts";
 import type { Registry } from "./registry.ts";
-import { buildWarImage, type WarImage, type WarRefusal } from "./war-image.ts";
 
 export type BuildDeps = {
   readonly db: Db;
   readonly registry: Registry;
+  /** The way to registries that are not Waybill's own. */
+  readonly egress: Egress;
+  /** `host:port` of every address that Waybill's own registry has. */
+  readonly ownAddresses: ReadonlySet<string>;
   readonly bases: Bases;
   readonly workDir: string;
   readonly log: Log;
   readonly signal: AbortSignal;
 };
 
-/** One attempt, the making of a base image included. */
+/** One attempt, the making of a base image or the copying of images included. */
 const DEADLINE_MS = 15 * 60_000;
 /** A third of a lease, so that one late beat loses nothing. */
 const BEAT_MS = 3_000;
@@ -37,8 +43,8 @@ const BEAT_MS = 3_000;
 const REST = { minMs: 2_000, maxMs: 16_000 };
 
 /**
- * One look at one release: builds its image if it is this worker's turn, and writes down what came
- * of it. Answers the app whose scheduler has something to look at then.
+ * One look at one release: makes or finds its images if it is this worker's turn, and writes down what
+ * came of it. Answers the app whose scheduler has something to look at then.
  */
 export async function buildRelease(deps: BuildDeps, subject: string): Promise<AppId | undefined> {
   const outcome = await claimBuild(deps.db, ReleaseId.parse(subject));
@@ -72,61 +78,30 @@ async function whileHeld(
 }
 
 async function build(deps: BuildDeps, claim: BuildClaim, signal: AbortSignal): Promise<void> {
-  const { db, bases, registry } = deps;
+  const { db, log } = deps;
+  const { app, release, spec } = claim;
   const progress = (message: string) =>
-    record(db, { app: claim.app, release: claim.release, type: "build-progress", message });
+    record(db, { app, release, type: "build-progress", message });
   const startedMs = Date.now();
-  const base = await bases.tomcat(progress, signal);
-  const earlier = await imageOfEqualRelease(db, claim, base.digest);
-  // A registry that lost its bytes gets them again, and no pod waits for what is not there.
-  if (earlier && (await registry.manifestDigest(earlier.repository, earlier.image, signal))) {
-    await finishBuild(
-      db,
-      claim,
-      { ...earlier, base: base.digest },
-      "the image of an earlier release is the same",
-    );
+  const made =
+    "war" in spec
+      ? await makeWarRelease({ ...deps, progress, signal }, claim, spec)
+      : await freezeImages({ ...deps, progress, signal }, claim, spec);
+  if (made.kind === "refused") {
+    await failBuild(db, claim, { slug: made.slug, message: made.message, log: [] });
     return;
   }
-  const result = await buildWarImage(
-    { ...deps, progress, signal },
-    {
-      artifact: claim.spec.war.artifact,
-      artifactRepository: `artifacts/${claim.project}`,
-      repository: repositoryOf(claim),
-      contextPath: claim.spec.war.contextPath,
-      tomcatVersion: claim.spec.tomcat.version,
-    },
-  );
-  await writeDown(deps, claim, result, Date.now() - startedMs);
-}
-
-async function writeDown(
-  { db, log }: BuildDeps,
-  claim: BuildClaim,
-  result: WarImage | WarRefusal,
-  tookMs: number,
-): Promise<void> {
-  if (result.kind === "refused") {
-    await failBuild(db, claim, { slug: result.slug, message: result.message, log: [] });
-    return;
-  }
-  const { image, base, pushedBytes, timingsMs } = result;
-  const message = `built ${image} in ${tookMs} ms, ${pushedBytes} bytes pushed`;
-  const written = await finishBuild(
-    db,
-    claim,
-    { repository: repositoryOf(claim), image, base },
-    message,
-  );
+  const tookMs = Date.now() - startedMs;
+  const written = await finishBuild(db, claim, made.built, `${made.message} in ${tookMs} ms`);
   log.info(written ? "built" : "built for nothing, the claim was lost", {
-    release: claim.release,
-    ...{ image, pushedBytes, timingsMs },
+    release,
+    image: made.built.image,
+    ...made.figures,
   });
 }
 
 /**
- * What broke was not the WAR: a later attempt may fare better, each after a longer rest, so that half
+ * What broke was not the spec: a later attempt may fare better, each after a longer rest, so that half
  * a minute without a registry fails no release. After the last one the release says why.
  */
 async function giveBack(
@@ -143,17 +118,14 @@ async function giveBack(
     return;
   }
   if (tries >= MAX_ATTEMPTS) {
+    const slug = error instanceof RegistryUnreachable ? error.slug : "build-failed";
     const message = `the build failed ${tries} times: ${why}`;
-    await failBuild(db, claim, { slug: "build-failed", message, log: [] });
+    await failBuild(db, claim, { slug, message, log: [] });
     return;
   }
   const restMs = backoffMs(tries - 1, REST);
   const message = `attempt ${tries} failed and will be repeated in ${restMs / 1_000} s: ${why}`;
   await releaseBuild(db, claim, { message, restMs, interrupted: false });
-}
-
-function repositoryOf({ project, spec }: BuildClaim): string {
-  return `apps/${project}/${spec.name}`;
 }
 
 /**

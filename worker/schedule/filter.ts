@@ -1,19 +1,27 @@
-import type { Amounts, NodeView } from "./world.ts";
+import type { Amounts } from "../../contract/requests.ts";
+import type { Demands } from "./demands.ts";
+import { neighbourTrouble } from "./neighbours.ts";
+import type { NodeView, Surroundings, Tenant } from "./world.ts";
 
 /** A node whose agent was silent for longer takes no new pods, and what it said last proves nothing new. */
 const SILENT_AFTER_MS = 45_000;
 
 export type Verdict = { readonly fits: true } | { readonly fits: false; readonly why: string };
 
-/** Whether `node` can take a pod that asks for `requests` now, or in words with numbers why not. */
-export function canTake(node: NodeView, requests: Amounts, nowMs: number): Verdict {
-  if (node.cordoned) return no(`${node.name}: cordoned`);
-  if (node.seenAtMs === 0) return no(`${node.name}: has not reported yet`);
-  if (isSilent(node, nowMs)) return no(`${node.name}: ${silence(node)}`);
-  const shortages = shortOf(node, requests);
-  return shortages.length === 0
-    ? { fits: true }
-    : no(`${node.name}: short by ${shortages.join(", ")}`);
+/** Whether `node` can take a pod with these demands now, or in words with numbers all that is against it. */
+export function canTake(node: NodeView, pod: Demands, around: Surroundings): Verdict {
+  if (node.cordoned) return no(node, ["cordoned"]);
+  if (node.seenAtMs === 0) return no(node, ["has not reported yet"]);
+  if (isSilent(node, around.nowMs)) return no(node, [silence(node)]);
+  const troubles = [
+    ...handlerTrouble(node, pod),
+    ...labelTrouble(node, pod),
+    ...volumeTrouble(node, pod, around),
+    ...portTrouble(node, pod),
+    ...neighbourTrouble(node, pod, around.nodes),
+    ...shortages(node, pod),
+  ];
+  return troubles.length === 0 ? { fits: true } : no(node, troubles);
 }
 
 export function isSilent(node: NodeView, nowMs: number): boolean {
@@ -26,31 +34,82 @@ export function silence({ seenAtMs }: NodeView): string {
 }
 
 /** `node` with a pod more on it. */
-export function withPod(node: NodeView, requests: Amounts): NodeView {
-  const { cpuMillis, memoryBytes, pods } = node.used;
-  return {
-    ...node,
-    used: {
-      cpuMillis: cpuMillis + requests.cpuMillis,
-      memoryBytes: memoryBytes + requests.memoryBytes,
-      pods: pods + requests.pods,
-    },
-  };
+export function withTenant(node: NodeView, tenant: Tenant): NodeView {
+  const used = sum(node.used, tenant.demands.requests, 1);
+  return { ...node, tenants: [...node.tenants, tenant], used };
 }
 
-function shortOf({ allocatable, used }: NodeView, requests: Amounts): readonly string[] {
+/** `node` without what this tenant alone can have there: its ports and its company, and its room with `room`. */
+export function withoutTenant(
+  node: NodeView,
+  tenant: Tenant,
+  { room }: { room: boolean },
+): NodeView {
+  const used = room ? sum(node.used, tenant.demands.requests, -1) : node.used;
+  return { ...node, tenants: node.tenants.filter((it) => it !== tenant), used };
+}
+
+function handlerTrouble({ handlers }: NodeView, { handler }: Demands): readonly string[] {
+  if (handler === undefined || handlers.includes(handler)) return [];
+  const has = handlers.length === 0 ? "none but its default" : handlers.join(", ");
+  return [`has no runtime handler "${handler}" (it has ${has})`];
+}
+
+function labelTrouble(node: NodeView, { nodeSelector }: Demands): readonly string[] {
+  const labels: Readonly<Record<string, string>> = {
+    "kubernetes.io/os": "linux",
+    ...node.labels,
+    "kubernetes.io/hostname": node.name,
+  };
+  return Object.entries(nodeSelector)
+    .filter(([key, value]) => labels[key] !== value)
+    .map(([key, value]) =>
+      labels[key] === undefined
+        ? `has no label ${key}=${value}`
+        : `has the label ${key}=${labels[key]}, not ${value}`,
+    );
+}
+
+function volumeTrouble(
+  node: NodeView,
+  { claims }: Demands,
+  { volumes, nodes }: Surroundings,
+): readonly string[] {
+  return claims.flatMap((claim) => {
+    if (!volumes.has(claim)) return [`there is no volume "${claim}"`];
+    const home = volumes.get(claim);
+    if (home === undefined || home === node.id) return [];
+    const name = nodes.find((it) => it.id === home)?.name ?? "a node that has gone";
+    return [`the volume "${claim}" is on ${name}`];
+  });
+}
+
+function portTrouble({ tenants }: NodeView, { hostPorts }: Demands): readonly string[] {
+  const taken = new Set(tenants.flatMap(({ demands }) => demands.hostPorts));
+  return hostPorts.filter((it) => taken.has(it)).map((it) => `host port ${it} is taken`);
+}
+
+function shortages({ allocatable, used }: NodeView, { requests }: Demands): readonly string[] {
   const missing = (of: keyof Amounts) => used[of] + requests[of] - allocatable[of];
   const words: string[] = [];
   if (missing("memoryBytes") > 0) words.push(`${inGigabytes(missing("memoryBytes"))} memory`);
   if (missing("cpuMillis") > 0) words.push(`${missing("cpuMillis") / 1000} CPU`);
   if (missing("pods") > 0) words.push(`${missing("pods")} pod`);
-  return words;
+  return words.length === 0 ? [] : [`short by ${words.join(", ")}`];
+}
+
+function sum(a: Amounts, b: Amounts, sign: 1 | -1): Amounts {
+  return {
+    cpuMillis: a.cpuMillis + sign * b.cpuMillis,
+    memoryBytes: a.memoryBytes + sign * b.memoryBytes,
+    pods: a.pods + sign * b.pods,
+  };
 }
 
 function inGigabytes(bytes: number): string {
   return `${Math.ceil(bytes / 1e7) / 100}G`;
 }
 
-function no(why: string): Verdict {
-  return { fits: false, why };
+function no(node: NodeView, troubles: readonly string[]): Verdict {
+  return { fits: false, why: `${node.name}: ${troubles.join(", ")}` };
 }

@@ -1,77 +1,50 @@
 import { randomUUID } from "node:crypto";
-import { AppId, type NodeId, PodId, type ReleaseId } from "../../contract/ids.ts";
-import { bytes, cpuMillis, durationMs } from "../../contract/units.ts";
+import { AppId, type NodeId, PodId } from "../../contract/ids.ts";
 import type { Db, Tx } from "../../db/client.ts";
 import { record } from "../../db/events.ts";
 import {
-  type AppRow,
-  activeReleases,
   addPod,
-  allNodes,
+  adoptPod,
   cancelUnbuilt,
   lockApp,
   movePhase,
-  type NodeRow,
   type PhaseChange,
   PlanOutdated,
-  type PodRow,
-  podsOfApp,
-  podsTakingRoom,
-  type ReleaseRow,
   raiseGeneration,
   recordWaiting,
   removePod,
 } from "../../db/placements.ts";
-import { type Change, planApp } from "./plan.ts";
-import { podOf, requestsOf } from "./pod.ts";
-import type { Amounts, NodeView, PodView, ReleaseView } from "./world.ts";
+import { bindVolumes } from "../../db/volume-homes.ts";
+import { nextProofMs } from "./condition.ts";
+import { demandsOf } from "./demands.ts";
+import { lookAt, type Snapshot } from "./look.ts";
+import { type Change, planApp, type RemovalReason } from "./plan.ts";
+import { podOf } from "./pod.ts";
 
 const MAX_REPLANS = 10;
 
-/** One look at one app: what stands, what the plan says, all of it in one transaction or nothing. */
-export async function scheduleApp(db: Db, subject: string): Promise<void> {
+/**
+ * One look at one app: what stands, what the plan says, all of it in one transaction or nothing. Answers
+ * in how many ms another look may find more, if nothing but time is missing.
+ */
+export async function scheduleApp(db: Db, subject: string): Promise<number | undefined> {
   const app = AppId.parse(subject);
   for (let replans = 0; ; replans++) {
     try {
-      await db.transaction((tx) => pass(tx, app));
-      return;
+      return await db.transaction((tx) => pass(tx, app));
     } catch (error) {
       if (!(error instanceof PlanOutdated) || replans >= MAX_REPLANS) throw error;
     }
   }
 }
 
-type Snapshot = {
-  readonly app: AppRow;
-  readonly releases: ReadonlyMap<ReleaseId, ReleaseRow>;
-  readonly pods: ReadonlyMap<PodId, PodRow>;
-  readonly nodes: ReadonlyMap<NodeId, NodeRow>;
-};
-
-async function pass(tx: Tx, id: AppId): Promise<void> {
+async function pass(tx: Tx, id: AppId): Promise<number | undefined> {
   const app = await lockApp(tx, id);
-  if (!app) return;
+  if (!app) return undefined;
   if (app.deleted) await cancelUnbuilt(tx, id, DELETION);
-  const [releases, pods, nodes, takingRoom] = [
-    await activeReleases(tx, id),
-    await podsOfApp(tx, id),
-    await allNodes(tx),
-    await podsTakingRoom(tx),
-  ];
-  const snapshot: Snapshot = {
-    app,
-    releases: new Map(releases.map((it) => [it.id, it])),
-    pods: new Map(pods.map((it) => [it.id, it])),
-    nodes: new Map(nodes.map((it) => [it.id, it])),
-  };
-  const changes = planApp({
-    nowMs: Date.now(),
-    appDeleted: app.deleted,
-    releases: releases.map(releaseView),
-    pods: pods.map(podView),
-    nodes: nodes.map((node) => nodeView(node, takingRoom)),
-  });
-  await carryOut(tx, snapshot, changes);
+  const snapshot = await lookAt(tx, app, Date.now());
+  await carryOut(tx, snapshot, planApp(snapshot.world));
+  return nextProofMs(snapshot.world);
 }
 
 async function carryOut(tx: Tx, snapshot: Snapshot, changes: readonly Change[]): Promise<void> {
@@ -81,7 +54,7 @@ async function carryOut(tx: Tx, snapshot: Snapshot, changes: readonly Change[]):
     if (node) touched.add(node);
   }
   for (const id of [...touched].toSorted()) {
-    await raiseGeneration(tx, id, wanted(snapshot.nodes, id).generation);
+    await raiseGeneration(tx, id, named(snapshot.nodes, id).generation);
   }
 }
 
@@ -96,24 +69,28 @@ type Executors = {
 
 const executors: Executors = {
   place: async (tx, { app, releases, nodes }, change) => {
-    const { number, spec, imageRepository, imageDigest } = wanted(releases, change.release);
-    const id = PodId.parse(randomUUID());
-    const pod = podOf({
-      id,
-      project: app.project,
-      release: number,
-      spec,
-      imageRepository,
-      imageDigest,
-    });
+    const release = named(releases, change.release);
+    const pod = podOf({ ...release, project: app.project }, PodId.parse(randomUUID()));
+    await bindVolumes(tx, app.projectId, demandsOf(pod).claims, change.node);
     await addPod(tx, { app: app.id, release: change.release, node: change.node, spec: pod });
-    const where = wanted(nodes, change.node).name;
+    const where = named(nodes, change.node).name;
     const message = `pod ${pod.metadata.name} goes to node ${where}`;
     await record(tx, { app: app.id, release: change.release, type: "pod-placed", message });
     return change.node;
   },
+  adopt: async (tx, { app, releases, pods }, change) => {
+    const release = named(releases, change.release);
+    const { spec: running, node } = named(pods, change.pod);
+    const { name } = running.metadata;
+    const asked = podOf({ ...release, project: app.project }, change.pod);
+    const spec = { ...asked, metadata: { ...asked.metadata, name } };
+    await adoptPod(tx, { id: change.pod, release: change.release, spec });
+    const message = `pod ${name} stays: release ${release.number} asks for the same`;
+    await record(tx, { app: app.id, release: change.release, type: "pod-adopted", message });
+    return node;
+  },
   remove: async (tx, { app, pods }, change) => {
-    const pod = wanted(pods, change.pod);
+    const pod = named(pods, change.pod);
     await removePod(tx, change.pod);
     const message = `pod ${pod.spec.metadata.name} leaves: ${REMOVAL_WORDS[change.because]}`;
     await record(tx, { app: app.id, release: pod.release, type: "pod-removed", message });
@@ -161,56 +138,17 @@ async function move(tx: Tx, change: PhaseChange): Promise<undefined> {
 }
 
 const DELETION = "the deletion of the app";
-const REMOVAL_WORDS = {
+const REMOVAL_WORDS: Readonly<Record<RemovalReason, string>> = {
   "app-deleted": "the app was deleted",
   "old-release": "a newer release takes its place",
+  "in-the-way": "the pod of a newer release cannot stand beside it",
   "release-failed": "its release failed",
   surplus: "fewer pods are asked for",
-} as const;
+};
 
-function releaseView({ id, number, phase, phaseAt, spec }: ReleaseRow): ReleaseView {
-  return {
-    id,
-    number,
-    phase,
-    phaseAtMs: phaseAt.getTime(),
-    replicas: spec.replicas,
-    maxSurge: spec.rollout.maxSurge,
-    progressDeadlineMs: durationMs(spec.rollout.progressDeadline) ?? 0,
-    requests: requestsOf(spec),
-  };
-}
-
-function podView({ id, release, node, wanted, spec, status, since }: PodRow): PodView {
-  const seen = status && since ? { status, sinceMs: since.getTime() } : undefined;
-  return { id, name: spec.metadata.name, release, node, wanted, seen };
-}
-
-function nodeView(node: NodeRow, takingRoom: Awaited<ReturnType<typeof podsTakingRoom>>): NodeView {
-  const used = takingRoom
-    .filter((pod) => pod.node === node.id)
-    .flatMap((pod) => pod.spec.spec.containers)
-    .reduce<Amounts>(
-      (sum, { resources: { requests } }) => ({
-        cpuMillis: sum.cpuMillis + (cpuMillis(requests.cpu) ?? 0),
-        memoryBytes: sum.memoryBytes + (bytes(requests.memory) ?? 0),
-        pods: sum.pods + 1,
-      }),
-      { cpuMillis: 0, memoryBytes: 0, pods: 0 },
-    );
-  return {
-    id: node.id,
-    name: node.name,
-    cordoned: node.cordoned,
-    seenAtMs: node.seenAt?.getTime() ?? 0,
-    allocatable: node.capacity ?? { cpuMillis: 0, memoryBytes: 0, pods: 0 },
-    used,
-  };
-}
-
-function wanted<K, V>(map: ReadonlyMap<K, V>, key: K): V {
-  const value = map.get(key);
-  if (value === undefined)
-    throw new Error(`the plan names ${String(key)}, which its world did not hold`);
-  return value;
+function named<Id, T extends { readonly id: Id }>(rows: readonly T[], id: Id): T {
+  const row = rows.find((it) => it.id === id);
+  if (row === undefined)
+    throw new Error(`the plan names ${String(id)}, which its world did not hold`);
+  return row;
 }

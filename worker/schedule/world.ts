@@ -1,12 +1,9 @@
 import type { NodeId, PodId, ReleaseId } from "../../contract/ids.ts";
 import type { PodStatus } from "../../contract/node-protocol.ts";
-
-/** What one pod asks of a node, and what a node has: thousandths of a core, bytes, and a count. */
-export type Amounts = {
-  readonly cpuMillis: number;
-  readonly memoryBytes: number;
-  readonly pods: number;
-};
+import type { Pod } from "../../contract/pod.ts";
+import type { Amounts } from "../../contract/requests.ts";
+import type { Demands } from "./demands.ts";
+import type { Source } from "./pod.ts";
 
 export type RollingPhase = "built" | "rolling" | "live";
 
@@ -16,10 +13,19 @@ export type ReleaseView = {
   readonly phase: RollingPhase;
   /** Since when it is in this phase, ms since the epoch. */
   readonly phaseAtMs: number;
+  readonly source: Source;
+  readonly restartPolicy: Pod["spec"]["restartPolicy"];
   readonly replicas: number;
   readonly maxSurge: number;
   readonly progressDeadlineMs: number;
-  readonly requests: Amounts;
+  /** For how long a pod of it has to be ready before that proves anything, in ms. */
+  readonly settleMs: number;
+  /** What each of its pods asks of a node. */
+  readonly demands: Demands;
+  /** What its pods are, but for labels and annotations: a pod of the same text need not be made anew. */
+  readonly fingerprint: string;
+  /** No pod of an earlier release is taken over, however equal. */
+  readonly newPods: boolean;
 };
 
 export type PodSight = { readonly status: PodStatus; readonly sinceMs: number };
@@ -30,17 +36,30 @@ export type PodView = {
   readonly release: ReleaseId;
   readonly node: NodeId;
   readonly wanted: "run" | "gone";
+  readonly createdAtMs: number;
+  readonly fingerprint: string;
   readonly seen: PodSight | undefined;
+};
+
+/** A pod of any app that is wanted on a node, or still seen there, and not over. */
+export type Tenant = {
+  /** Undefined for one that this pass has placed. */
+  readonly pod: PodId | undefined;
+  readonly demands: Demands;
 };
 
 export type NodeView = {
   readonly id: NodeId;
   readonly name: string;
+  readonly labels: Readonly<Record<string, string>>;
+  /** What a `runtimeClassName` may name there. */
+  readonly handlers: readonly string[];
   readonly cordoned: boolean;
   /** When its agent last reported, ms since the epoch; 0 for never. */
   readonly seenAtMs: number;
   readonly allocatable: Amounts;
-  /** What the pods of all apps ask that are wanted there, or still seen there. */
+  readonly tenants: readonly Tenant[];
+  /** What all of its tenants ask for. */
   readonly used: Amounts;
 };
 
@@ -52,4 +71,9 @@ export type World = {
   /** The app's pods that are wanted, or gone and still seen. */
   readonly pods: readonly PodView[];
   readonly nodes: readonly NodeView[];
+  /** The named volumes that there are, with the node that holds each: undefined before its first pod. */
+  readonly volumes: ReadonlyMap<string, NodeId | undefined>;
 };
+
+/** What decides about a place beside the pod itself. */
+export type Surroundings = Pick<World, "nowMs" | "nodes" | "volumes">;

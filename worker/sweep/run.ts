@@ -1,5 +1,7 @@
 import type { Db } from "../../db/client.ts";
 import { failOverdue } from "../../db/deadlines.ts";
+import { forgetOldExecs } from "../../db/execs.ts";
+import { forgetOldLogs } from "../../db/logs.ts";
 import { forgetGonePods } from "../../db/placements.ts";
 import { findUnsettled, forgetOld, heartbeat } from "../../db/unsettled.ts";
 import type { Log } from "../../kit/log.ts";
@@ -34,6 +36,8 @@ export async function tidy(deps: { db: Db; log: Log; startedAtMs: number }): Pro
   const { db, log, startedAtMs } = deps;
   await forgetOld(db);
   await forgetGonePods(db);
+  await forgetOldExecs(db);
+  await forgetOldLogs(db);
   if (Date.now() - startedAtMs < GRACE_MS) return;
   const failed = await failOverdue(db);
   if (failed > 0) log.warn("releases failed that nobody moved on in time", { failed });

@@ -15,6 +15,8 @@ function withoutRegistry(db: Db, signal: AbortSignal): BuildDeps {
   return {
     db,
     registry: openRegistry("http://127.0.0.1:1"),
+    egress: away,
+    ownAddresses: new Set(),
     bases: { tomcat: away, pause: away },
     workDir: "/nowhere",
     log: openLog("test", () => undefined),

@@ -71,6 +71,27 @@ test("a stop waits for the looks under way, so that each can write down how far 
   await queues.close();
 });
 
+test("a look that is due later comes then, and holds up none that is due now", async () => {
+  await using redis = await startRedis();
+  const prefix = aPrefix();
+  const queues = openQueues(redis.url, prefix, () => undefined);
+  const looked: { subject: string; atMs: number }[] = [];
+  const look = async (subject: string) => {
+    looked.push({ subject, atMs: Date.now() });
+  };
+  const looks = { build: look, schedule: look };
+  const processors = startProcessors(redis.url, prefix, looks, () => undefined);
+  const startMs = Date.now();
+
+  await eventually(() => queues.add("schedule", "later", "t1", 700));
+  await queues.add("schedule", "now", "t2");
+
+  await eventually(() => expect(looked.map((it) => it.subject)).toEqual(["now", "later"]));
+  expect((looked[1]?.atMs ?? 0) - startMs).toBeGreaterThanOrEqual(700);
+  await processors.close();
+  await queues.close();
+});
+
 test("FLUSHALL loses the bell and not the work: the sweep finds what waits", async () => {
   await using pg = await freshDb();
   await using redis = await startRedis();

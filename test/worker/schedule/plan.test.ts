@@ -1,8 +1,7 @@
-import fc from "fast-check";
 import { expect, test } from "vitest";
 import { planApp } from "../../../worker/schedule/plan.ts";
-import type { PodView, World } from "../../../worker/schedule/world.ts";
-import { aNode, aPod, aRelease, aWorld, MIB, round } from "./world.ts";
+import type { World } from "../../../worker/schedule/world.ts";
+import { aNode, aPod, aRelease, aWorld, demands } from "./world.ts";
 
 const kinds = (world: World) => planApp(world).map((change) => change.kind);
 
@@ -88,7 +87,9 @@ test("a pod that fits nowhere waits, and the words say what each node lacks", ()
   const small = aNode({ allocatable: { cpuMillis: 4_000, memoryBytes: 1.25e9, pods: 9 } });
   const cordoned = aNode({ name: "node-b", cordoned: true });
 
-  const changes = planApp(aWorld({ releases: [aRelease({ requests })], nodes: [small, cordoned] }));
+  const changes = planApp(
+    aWorld({ releases: [aRelease({ demands: demands({ requests }) })], nodes: [small, cordoned] }),
+  );
 
   expect(changes.at(-1)).toMatchObject({
     kind: "wait",
@@ -118,6 +119,16 @@ test("a release without progress fails at its deadline, with what its pod last s
     kind: "fail",
     failure: { slug: "nothing-listens" },
   });
+});
+
+test("a release that waited long for its first look has all of its time from then on", () => {
+  const release = aRelease({ progressDeadlineMs: 60_000 });
+  const [node] = [aNode({ seenAtMs: 9_000_000 })];
+
+  expect(kinds(aWorld({ nowMs: 9_000_000, releases: [release], nodes: [node] }))).toEqual([
+    "roll",
+    "place",
+  ]);
 });
 
 test("a pod that comes and goes keeps no release rolling for ever", () => {
@@ -155,136 +166,4 @@ test("a deleted app keeps no pod and no release", () => {
   });
 
   expect(kinds(world)).toEqual(["retire", "remove"]);
-});
-
-const worlds = fc
-  .record({
-    replicas: fc.integer({ min: 0, max: 6 }),
-    maxSurge: fc.integer({ min: 1, max: 3 }),
-    nodes: fc.integer({ min: 1, max: 3 }),
-    oldReady: fc.array(fc.boolean(), { maxLength: 6 }),
-  })
-  .map(({ replicas, maxSurge, nodes: count, oldReady }) => {
-    const nodes = Array.from({ length: count }, (_, at) => aNode({ name: `node-${at}` }));
-    const old = aRelease({ number: 1, phase: "live", replicas: oldReady.length });
-    const fresh = aRelease({ number: 2, replicas, maxSurge });
-    const pods = oldReady.map((ready, at) => aPod(old, nodes[at % count] ?? aNode(), { ready }));
-    return {
-      world: aWorld({ releases: [old, fresh], nodes, pods }),
-      old,
-      fresh,
-      replicas,
-      maxSurge,
-    };
-  });
-
-/** Lives through 60 rounds and reports the fewest ready pods and the most pods that there ever were. */
-function live(start: World, becomesReady: (pod: PodView) => boolean) {
-  let world = start;
-  let fewestReady = Number.POSITIVE_INFINITY;
-  let mostPods = 0;
-  for (let rounds = 0; rounds < 60; rounds++) {
-    ({ world } = round(world, becomesReady));
-    fewestReady = Math.min(fewestReady, world.pods.filter((pod) => pod.seen?.status.ready).length);
-    mostPods = Math.max(mostPods, world.pods.length);
-  }
-  return { world, fewestReady, mostPods };
-}
-
-test("where new pods work, every rollout ends live, serves throughout and settles", () => {
-  fc.assert(
-    fc.property(worlds, ({ world: start, fresh, replicas, maxSurge }) => {
-      const oldIds = new Map(start.pods.map((pod) => [pod.id, pod.seen?.status.ready === true]));
-      const startReady = [...oldIds.values()].filter(Boolean).length;
-
-      const { world, fewestReady, mostPods } = live(start, (pod) => oldIds.get(pod.id) ?? true);
-
-      expect(world.releases.map((it) => [it.id, it.phase])).toEqual([[fresh.id, "live"]]);
-      expect(world.pods).toHaveLength(replicas);
-      expect(fewestReady).toBeGreaterThanOrEqual(Math.min(startReady, replicas));
-      expect(mostPods).toBeLessThanOrEqual(Math.max(start.pods.length, replicas) + maxSurge);
-      expect(planApp(world)).toEqual([]);
-    }),
-    { numRuns: 1_000 },
-  );
-});
-
-test("where new pods never work, the old release serves on with all it had", () => {
-  fc.assert(
-    fc.property(worlds, ({ world: start, old, replicas }) => {
-      fc.pre(replicas > 0);
-      const oldIds = new Map(start.pods.map((pod) => [pod.id, pod.seen?.status.ready === true]));
-      const startReady = [...oldIds.values()].filter(Boolean).length;
-
-      const { world, fewestReady } = live(start, (pod) => oldIds.get(pod.id) ?? false);
-
-      expect(world.releases.map((it) => it.id)).toEqual([old.id]);
-      expect(world.pods.map((pod) => pod.id).toSorted()).toEqual([...oldIds.keys()].toSorted());
-      expect(fewestReady).toBeGreaterThanOrEqual(Math.min(startReady, replicas));
-      expect(planApp(world)).toEqual([]);
-    }),
-    { numRuns: 1_000 },
-  );
-});
-
-test.each([
-  ["none of them ready", false],
-  ["all of them ready", true],
-])("a push during a rollout is not held up by the pods of what it overtakes: %s", (_, ready) => {
-  const node = aNode();
-  const served = aRelease({ number: 1, phase: "live" });
-  const overtaken = aRelease({ number: 2, phase: "rolling" });
-  const newest = aRelease({ number: 3 });
-  const servedPod = aPod(served, node, { ready: true });
-  const overtakenPod = aPod(overtaken, node, { ready });
-  const start = aWorld({
-    releases: [served, overtaken, newest],
-    nodes: [node],
-    pods: [servedPod, overtakenPod],
-  });
-
-  const { world, fewestReady, mostPods } = live(start, (pod) =>
-    pod.id === overtakenPod.id ? ready : true,
-  );
-
-  expect(world.releases.map((it) => [it.id, it.phase])).toEqual([[newest.id, "live"]]);
-  expect(fewestReady).toBe(1);
-  expect(mostPods).toBe(2);
-});
-
-test("a push into nothing but unready pods of what it overtakes is rolled out", () => {
-  const node = aNode();
-  const releases = [1, 2, 3].map((number) =>
-    aRelease({ number, phase: number < 3 ? "rolling" : "built" }),
-  );
-  const stuck = releases.slice(0, 2).map((release) => aPod(release, node));
-
-  const { world } = live(
-    aWorld({ releases, nodes: [node], pods: stuck }),
-    (pod) => !stuck.some((it) => it.id === pod.id),
-  );
-
-  expect(world.releases.map((it) => [it.number, it.phase])).toEqual([[3, "live"]]);
-});
-
-test("no node ever holds more than it can", () => {
-  fc.assert(
-    fc.property(
-      fc.integer({ min: 1, max: 30 }),
-      fc.integer({ min: 1, max: 4 }),
-      (replicas, count) => {
-        const nodes = Array.from({ length: count }, (_, at) =>
-          aNode({
-            name: `node-${at}`,
-            allocatable: { cpuMillis: 2_000, memoryBytes: 2_048 * MIB, pods: 5 },
-          }),
-        );
-        const { world } = live(aWorld({ releases: [aRelease({ replicas })], nodes }), () => true);
-
-        for (const node of nodes) {
-          expect(world.pods.filter((pod) => pod.node === node.id).length).toBeLessThanOrEqual(4);
-        }
-      },
-    ),
-  );
 });

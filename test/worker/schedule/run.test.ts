@@ -9,7 +9,7 @@ import { storeReport } from "../../../db/sight.ts";
 import { scheduleApp } from "../../../worker/schedule/run.ts";
 import { aDigest, aReport, built, declare, joinedNode } from "../../support/declared.ts";
 import { freshDb } from "../../support/postgres.ts";
-import { aStatus } from "./world.ts";
+import { aContainer, aStatus } from "./world.ts";
 
 const wantedPods = (db: Db) => db.select().from(pods).where(eq(pods.wanted, "run"));
 const phases = async (db: Db) =>
@@ -106,7 +106,7 @@ test("a bad release fails with its reason and log, and the good one keeps its po
       ? aStatus(id, { ready: true })
       : aStatus(id, {
           restarts: 3,
-          containers: [{ name: "tomcat", state: "exited", exitCode: 1, restarts: 3 }],
+          containers: [aContainer({ state: "exited", exitCode: 1, restarts: 3 })],
           logTail: ["boom"],
         });
   await storeReport(

@@ -1,6 +1,9 @@
 import { randomUUID } from "node:crypto";
 import { NodeId, PodId, ReleaseId } from "../../../contract/ids.ts";
-import type { PodStatus } from "../../../contract/node-protocol.ts";
+import type { ContainerStatus, PodStatus } from "../../../contract/node-protocol.ts";
+import { POD_LABELS } from "../../../contract/pod.ts";
+import type { Demands } from "../../../worker/schedule/demands.ts";
+import { withTenant } from "../../../worker/schedule/filter.ts";
 import { type Change, planApp } from "../../../worker/schedule/plan.ts";
 import type { NodeView, PodView, ReleaseView, World } from "../../../worker/schedule/world.ts";
 
@@ -10,35 +13,66 @@ export function aNode(overrides: Partial<NodeView> = {}): NodeView {
   return {
     id: NodeId.parse(randomUUID()),
     name: "node-a",
+    labels: {},
+    handlers: [],
     cordoned: false,
     seenAtMs: 1_000_000,
     allocatable: { cpuMillis: 4_000, memoryBytes: 8_192 * MIB, pods: 50 },
+    tenants: [],
     used: { cpuMillis: 0, memoryBytes: 0, pods: 0 },
     ...overrides,
   };
 }
 
-export function aRelease(overrides: Partial<ReleaseView> = {}): ReleaseView {
+export function demands(overrides: Partial<Demands> = {}): Demands {
   return {
-    id: ReleaseId.parse(randomUUID()),
-    number: 1,
-    phase: "built",
-    phaseAtMs: 1_000_000,
-    replicas: 1,
-    maxSurge: 1,
-    progressDeadlineMs: 300_000,
     requests: { cpuMillis: 500, memoryBytes: 512 * MIB, pods: 1 },
+    hostPorts: [],
+    handler: undefined,
+    nodeSelector: {},
+    labels: { [POD_LABELS.project]: "default", app: "shop" },
+    near: [],
+    apart: [],
+    claims: [],
     ...overrides,
   };
 }
 
-export function aStatus(pod: PodId, overrides: Partial<PodStatus> = {}): PodStatus {
+/** A release whose pods are like those of no other, unless its fingerprint is said. */
+export function aRelease(overrides: Partial<ReleaseView> = {}): ReleaseView {
+  const id = ReleaseId.parse(randomUUID());
+  return {
+    id,
+    number: 1,
+    phase: "built",
+    phaseAtMs: 1_000_000,
+    source: "war",
+    restartPolicy: "Always",
+    replicas: 1,
+    maxSurge: 1,
+    progressDeadlineMs: 300_000,
+    settleMs: 0,
+    demands: demands(),
+    fingerprint: id,
+    newPods: false,
+    ...overrides,
+  };
+}
+
+type Said<T> = Partial<T> | undefined;
+
+export function aContainer(said: Said<ContainerStatus> = {}): ContainerStatus {
+  const running = { name: "tomcat", kind: "main", state: "running", ready: false } as const;
+  return { ...running, restarts: 0, probeFailures: [], ...said };
+}
+
+export function aStatus(pod: PodId, overrides: Said<PodStatus> = {}): PodStatus {
   return {
     pod,
     phase: "Running",
     ready: false,
     restarts: 0,
-    containers: [{ name: "tomcat", state: "running", restarts: 0 }],
+    containers: [aContainer()],
     logTail: [],
     ...overrides,
   };
@@ -56,6 +90,8 @@ export function aPod(
     release: release.id,
     node: node.id,
     wanted: "run",
+    createdAtMs: 1_000_000,
+    fingerprint: release.fingerprint,
     seen: seen && { status: aStatus(id, seen), sinceMs: 1_000_000 },
   };
 }
@@ -67,11 +103,12 @@ export function aWorld(overrides: Partial<World> = {}): World {
     releases: [],
     pods: [],
     nodes: [aNode()],
+    volumes: new Map(),
     ...overrides,
   };
 }
 
-/** The world after the plan's changes; a placed pod has not been seen yet. */
+/** The world after the plan's changes; a placed pod has not been seen yet, and a removed one still is. */
 export function apply(world: World, change: Change): World {
   const moved = (phase: ReleaseView["phase"]) => ({
     ...world,
@@ -86,14 +123,20 @@ export function apply(world: World, change: Change): World {
     releases: world.releases.filter((it) => !("release" in change) || it.id !== change.release),
   });
   switch (change.kind) {
-    case "place": {
-      const release = world.releases.find((it) => it.id === change.release);
-      const node = world.nodes.find((it) => it.id === change.node);
-      if (!release || !node) throw new Error("the plan names what the world does not have");
-      return { ...world, pods: [...world.pods, { ...aPod(release, node), seen: undefined }] };
-    }
+    case "place":
+      return placed(world, change);
+    case "adopt":
+      return {
+        ...world,
+        pods: world.pods.map((pod) =>
+          pod.id === change.pod ? { ...pod, release: change.release } : pod,
+        ),
+      };
     case "remove":
-      return { ...world, pods: world.pods.filter((pod) => pod.id !== change.pod) };
+      return {
+        ...world,
+        pods: world.pods.map((pod) => (pod.id === change.pod ? { ...pod, wanted: "gone" } : pod)),
+      };
     case "roll":
       return moved("rolling");
     case "go-live":
@@ -108,39 +151,64 @@ export function apply(world: World, change: Change): World {
   }
 }
 
+function placed(world: World, change: Extract<Change, { kind: "place" }>): World {
+  const release = world.releases.find((it) => it.id === change.release);
+  const node = world.nodes.find((it) => it.id === change.node);
+  if (!release || !node) throw new Error("the plan names what the world does not have");
+  const pod = { ...aPod(release, node), createdAtMs: world.nowMs, seen: undefined };
+  const homes = release.demands.claims.map((it): [string, NodeId] => [it, node.id]);
+  return {
+    ...world,
+    pods: [...world.pods, pod],
+    volumes: new Map([...world.volumes, ...homes]),
+  };
+}
+
+/** What a pod turns out to be, each time that its node looks: `undefined` is a pod that waits. */
+export type Fate = (pod: PodView) => "ready" | "Succeeded" | "Failed" | undefined;
+
+/** How the world goes on beside the plan. */
+export type Laws = {
+  readonly fate: Fate;
+  /** By fingerprint, where pods are not like `demands()`. */
+  readonly demands?: ReadonlyMap<string, Demands>;
+  /** Nodes whose agents say nothing more. */
+  readonly silent?: ReadonlySet<NodeId>;
+};
+
 /** One round: agents report what they see, then the plan is carried out. */
-export function round(
-  world: World,
-  becomesReady: (pod: PodView) => boolean,
-): { world: World; changes: readonly Change[] } {
-  const used = (node: NodeView) =>
+export function round(world: World, laws: Laws): { world: World; changes: readonly Change[] } {
+  const nowMs = world.nowMs + 10_000;
+  const tenants = (node: NodeView) =>
     world.pods
-      .filter((pod) => pod.node === node.id)
-      .reduce(
-        (sum, pod) => {
-          const requests = world.releases.find((it) => it.id === pod.release)?.requests;
-          return {
-            cpuMillis: sum.cpuMillis + (requests?.cpuMillis ?? 0),
-            memoryBytes: sum.memoryBytes + (requests?.memoryBytes ?? 0),
-            pods: sum.pods + 1,
-          };
-        },
-        { cpuMillis: 0, memoryBytes: 0, pods: 0 },
-      );
+      .filter((pod) => pod.node === node.id && !isEnding(pod))
+      .map((pod) => ({ pod: pod.id, demands: laws.demands?.get(pod.fingerprint) ?? demands() }));
+  const empty = { tenants: [], used: { cpuMillis: 0, memoryBytes: 0, pods: 0 } };
+  const isSilent = (id: NodeId) => laws.silent?.has(id) ?? false;
+  const isEnding = ({ seen }: PodView) => seen?.status.phase === "Terminating";
   const seen: World = {
     ...world,
-    nowMs: world.nowMs + 10_000,
-    nodes: world.nodes.map((node) => ({
-      ...node,
-      seenAtMs: world.nowMs + 10_000,
-      used: used(node),
-    })),
-    pods: world.pods.map((pod) => {
-      const ready = becomesReady(pod);
-      const sinceMs = ready === pod.seen?.status.ready ? pod.seen.sinceMs : world.nowMs + 10_000;
-      return { ...pod, seen: { status: aStatus(pod.id, { ready }), sinceMs } };
+    nowMs,
+    nodes: world.nodes.map((node) => {
+      const seenAtMs = isSilent(node.id) ? node.seenAtMs : nowMs;
+      return tenants(node).reduce(withTenant, { ...node, ...empty, seenAtMs });
     }),
+    pods: world.pods
+      .filter((pod) => !isEnding(pod))
+      .map((pod) =>
+        isSilent(pod.node) ? pod : { ...pod, seen: sighting(pod, laws.fate(pod), nowMs) },
+      ),
   };
   const changes = planApp(seen);
   return { world: changes.reduce(apply, seen), changes };
+}
+
+function sighting(pod: PodView, fate: ReturnType<Fate>, nowMs: number): PodView["seen"] {
+  if (pod.wanted === "gone")
+    return { status: aStatus(pod.id, { phase: "Terminating" }), sinceMs: nowMs };
+  const ready = fate === "ready";
+  const phase = fate === "Succeeded" || fate === "Failed" ? fate : "Running";
+  const before = pod.seen;
+  const same = before && before.status.ready === ready && before.status.phase === phase;
+  return { status: aStatus(pod.id, { ready, phase }), sinceMs: same ? before.sinceMs : nowMs };
 }

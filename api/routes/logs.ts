@@ -1,0 +1,138 @@
+import { z } from "zod";
+import { Problem } from "../../contract/problem.ts";
+import type { AppRow } from "../../db/apps.ts";
+import { type LogFilter, logStarts, newestLogId } from "../../db/log-reads.ts";
+import { recordRead } from "../change.ts";
+import { isThere, openListener } from "../listener.ts";
+import { type LogEntry, ndjsonLine, textLine } from "../log-lines.ts";
+import { following, history, startsBefore, type Tail } from "../log-stream.ts";
+import { Flag, wholeNumber } from "../query.ts";
+import { type KnownCall, PEOPLE, type Route, route } from "../route.ts";
+import { parseSince } from "../since.ts";
+import { appInPath } from "./apps.ts";
+
+const MAX_TAIL = 100_000;
+const label = z.string().regex(/^[a-z0-9]([-a-z0-9]{0,251}[a-z0-9])?$/, "must be a name");
+
+const LogsQuery = z.strictObject({
+  tail: z
+    .union([z.literal("all"), wholeNumber(0, MAX_TAIL)], `must be 0 to ${MAX_TAIL}, or "all"`)
+    .default(200),
+  follow: Flag,
+  container: label.optional(),
+  release: wholeNumber(1, 999_999_999).optional(),
+  pod: label.optional(),
+  since: z.string().max(40).optional(),
+  previous: Flag,
+  timestamps: Flag,
+});
+type LogsQuery = z.infer<typeof LogsQuery>;
+
+/** Where nothing is said for so long, an empty line tells that somebody still speaks. */
+const HEARTBEAT_MS = 15_000;
+
+export const logRoutes: readonly Route[] = [
+  route({
+    method: "GET",
+    path: "/v1/apps/:app/logs",
+    auth: PEOPLE,
+    scope: "app:read",
+    project: "own",
+    audit: "app.logs",
+    bodyLimit: 0,
+    summary: "What the app's containers said, by time; text for people, NDJSON by Accept",
+    query: LogsQuery,
+    answers: { 200: "lines, one each" },
+    handle: async (call) => {
+      const app = await appInPath(call.deps.db, call);
+      const since = sinceOf(call.query);
+      if (call.query.follow && call.query.previous) {
+        throw queryInvalid("/follow", "nothing is added to the instance before; leave one out");
+      }
+      await recordRead(call, `app:${app.name}`);
+      const upTo = await newestLogId(call.deps.db, app.id);
+      const { container, release, pod } = call.query;
+      const filter = { app: app.id, container, release, pod, since };
+      const starts = await logStarts(call.deps.db, filter);
+      const shown = call.query.previous ? startsBefore(starts) : starts;
+      const past: LogFilter = { ...filter, upTo, ...(call.query.previous && { starts: shown }) };
+      const sources = new Set(shown.map((it) => `${it.podId} ${it.container}`));
+      return answer(call, parts(call, app, { past, filter }), sources.size > 1);
+    },
+  }),
+];
+
+/** The past, and then what comes, until the app is gone, the token ends, or nobody listens. */
+async function* parts(
+  call: KnownCall<LogsQuery>,
+  app: AppRow,
+  filters: { readonly past: LogFilter; readonly filter: LogFilter },
+): AsyncGenerator<readonly LogEntry[], void> {
+  const { past, filter } = filters;
+  yield* history(call.deps, past, call.query.tail as Tail);
+  if (!call.query.follow) return;
+  const signal = AbortSignal.any([call.c.req.raw.signal, call.deps.stopping]);
+  const listener = openListener(call);
+  let lookedAtMs = Date.now();
+  for await (const entries of following(call.deps, filter, past.upTo ?? 0, signal)) {
+    yield entries;
+    if (!(await listener.mayGoOn())) return;
+    if (entries.length > 0 || Date.now() - lookedAtMs < 1_000) continue;
+    lookedAtMs = Date.now();
+    if (!(await isThere(call, app))) return;
+  }
+}
+
+/** A part goes out when it is there; nothing is asked for before the client took the last one. */
+function answer(
+  call: KnownCall<LogsQuery>,
+  source: AsyncGenerator<readonly LogEntry[], void>,
+  manySources: boolean,
+): Response {
+  const ndjson = (call.c.req.header("accept") ?? "").includes("application/x-ndjson");
+  const print = ndjson ? ndjsonLine : textPrinter(call.query.timestamps, manySources);
+  const encoder = new TextEncoder();
+  let saidAtMs = Date.now();
+  const body = new ReadableStream<Uint8Array>({
+    pull: async (controller) => {
+      for (;;) {
+        const step = await source.next();
+        if (step.done) return controller.close();
+        const beat = ndjson && Date.now() - saidAtMs > HEARTBEAT_MS ? "\n" : "";
+        const text = step.value.map(print).join("") || beat;
+        if (text === "") continue;
+        saidAtMs = Date.now();
+        return controller.enqueue(encoder.encode(text));
+      }
+    },
+    cancel: async () => {
+      await source.return();
+    },
+  });
+  const type = ndjson ? "application/x-ndjson" : "text/plain; charset=utf-8";
+  return new Response(body, {
+    headers: { "content-type": type, "cache-control": "no-store", "x-accel-buffering": "no" },
+  });
+}
+
+/** Says whose line it is as soon as there is more than one who speaks. */
+function textPrinter(timestamps: boolean, manySources: boolean): (entry: LogEntry) => string {
+  const sources = new Set<string>();
+  return (entry) => {
+    sources.add(`${entry.pod} ${entry.container}`);
+    return textLine(entry, { prefix: manySources || sources.size > 1, timestamps });
+  };
+}
+
+function sinceOf({ since }: LogsQuery): Date | undefined {
+  if (since === undefined) return undefined;
+  const at = parseSince(since, Date.now());
+  if (at) return at;
+  throw queryInvalid("/since", 'must be a time such as 2026-01-31T12:00:00Z, or a duration, "10m"');
+}
+
+function queryInvalid(pointer: string, message: string): Problem {
+  return new Problem("query-invalid", "The query does not validate.", {
+    extras: { errors: [{ pointer, message }] },
+  });
+}

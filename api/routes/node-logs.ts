@@ -1,0 +1,25 @@
+import { LogBatch, LogBatchAnswer, MAX_LOG_BODY_BYTES } from "../../contract/logs.ts";
+import { storeLogs } from "../../db/logs.ts";
+import { NoQuery } from "../query.ts";
+import { type Route, route } from "../route.ts";
+import { nodeOf, parseBody } from "./node-sync.ts";
+
+export const nodeLogRoutes: readonly Route[] = [
+  route({
+    method: "POST",
+    path: "/v1/node/logs",
+    auth: ["node"],
+    scope: null,
+    project: "node",
+    audit: null,
+    bodyLimit: MAX_LOG_BODY_BYTES,
+    summary: "What the node's containers said; the answer tells how far each is kept",
+    query: NoQuery,
+    body: LogBatch,
+    answers: { 200: LogBatchAnswer },
+    handle: async (call) => {
+      const batch = await parseBody(call, LogBatch, "report-invalid");
+      return call.c.json({ kept: await storeLogs(call.deps.db, await nodeOf(call), batch) });
+    },
+  }),
+];

@@ -1,0 +1,37 @@
+import { lockApp } from "../../db/apps.ts";
+import { findRelease, wantedAndLive } from "../../db/history.ts";
+import { DeclareAnswer } from "../answers.ts";
+import { change } from "../change.ts";
+import { checkSpec } from "../check.ts";
+import { declareOne } from "../declare.ts";
+import { RestartQuery } from "../query.ts";
+import { PEOPLE, pathPart, type Route, route } from "../route.ts";
+import { answerDeclared, noApp } from "./apps.ts";
+
+export const restartRoutes: readonly Route[] = [
+  route({
+    method: "POST",
+    path: "/v1/apps/:app/restart",
+    auth: PEOPLE,
+    scope: "app:deploy",
+    project: "own",
+    audit: "app.restart",
+    bodyLimit: 0,
+    summary: "New pods of the same spec, with the newest secrets and config maps",
+    query: RestartQuery,
+    answers: { 200: DeclareAnswer },
+    handle: async (call) => {
+      const name = pathPart(call, "app");
+      const outcome = await change(call, "", async (tx) => {
+        const app = await lockApp(tx, call.caller.projectId, name);
+        if (!app) throw noApp(name);
+        // After a release that failed, what should serve is an earlier one.
+        const wanted = (await wantedAndLive(tx, [app.id])).get(app.id)?.wanted;
+        const release = wanted == null ? undefined : await findRelease(tx, app.id, wanted);
+        const checked = checkSpec(call, release?.spec ?? app.spec, name);
+        return await declareOne(tx, call, checked, { newPods: true });
+      });
+      return await answerDeclared(call, outcome);
+    },
+  }),
+];

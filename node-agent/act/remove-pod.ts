@@ -1,0 +1,55 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import type { PodId } from "../../contract/ids.ts";
+import type { Hands } from "../act.ts";
+import { removeCgroup } from "../host/cgroups.ts";
+import { removeMountedFolder } from "../host/volumes.ts";
+import type { SeenSandbox } from "../observe.ts";
+import type { Step } from "../steps.ts";
+import { allDone } from "./settled.ts";
+import { stopInOrder } from "./stop.ts";
+
+/** Requests that were under way when a pod left the routes get this long before SIGTERM. */
+const DRAIN_MS = 1_000;
+
+export async function removeSandboxes(
+  hands: Hands,
+  { sandboxes, whole, uid }: Step<"remove-sandboxes">,
+): Promise<void> {
+  await allDone(
+    sandboxes.map(async (it) => {
+      await quieten(hands, it);
+      await hands.runtime.stopSandbox(it.id);
+      await hands.runtime.removeSandbox(it.id);
+    }),
+  );
+  if (whole) await removeBelongings(hands, uid);
+}
+
+/** The sandboxes go last of all: while one is there, the pod is seen, and its end is not forgotten half-way. */
+export async function endPod(
+  hands: Hands,
+  { sandboxes, outcome, uid }: Step<"end-pod">,
+): Promise<void> {
+  await allDone(sandboxes.map((it) => quieten(hands, it)));
+  await hands.outcomes.record(outcome);
+  for (const { id } of sandboxes) await hands.runtime.stopSandbox(id);
+  await removeBelongings(hands, uid);
+  for (const { id } of sandboxes) await hands.runtime.removeSandbox(id);
+}
+
+/** Out of the routes, then a breath for requests under way, then SIGTERM. */
+async function quieten(hands: Hands, sandbox: SeenSandbox): Promise<void> {
+  const { ip } = sandbox;
+  const isRunning = sandbox.containers.some((it) => it.state === "running");
+  if (isRunning && ip !== undefined && hands.routed(ip)) {
+    await hands.withdrawn(ip);
+    await sleep(DRAIN_MS);
+  }
+  await stopInOrder(hands.runtime, sandbox);
+}
+
+/** What a pod had on this host, but for its logs, which are read after it. */
+async function removeBelongings({ places }: Hands, uid: PodId): Promise<void> {
+  await removeMountedFolder(places.podDir(uid));
+  await removeCgroup(places.podCgroup(uid));
+}

@@ -1,0 +1,55 @@
+import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { z } from "zod";
+import { findLeader, killSession, type Started } from "./processes.ts";
+
+/** What runs on somebody's behalf is written down, so that an agent that was killed leaves nothing running. */
+export type Leftovers = {
+  note(session: string, started: Started): Promise<void>;
+  forget(session: string): Promise<void>;
+  /** Ends what an earlier agent began; for before the first new command. */
+  end(): Promise<void>;
+};
+
+const Note = z.object({
+  cgroup: z.string().startsWith("/"),
+  command: z.array(z.string()),
+  startTicks: z.number(),
+});
+
+export function openLeftovers(folder: string): Leftovers {
+  const fileOf = (session: string) => join(folder, `${session}.json`);
+  return {
+    async note(session, started) {
+      await mkdir(folder, { recursive: true, mode: 0o700 });
+      await writeFile(fileOf(session), JSON.stringify(started), { mode: 0o600 });
+    },
+    forget: (session) => rm(fileOf(session), { force: true }),
+    async end() {
+      for (const name of await namesIn(folder)) {
+        const file = join(folder, name);
+        const started = read(await readFile(file, "utf8"));
+        const leader = started && (await findLeader(started));
+        if (leader) await killSession(started.cgroup, leader);
+        await rm(file, { force: true });
+      }
+    },
+  };
+}
+
+/** One that was cut off while it was written was of a command that had not begun. */
+function read(text: string): Started | undefined {
+  try {
+    return Note.safeParse(JSON.parse(text)).data;
+  } catch (error) {
+    if (error instanceof SyntaxError) return undefined;
+    throw error;
+  }
+}
+
+async function namesIn(folder: string): Promise<readonly string[]> {
+  return readdir(folder).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === "ENOENT") return [];
+    throw error;
+  });
+}

@@ -1,0 +1,179 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import type { PodId } from "../../contract/ids.ts";
+import {
+  LogBatchAnswer,
+  type LogChunk,
+  type LogSource,
+  MAX_LOG_BATCH_BYTES,
+} from "../../contract/logs.ts";
+import { backoffMs } from "../../kit/backoff.ts";
+import type { Log } from "../../kit/log.ts";
+import type { ApiClient } from "../client.ts";
+import { type LogFiles, logFilesIn } from "./files.ts";
+import { followLog, type LogFollower } from "./follower.ts";
+
+export type LogShipper = {
+  readonly done: Promise<void>;
+  /** Whether the api has all that the pod's containers wrote, or does not want it. */
+  isShipped(pod: PodId): boolean;
+};
+
+const LOOK_EVERY_MS = 500;
+/** While some log is full of news, batches follow each other with this pause, to be worth their while. */
+const BUSY_PAUSE_MS = 100;
+/** A flood fills no batch alone: others have room in each. */
+const CHUNK_BYTES = 64 * 1024;
+const READ_BYTES = 64 * 1024;
+const SOURCES_A_QUESTION = 500;
+/** A source that the api did not want may have become this node's own meanwhile. */
+const ASK_AGAIN_MS = 60_000;
+const RETRY = { minMs: 250, maxMs: 10_000 };
+
+type Kept = LogBatchAnswer["kept"];
+/** What the api said to a batch; `refused` is for good. */
+type Outcome = { readonly kept: Kept } | { readonly failed: string; readonly refused: boolean };
+
+/**
+ * Ships what containers write until `signal` is aborted, with the api's answers as its only memory:
+ * it holds one batch, and what the api does not have yet stays in the files.
+ */
+export function openLogShipper(deps: {
+  readonly client: ApiClient;
+  readonly logsDir: string;
+  readonly signal: AbortSignal;
+  readonly log: Log;
+}): LogShipper {
+  const { client, logsDir, signal, log } = deps;
+  const followers = new Map<string, LogFollower>();
+  const unwantedAtMs = new Map<string, number>();
+  const buffer = Buffer.allocUnsafeSlow(READ_BYTES);
+  let failures = 0;
+
+  function look(): void {
+    const found = new Map(logFilesIn(logsDir).map((it) => [keyOf(it.source), it]));
+    for (const [key, files] of found) watch(key, files);
+    for (const key of followers.keys()) {
+      if (found.has(key)) continue;
+      followers.delete(key);
+      unwantedAtMs.delete(key);
+    }
+  }
+
+  function watch(key: string, files: LogFiles): void {
+    const known = followers.get(key);
+    if (known) known.refresh(files);
+    else followers.set(key, followLog(files));
+  }
+
+  async function turn(): Promise<"busy" | "idle"> {
+    look();
+    await askPlaces();
+    const batch = await gather();
+    if (batch.length > 0) await deliver(batch);
+    return batch.length > 0 ? "busy" : "idle";
+  }
+
+  /** Of those that are new here, how far the api has them. */
+  async function askPlaces(): Promise<void> {
+    const nowMs = Date.now();
+    const unplaced = [...followers].filter(
+      ([key, it]) => !it.isPlaced() && nowMs - (unwantedAtMs.get(key) ?? 0) > ASK_AGAIN_MS,
+    );
+    const questions = unplaced.slice(0, SOURCES_A_QUESTION).map(([, it]) => {
+      return { ...it.source, from: 0, to: 0, dropped: 0, lines: [] };
+    });
+    if (questions.length > 0) await deliver(questions);
+  }
+
+  /** One chunk of each that has something, and of no more than a batch takes; the next turn begins with the others. */
+  async function gather(): Promise<readonly LogChunk[]> {
+    const batch: LogChunk[] = [];
+    let room = MAX_LOG_BATCH_BYTES - CHUNK_BYTES;
+    for (const [key, follower] of [...followers]) {
+      if (room <= 0 || signal.aborted) break;
+      if (!follower.hasMore()) continue;
+      const chunk = await follower.next(CHUNK_BYTES, buffer);
+      if (!chunk) continue;
+      batch.push(chunk);
+      room -= JSON.stringify(chunk).length;
+      followers.delete(key);
+      followers.set(key, follower);
+    }
+    return batch;
+  }
+
+  /** Until the api has said what becomes of it. */
+  async function deliver(batch: readonly LogChunk[]): Promise<void> {
+    for (;;) {
+      const outcome = await send(batch);
+      if (signal.aborted) return;
+      if ("kept" in outcome) {
+        failures = 0;
+        return place(batch, outcome.kept);
+      }
+      if (failures === 0) log.warn("logs could not be sent", { because: outcome.failed });
+      if (outcome.refused) return;
+      await rest(backoffMs(failures, RETRY));
+      failures += 1;
+    }
+  }
+
+  async function send(batch: readonly LogChunk[]): Promise<Outcome> {
+    const question = { method: "POST", path: "/v1/node/logs", json: { chunks: batch } } as const;
+    const answer = await client.ask(question, signal);
+    if (typeof answer === "string") return { failed: answer, refused: false };
+    const failed = `the api answered ${answer.status}`;
+    if (answer.status !== 200) return { failed, refused: [400, 413, 422].includes(answer.status) };
+    const read = LogBatchAnswer.safeParse(jsonOf(answer.text));
+    return read.success ? { kept: read.data.kept } : { failed: "garbled", refused: false };
+  }
+
+  function place(batch: readonly LogChunk[], kept: Kept): void {
+    const places = new Map(kept.map((it) => [keyOf(it), it.to]));
+    for (const chunk of batch) {
+      const key = keyOf(chunk);
+      const to = places.get(key);
+      const follower = followers.get(key);
+      if (to === undefined) {
+        unwantedAtMs.set(key, Date.now());
+        follower?.forget();
+      } else if (!follower?.isPlaced() || to !== chunk.to) follower?.seek(to);
+    }
+  }
+
+  async function rest(ms: number): Promise<void> {
+    await sleep(ms, undefined, { signal }).catch(() => undefined);
+  }
+
+  async function run(): Promise<void> {
+    while (!signal.aborted) {
+      try {
+        await rest((await turn()) === "busy" ? BUSY_PAUSE_MS : LOOK_EVERY_MS);
+      } catch (error) {
+        if (!signal.aborted) log.error("logs could not be read", error);
+        await rest(RETRY.maxMs);
+      }
+    }
+  }
+
+  return {
+    done: run(),
+    isShipped: (pod) => {
+      const own = [...followers].filter(([, it]) => it.source.pod === pod);
+      return own.every(([key, it]) => (it.isPlaced() ? !it.hasMore() : unwantedAtMs.has(key)));
+    },
+  };
+}
+
+function keyOf({ pod, container, attempt }: LogSource): string {
+  return `${pod} ${container} ${attempt}`;
+}
+
+function jsonOf(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    if (error instanceof SyntaxError) return undefined;
+    throw error;
+  }
+}

@@ -1,0 +1,22 @@
+/** Since when a partner has not answered as it should, and what came instead. */
+export type Silence = {
+  heard(): void;
+  missed(because: string): void;
+  /** Undefined while it answers, and before it was asked for the first time. */
+  told(): { readonly since: string; readonly because: string } | undefined;
+};
+
+export function openSilence(): Silence {
+  let since: string | undefined;
+  let because = "";
+  return {
+    heard() {
+      since = undefined;
+    },
+    missed(words) {
+      since ??= new Date().toISOString();
+      because = words;
+    },
+    told: () => (since === undefined ? undefined : { since, because }),
+  };
+}

@@ -1,0 +1,102 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { readClientEnv } from "./env.ts";
+import { EXEC_HELP, type ExecWords, execUrl, exitOf, parseExecWords } from "./exec-plan.ts";
+
+/* `npm run exec`: a command in an app's container, with this terminal. */
+
+const CHANNEL = { stdin: 0, stdout: 1, stderr: 2, error: 3, resize: 4, close: 255 } as const;
+const PROTOCOLS = ["v5.channel.k8s.io", "v4.channel.k8s.io"];
+/** While so much waits to be sent, nothing more is read. */
+const MAX_WAITING_BYTES = 256 * 1024;
+const PIECE_BYTES = 32 * 1024;
+
+function run(words: ExecWords, base: string, token: string): Promise<number> {
+  const done = Promise.withResolvers<number>();
+  const options = { protocols: PROTOCOLS, headers: { authorization: `Bearer ${token}` } };
+  // Node.js's own takes headers here as well, which the standard's type does not know.
+  const socket = new WebSocket(execUrl(base, words), options as unknown as string[]);
+  socket.binaryType = "arraybuffer";
+  socket.addEventListener("open", () => {
+    if (words.stdin) sendInput(socket, words.tty);
+    if (words.tty) followSize(socket);
+  });
+  socket.addEventListener("message", ({ data }) => {
+    const frame = Buffer.from(data as ArrayBuffer);
+    const bytes = frame.subarray(1);
+    if (frame[0] === CHANNEL.stdout) process.stdout.write(bytes);
+    if (frame[0] === CHANNEL.stderr) process.stderr.write(bytes);
+    if (frame[0] !== CHANNEL.error) return;
+    const { code, words: said } = exitOf(bytes.toString("utf8"));
+    if (said !== undefined) process.stderr.write(`${said}\n`);
+    done.resolve(code);
+  });
+  socket.addEventListener("close", () => done.resolve(255));
+  socket.addEventListener("error", () => {
+    explain(words, base, token).then((why) => {
+      process.stderr.write(`${why}\n`);
+      done.resolve(255);
+    });
+  });
+  return done.promise.finally(() => socket.close());
+}
+
+/** A refused WebSocket says nothing of its reason; the same question without one does. */
+async function explain(words: ExecWords, base: string, token: string): Promise<string> {
+  const url = execUrl(base, words).replace(/^ws/, "http");
+  try {
+    const answer = await fetch(url, { headers: { authorization: `Bearer ${token}` } });
+    const problem = (await answer.json()) as { detail?: string; type?: string };
+    const refused = problem.type !== "/problems/web-socket-needed";
+    return refused ? (problem.detail ?? `HTTP ${answer.status}`) : "the connection broke";
+  } catch (error) {
+    return `${base} cannot be reached: ${error instanceof Error ? error.message : String(error)}`;
+  }
+}
+
+function sendInput(socket: WebSocket, tty: boolean): void {
+  const { stdin } = process;
+  if (tty && stdin.isTTY) stdin.setRawMode(true);
+  stdin.on("data", (bytes: Buffer) => {
+    for (let at = 0; at < bytes.length; at += PIECE_BYTES) {
+      send(socket, CHANNEL.stdin, bytes.subarray(at, at + PIECE_BYTES));
+    }
+    if (socket.bufferedAmount > MAX_WAITING_BYTES) stdin.pause();
+  });
+  setInterval(() => {
+    if (stdin.isPaused() && socket.bufferedAmount < MAX_WAITING_BYTES) stdin.resume();
+  }, 20).unref();
+  stdin.on("end", () => send(socket, CHANNEL.close, Buffer.of(CHANNEL.stdin)));
+}
+
+function followSize(socket: WebSocket): void {
+  const tell = () => {
+    const { columns: Width = 80, rows: Height = 24 } = process.stdout;
+    send(socket, CHANNEL.resize, Buffer.from(JSON.stringify({ Width, Height })));
+  };
+  tell();
+  process.stdout.on("resize", tell);
+}
+
+function send(socket: WebSocket, channel: number, bytes: Buffer): void {
+  if (socket.readyState === WebSocket.OPEN) socket.send(Buffer.concat([Buffer.of(channel), bytes]));
+}
+
+const argv = process.argv.slice(2);
+const words = parseExecWords(argv);
+if (argv.includes("--help") || argv.includes("-h") || argv.length === 0) {
+  process.stdout.write(EXEC_HELP);
+} else if (typeof words === "string") {
+  process.stderr.write(`${words}\n\n${EXEC_HELP}`);
+  process.exitCode = 2;
+} else {
+  const { url, token, dataDir } = readClientEnv();
+  const code = await run(words, url, token ?? readToken(join(dataDir, "admin.token")));
+  if (process.stdin.isTTY) process.stdin.setRawMode(false);
+  process.stdin.destroy();
+  process.exitCode = code;
+}
+
+function readToken(file: string): string {
+  return readFileSync(file, "utf8").trim();
+}

@@ -1,0 +1,200 @@
+import type { PodId } from "../../contract/ids.ts";
+import type { Pod } from "../../contract/pod.ts";
+import { retryAtMs, type Setback } from "../../node-agent/backoff.ts";
+import type { SeenContainer, SeenSandbox } from "../../node-agent/observe.ts";
+import type { PodOutcome } from "../../node-agent/outcomes.ts";
+import type { World } from "../../node-agent/plan.ts";
+import type { Verdict } from "../../node-agent/probes/verdict.ts";
+import type { ContainerStart, Step } from "../../node-agent/steps.ts";
+import { aSandbox, aVerdict, fp, LATE_MS, uidOf } from "./a-world.ts";
+
+/** What a start of a container comes to, once it runs. */
+export type Fate = {
+  /** Undefined when it runs on. */
+  readonly exitCode: number | undefined;
+  readonly afterMs: number;
+  readonly becomesReady: boolean;
+};
+export type Fates = (start: { kind: string; name: string; attempt: number }) => Fate;
+
+/** A host in a few maps: it does what steps say, and what fate says between them. */
+export type LiveWorld = {
+  nowMs: number;
+  wanted: readonly Pod[] | undefined;
+  seen: readonly SeenSandbox[];
+  outcomes: Map<PodId, PodOutcome>;
+  setbacks: Map<PodId, Setback>;
+  verdicts: Map<string, Verdict>;
+  /** Steps that take their time, and when they will have been done. */
+  slow: Map<PodId, { readonly step: Step; readonly atMs: number }>;
+  /** Every start that there ever was, by pod, fingerprint, name and attempt. */
+  readonly starts: Map<string, number>;
+};
+
+export function aLiveWorld(seen: readonly SeenSandbox[]): LiveWorld {
+  const maps = { outcomes: new Map(), setbacks: new Map(), verdicts: new Map(), slow: new Map() };
+  return { nowMs: LATE_MS, wanted: [], seen, ...maps, starts: new Map() };
+}
+
+export function worldOf(live: LiveWorld): World {
+  const { outcomes, setbacks, verdicts, nowMs, seen, wanted } = live;
+  return {
+    wanted: wanted?.map((pod) => ({ pod, fingerprint: fp(pod) })),
+    leaving: true,
+    seen,
+    outcomes,
+    busy: new Set(live.slow.keys()),
+    setbacks,
+    verdicts,
+    nowMs,
+  };
+}
+
+/**
+ * Does a step, or only the first `much` of the changes that it is made of, as an agent does that is
+ * killed in the middle.
+ */
+export function carryOut(live: LiveWorld, step: Step, much = Number.POSITIVE_INFINITY): void {
+  for (const change of changesOf(live, step).slice(0, much)) change();
+}
+
+export function failsToDo(live: LiveWorld, step: Step): void {
+  const failures = (live.setbacks.get(step.uid)?.failures ?? 0) + 1;
+  const words = { reason: "Error", message: "it failed" };
+  live.setbacks.set(step.uid, { of: step.do, failures, atMs: live.nowMs, ...words });
+}
+
+/** Time passes: containers come to their ends, and probes hear of the others. */
+export function passes(live: LiveWorld, ms: number, fates: Fates): void {
+  live.nowMs += ms;
+  for (const [uid, setback] of live.setbacks)
+    if (retryAtMs(setback) <= live.nowMs) live.setbacks.delete(uid);
+  for (const sandbox of live.seen) {
+    for (const it of sandbox.containers.filter((c) => c.state === "running")) {
+      const fate = fates(it);
+      const started = it.detail?.startedAtMs ?? 0;
+      const endsAtMs = started + fate.afterMs;
+      if (fate.exitCode !== undefined && endsAtMs <= live.nowMs)
+        ends(live, it.id, fate.exitCode, endsAtMs);
+      else if (!live.verdicts.has(it.id))
+        live.verdicts.set(it.id, aVerdict({ ready: fate.becomesReady }));
+    }
+  }
+}
+
+export function ends(live: LiveWorld, id: string, exitCode: number, atMs = live.nowMs): void {
+  live.verdicts.delete(id);
+  change(live, id, (it) => {
+    if (it.state === "exited") return it;
+    const detail = it.detail ?? { startedAtMs: atMs, reason: "", message: "" };
+    return {
+      ...it,
+      state: "exited",
+      detail: { ...detail, state: "exited", exitCode, finishedAtMs: atMs },
+    };
+  });
+}
+
+export function change(
+  live: LiveWorld,
+  id: string,
+  next: (container: SeenContainer) => SeenContainer,
+): void {
+  live.seen = live.seen.map((it) => ({
+    ...it,
+    containers: it.containers.map((c) => (c.id === id ? next(c) : c)),
+  }));
+}
+
+/** All of it ends with its sandbox, or goes on running in nowhere. */
+export function dies(live: LiveWorld, id: string, lingering: boolean): void {
+  const sandbox = live.seen.find((it) => it.id === id);
+  live.seen = live.seen.map((it) => (it.id === id ? { ...it, ready: false, ip: undefined } : it));
+  if (!lingering) for (const it of sandbox?.containers ?? []) ends(live, it.id, 137);
+}
+
+function changesOf(live: LiveWorld, step: Step): readonly (() => void)[] {
+  switch (step.do) {
+    case "start-pod":
+      return startChanges(live, step);
+    case "stop-container":
+      return [() => ends(live, step.container, 143)];
+    case "remove-containers":
+      return step.containers.map((id) => () => forget(live, (it) => it.id !== id));
+    case "remove-sandboxes":
+      return [
+        ...step.sandboxes.flatMap((it) => leaves(live, it)),
+        ...(step.whole ? [() => startsOver(live, step.uid)] : []),
+      ];
+    case "end-pod":
+      return [
+        ...step.sandboxes.flatMap(({ containers }) =>
+          containers.map((c) => () => ends(live, c.id, 143)),
+        ),
+        () => void live.outcomes.set(step.uid, step.outcome),
+        ...step.sandboxes.flatMap((it) => leaves(live, it)),
+      ];
+  }
+}
+
+function startChanges(live: LiveWorld, step: Step<"start-pod">): readonly (() => void)[] {
+  const { pod, attempt, deaths } = step;
+  const id = step.sandbox ?? `${step.uid}-${step.fingerprint}-${attempt}`;
+  const made = () => {
+    const fresh = aSandbox(pod, { id, attempt, deaths, createdAtMs: live.nowMs, containers: [] });
+    live.seen = [fresh, ...live.seen];
+  };
+  const ended = step.dead.flatMap((it) => it.containers.map((c) => () => ends(live, c.id, 137)));
+  const started = step.starts.flatMap((it) => {
+    const own = it.existing ?? `${step.uid}-${step.fingerprint}-${it.container.name}-${it.attempt}`;
+    const row = () => created(live, id, own, it);
+    const run = () => runs(live, own, `${step.uid} ${step.fingerprint} ${own}`);
+    return it.existing === undefined ? [row, run] : [run];
+  });
+  return [...ended, ...(step.sandbox === undefined ? [made] : []), ...started];
+}
+
+function created(live: LiveWorld, sandbox: string, id: string, start: ContainerStart): void {
+  const { kind, attempt, restarts, crashes, container } = start;
+  const { name } = container;
+  const row = { id, name, kind, attempt, restarts, crashes, state: "created", detail: undefined };
+  live.seen = live.seen.map((it) =>
+    it.id === sandbox
+      ? {
+          ...it,
+          containers: [row as SeenContainer, ...it.containers].toSorted(
+            (a, b) => b.attempt - a.attempt,
+          ),
+        }
+      : it,
+  );
+}
+
+function runs(live: LiveWorld, id: string, key: string): void {
+  live.starts.set(key, (live.starts.get(key) ?? 0) + 1);
+  const times = { startedAtMs: live.nowMs, finishedAtMs: 0 };
+  const detail = { state: "running", ...times, exitCode: 0, reason: "", message: "" } as const;
+  change(live, id, (it) => ({ ...it, state: "running", detail }));
+}
+
+function leaves(live: LiveWorld, { id, containers }: SeenSandbox): readonly (() => void)[] {
+  return [
+    ...containers.map((it) => () => ends(live, it.id, 143)),
+    () => {
+      live.seen = live.seen.filter((it) => it.id !== id);
+    },
+  ];
+}
+
+/** A pod that left whole and comes back has no past. */
+function startsOver(live: LiveWorld, uid: PodId): void {
+  for (const key of live.starts.keys()) if (key.startsWith(uid)) live.starts.delete(key);
+}
+
+function forget(live: LiveWorld, keep: (container: SeenContainer) => boolean): void {
+  live.seen = live.seen.map((it) => ({ ...it, containers: it.containers.filter(keep) }));
+}
+
+export function ofPod(live: LiveWorld, pod: Pod): readonly SeenSandbox[] {
+  return live.seen.filter((it) => it.pod === uidOf(pod));
+}

@@ -1,0 +1,295 @@
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import type { Pod } from "../../contract/pod.ts";
+import { type Role, rolesOf } from "../../node-agent/kinds.ts";
+import type { SeenSandbox } from "../../node-agent/observe.ts";
+import { nextLookAtMs } from "../../node-agent/plan-look.ts";
+import { podStatuses } from "../../node-agent/report.ts";
+import { aContainer, aPodOf, aSandbox, aVerdict, fp, uidOf } from "./a-world.ts";
+import {
+  aLiveWorld,
+  carryOut,
+  change,
+  dies,
+  ends,
+  type Fates,
+  failsToDo,
+  type LiveWorld,
+  ofPod,
+  passes,
+  worldOf,
+} from "./a-world-lives.ts";
+import { lawfulPlan, noTwins } from "./a-world-rules.ts";
+
+/*
+ * Thousands of random hosts on which everything happens at any time, in two moods: what is started
+ * works in the end, and what is started never does.
+ */
+
+const UIDS = [0, 1, 2].map((at) => `00000000-0000-4000-8000-00000000000${at}`);
+const TURNS_TO_REST = 120;
+
+const probes = fc.subarray(["startup", "readiness", "liveness"] as const);
+const somePod = (uid: string) =>
+  fc
+    .record({
+      policy: fc.constantFrom("Always", "OnFailure", "Never" as const),
+      init: fc.array(fc.record({ sidecar: fc.boolean(), probes }), { maxLength: 3 }),
+      main: fc.array(fc.record({ probes }), { minLength: 1, maxLength: 2 }),
+      env: fc.constantFrom("a", "b"),
+      labels: fc.constantFrom({}, { team: "a" }),
+    })
+    .map(({ policy, init, main, env, labels }) => {
+      const inits = init.map(({ sidecar, probes: asked }, at) =>
+        sidecar ? { name: `i${at}`, sidecar, probes: asked } : { name: `i${at}` },
+      );
+      const mains = main.map((it, at) => ({ name: `m${at}`, env, ...it }));
+      return aPodOf({ uid, policy, init: inits, main: mains, labels });
+    });
+const somePods = fc.tuple(...UIDS.map(somePod));
+
+/** What may be found of a pod by an agent that knows nothing: any rows in any state. */
+const someSandboxes = fc.array(
+  fc.record({
+    pod: fc.nat(2),
+    ready: fc.boolean(),
+    old: fc.boolean(),
+    rows: fc.array(
+      fc.record({
+        state: fc.constantFrom("created", "running", "exited", "unknown" as const),
+        exitCode: fc.constantFrom(0, 1),
+        crashes: fc.nat(3),
+      }),
+      { maxLength: 5 },
+    ),
+  }),
+  { maxLength: 4 },
+);
+
+const someEvents = fc.array(
+  fc.record({
+    pod: fc.nat(2),
+    pick: fc.nat(5),
+    what: fc.constantFrom(
+      "nothing",
+      "sandbox dies",
+      "sandbox dies and containers linger",
+      "container ends",
+      "probe kills",
+      "runtime loses",
+      "runtime is unclear",
+      "runtime is clear",
+      "step fails",
+      "agent is killed",
+      "step is slow",
+      "other spec",
+      "other labels",
+      "unwanted",
+      "nobody knows",
+      "reboot",
+    ),
+    ms: fc.constantFrom(0, 50, 1_000, 20_000, 700_000),
+  }),
+  { maxLength: 25 },
+);
+type Event = {
+  readonly pod: number;
+  readonly pick: number;
+  readonly what: string;
+  readonly ms: number;
+};
+
+/** How many starts of each container fail before one works. */
+const someFates = fc.record({
+  failures: fc.nat(2),
+  mainsEnd: fc.boolean(),
+  code: fc.constantFrom(0, 1),
+});
+type Said = { readonly failures: number; readonly mainsEnd: boolean; readonly code: number };
+
+function fatesOf({ failures, mainsEnd, code }: Said): Fates {
+  return ({ kind, attempt }) => {
+    if (attempt < failures) return { exitCode: 1, afterMs: 10, becomesReady: false };
+    const exitCode = kind === "init" ? 0 : kind === "main" && mainsEnd ? code : undefined;
+    return { exitCode, afterMs: 200, becomesReady: true };
+  };
+}
+const doomed: Fates = ({ kind, attempt }) =>
+  kind === "sidecar" && attempt % 2 === 0
+    ? { exitCode: undefined, afterMs: 0, becomesReady: false }
+    : { exitCode: 1, afterMs: 10, becomesReady: false };
+
+function found(pods: readonly Pod[], said: readonly FoundRow[]): readonly SeenSandbox[] {
+  return said.map(({ pod: at, ready, old, rows }, nr) => {
+    const pod = pods[at] as Pod;
+    const roles = rolesOf(pod.spec);
+    const containers = rows.slice(0, roles.length).map((row, index) => {
+      const { container, kind } = roles[index] as Role;
+      const { name } = container;
+      return aContainer({ ...row, name, kind, id: `found-${nr}-${name}`, attempt: 10 * (9 - nr) });
+    });
+    const fingerprint = old ? "old" : fp(pod);
+    const createdAtMs = 1_000 - nr;
+    return aSandbox(pod, {
+      id: `found-${nr}`,
+      ready,
+      fingerprint,
+      createdAtMs,
+      containers,
+      attempt: 10 - nr,
+    });
+  });
+}
+type FoundRow = {
+  readonly pod: number;
+  readonly ready: boolean;
+  readonly old: boolean;
+  readonly rows: readonly Parameters<typeof aContainer>[0][];
+};
+
+function happens(live: LiveWorld, event: Event, pods: Pod[]): void {
+  const pod = pods[event.pod] as Pod;
+  const own = ofPod(live, pod);
+  const sandbox = own[event.pick % Math.max(1, own.length)];
+  const rows = own.flatMap((it) => it.containers).filter((it) => it.state === "running");
+  const row = rows[event.pick % Math.max(1, rows.length)];
+  const uid = uidOf(pod);
+  const is = (what: string) => event.what === what;
+  if (is("sandbox dies") && sandbox) dies(live, sandbox.id, false);
+  if (is("sandbox dies and containers linger") && sandbox) dies(live, sandbox.id, true);
+  if (is("container ends") && row) ends(live, row.id, event.pick % 2);
+  if (is("probe kills") && row && row.kind !== "init")
+    live.verdicts.set(row.id, aVerdict({ ready: false, kill: "liveness" }));
+  if (is("runtime loses") && row) change(live, row.id, (it) => ({ ...it, state: "unknown" }));
+  if (is("runtime is unclear"))
+    live.seen = live.seen.map((it) => (it.pod === uid ? { ...it, unclear: true } : it));
+  if (is("runtime is clear")) live.seen = live.seen.map((it) => ({ ...it, unclear: false }));
+  if (is("reboot")) for (const it of live.seen) dies(live, it.id, false);
+  if (is("other spec")) pods[event.pod] = withEnv(pod, `${event.pick}`);
+  if (is("other labels"))
+    pods[event.pod] = { ...pod, metadata: { ...pod.metadata, labels: { team: `${event.pick}` } } };
+}
+
+function withEnv(pod: Pod, value: string): Pod {
+  const [first, ...others] = pod.spec.containers;
+  if (!first) return pod;
+  const env = [{ name: "IT", value }];
+  return { ...pod, spec: { ...pod.spec, containers: [{ ...first, env }, ...others] } };
+}
+
+/** One pass of an agent in a world in which `event` just happened. */
+function turn(live: LiveWorld, event: Event | undefined, known: ReadonlySet<string>): number {
+  for (const [uid, { step, atMs }] of live.slow) {
+    if (atMs > live.nowMs) continue;
+    carryOut(live, step);
+    live.slow.delete(uid);
+  }
+  const plan = lawfulPlan(worldOf(live));
+  for (const step of plan) {
+    if (event?.what === "step fails") failsToDo(live, step);
+    else if (event?.what === "agent is killed") carryOut(live, step, event.pick);
+    else if (event?.what === "step is slow")
+      live.slow.set(step.uid, { step, atMs: live.nowMs + 3_000 });
+    else carryOut(live, step);
+  }
+  noTwins(live, known);
+  return plan.length;
+}
+
+/** Everything happens; then only fate does, until nothing is left to do. */
+function lives(start: Start, fates: Fates) {
+  const pods = [...start.pods];
+  const live = aLiveWorld(found(pods, start.found));
+  const known = new Set(live.seen.flatMap((it) => [it.id, ...it.containers.map((c) => c.id)]));
+  for (const event of start.events) {
+    happens(live, event, pods);
+    const wanted = event.what === "unwanted" ? pods.filter((_, at) => at !== event.pod) : pods;
+    live.wanted = event.what === "nobody knows" ? undefined : wanted;
+    turn(live, event, known);
+    passes(live, event.ms, fates);
+  }
+  live.wanted = pods;
+  live.seen = live.seen.map((it) => ({ ...it, unclear: false }));
+  return { live, known, pods };
+}
+type Start = {
+  readonly pods: readonly Pod[];
+  readonly found: readonly FoundRow[];
+  readonly events: readonly Event[];
+};
+const someStart = fc.record({ pods: somePods, found: someSandboxes, events: someEvents });
+
+/** Goes on from look to look until two hours bring nothing more. */
+function comesToRest(live: LiveWorld, known: ReadonlySet<string>, fates: Fates): boolean {
+  let quiet = 0;
+  for (let nr = 0; nr < TURNS_TO_REST && quiet < 2; nr++) {
+    const steps = turn(live, undefined, known);
+    quiet = steps === 0 && live.slow.size === 0 ? quiet + 1 : 0;
+    const lookAtMs = nextLookAtMs(worldOf(live)) ?? live.nowMs + 1_000;
+    passes(live, quiet > 0 ? 3_600_000 : Math.max(1, lookAtMs - live.nowMs), fates);
+  }
+  return quiet === 2;
+}
+
+test("where things work, every pod comes to run, or to its end, and then nothing more is done", () => {
+  fc.assert(
+    fc.property(someStart, someFates, (start, said) => {
+      const some = (policy: string) => start.pods.some((it) => it.spec.restartPolicy === policy);
+      // Such a pod is started again for ever, as it should be.
+      fc.pre(!said.mainsEnd || !(some("Always") || (some("OnFailure") && said.code === 1)));
+      const fates = fatesOf(said);
+      const { live, known, pods } = lives(start, fates);
+
+      expect(comesToRest(live, known, fates), "it comes to rest").toBe(true);
+
+      for (const pod of pods) {
+        const [status] = statusesOf(live, [pod]);
+        const over = live.outcomes.get(uidOf(pod))?.fingerprint === fp(pod);
+        expect(ofPod(live, pod).length).toBe(over ? 0 : 1);
+        if (pod.spec.restartPolicy === "Always") expect(over, "Always is never over").toBe(false);
+        if (over) expect(status?.phase).toMatch(/Succeeded|Failed/);
+        else expect(status?.phase).toBe("Running");
+        // Where a container that is never tried again has failed beside another, the pod stays unready.
+        if (!over && pod.spec.restartPolicy !== "Never") expect(status?.ready).toBe(true);
+      }
+    }),
+    { numRuns: 500 },
+  );
+}, 60_000);
+
+test("where nothing new ever works, nothing that runs is harmed for it, and tries get rare", () => {
+  fc.assert(
+    fc.property(someStart, (start) => {
+      const { live, known } = lives(start, doomed);
+      for (let nr = 0; nr < 60; nr++) {
+        turn(live, undefined, known);
+        passes(live, 1_000, doomed);
+      }
+      const before = live.starts.size;
+      for (let nr = 0; nr < 60; nr++) {
+        turn(live, undefined, known);
+        passes(live, 10_000, doomed);
+      }
+      const containers = 5 * UIDS.length;
+      expect(live.starts.size - before, "ten minutes of tries").toBeLessThanOrEqual(6 * containers);
+    }),
+    { numRuns: 60 },
+  );
+}, 60_000);
+
+function statusesOf(live: LiveWorld, pods: readonly Pod[]) {
+  const { seen, outcomes, setbacks, verdicts, nowMs } = live;
+  return podStatuses({
+    wanted: pods.map((pod) => ({ pod, fingerprint: fp(pod) })),
+    leaving: true,
+    seen: seen.filter((it) => pods.some((pod) => uidOf(pod) === it.pod)),
+    outcomes,
+    departing: new Set(),
+    setbacks,
+    verdicts,
+    failuresOf: () => [],
+    usage: new Map(),
+    unrouted: new Set(),
+    nowMs,
+  });
+}

@@ -1,0 +1,58 @@
+import { isSilent } from "./filter.ts";
+import type { NodeView, PodView, ReleaseView, World } from "./world.ts";
+
+/* What was seen of a pod, in the words that the plan asks. */
+
+export function isReady(pod: PodView): boolean {
+  return pod.seen?.status.ready === true;
+}
+
+/** It did what it was there for, and is not run again. */
+export function hasSucceeded(pod: PodView): boolean {
+  return pod.seen?.status.phase === "Succeeded";
+}
+
+/** It is over, and not as it should be; it is not run again. */
+export function hasFailed(pod: PodView): boolean {
+  return pod.seen?.status.phase === "Failed";
+}
+
+/** The pod's node, where that has been silent for too long for its last word to prove anything. */
+export function silentNode(
+  { nodes, nowMs }: Pick<World, "nodes" | "nowMs">,
+  pod: PodView,
+): NodeView | undefined {
+  return nodes.find((node) => node.id === pod.node && isSilent(node, nowMs));
+}
+
+/** Whether the pod proves that its release works. What is over stays so, also on a silent node. */
+export function isProven(world: World, release: ReleaseView, pod: PodView): boolean {
+  if (hasSucceeded(pod)) return true;
+  return isReady(pod) && !silentNode(world, pod) && settlesInMs(world, release, pod) <= 0;
+}
+
+/** When time alone may turn a ready pod of the newest release into a proven one, in ms; else undefined. */
+export function nextProofMs(world: World): number | undefined {
+  const newest = world.releases.toSorted((a, b) => b.number - a.number)[0];
+  if (!newest || newest.phase === "live") return undefined;
+  const waits = world.pods
+    .filter((pod) => pod.release === newest.id && pod.wanted === "run" && isReady(pod))
+    .map((pod) => settlesInMs(world, newest, pod))
+    .filter((it) => it > 0);
+  return waits.length === 0 ? undefined : Math.min(...waits);
+}
+
+function settlesInMs({ nowMs }: World, { settleMs }: ReleaseView, { seen }: PodView): number {
+  return (seen?.sinceMs ?? nowMs) + settleMs - nowMs;
+}
+
+/** What serves first, then what has served, then what may yet; of equals, the one that is there for longer. */
+export function bestFirst(pods: readonly PodView[]): readonly PodView[] {
+  return pods.toSorted(
+    (a, b) => rank(a) - rank(b) || a.createdAtMs - b.createdAtMs || (a.id < b.id ? -1 : 1),
+  );
+}
+
+function rank(pod: PodView): number {
+  return [isReady(pod), hasSucceeded(pod), !hasFailed(pod), true].indexOf(true);
+}

@@ -1,0 +1,70 @@
+import type { Failure } from "../../db/schema.ts";
+import { hasSucceeded, isProven, isReady, silentNode } from "./condition.ts";
+import { diagnose } from "./diagnose.ts";
+import { silence } from "./filter.ts";
+import { place } from "./place.ts";
+import { describeUnready } from "./unready.ts";
+import type { PodView, ReleaseView, World } from "./world.ts";
+
+/** Proof from what was seen of a release's pods, or a deadline without progress; else undefined. Pure. */
+export function failureOf(
+  world: World,
+  target: ReleaseView,
+  fresh: readonly PodView[],
+): Failure | undefined {
+  for (const { seen } of fresh) {
+    const diagnosis = seen && diagnose(seen.status, target);
+    if (diagnosis) return { ...diagnosis, log: seen.status.logTail };
+  }
+  const unproven = fresh.filter((pod) => !isProven(world, target, pod));
+  if (target.phase !== "rolling" || fresh.length - unproven.length >= target.replicas)
+    return undefined;
+  const spentMs = spentTime(world, target, fresh);
+  if (spentMs === undefined) return undefined;
+  return overdue(world, target, fresh, unproven[0], `within ${spentMs / 1000} s`);
+}
+
+function overdue(
+  world: World,
+  target: ReleaseView,
+  fresh: readonly PodView[],
+  stuck: PodView | undefined,
+  within: string,
+): Failure {
+  if (!stuck) {
+    const why = place(world, target, 1, fresh).flatMap((it) =>
+      it.kind === "wait" ? [it.why] : [],
+    );
+    return {
+      slug: "no-room",
+      message: `no node could take the pod ${within}: ${why.join("; ")}`,
+      log: [],
+    };
+  }
+  const silent = silentNode(world, stuck);
+  const { slug, message } = silent
+    ? { slug: "node-silent", message: `its node ${silent.name} is ${silence(silent)}` }
+    : describeUnready(stuck.seen?.status);
+  return {
+    slug,
+    message: `not ready ${within}: ${message}`,
+    log: stuck.seen?.status.logTail ?? [],
+  };
+}
+
+/**
+ * The time that the rollout was given, once it is over. Each pod that becomes ready gives it another
+ * deadline, but no pod twice: one that comes and goes does not keep the release without an end.
+ */
+function spentTime(
+  { nowMs }: World,
+  { phaseAtMs, progressDeadlineMs, replicas }: ReleaseView,
+  fresh: readonly PodView[],
+): number | undefined {
+  const progress = fresh
+    .filter((pod) => isReady(pod) || hasSucceeded(pod))
+    .map((pod) => pod.seen?.sinceMs ?? 0);
+  if (nowMs - Math.max(phaseAtMs, ...progress) >= progressDeadlineMs) return progressDeadlineMs;
+  const longestMs = progressDeadlineMs * replicas;
+  return nowMs - phaseAtMs >= longestMs ? longestMs : undefined;
+}

@@ -1,0 +1,123 @@
+import { PodId, type ReleaseId } from "../../contract/ids.ts";
+import { fingerprintText, isSidecar, Pod } from "../../contract/pod.ts";
+import { durationMs } from "../../contract/units.ts";
+import type { Tx } from "../../db/client.ts";
+import {
+  type AppRow,
+  activeReleases,
+  allNodes,
+  type NodeRow,
+  type PodRow,
+  podsOfApp,
+  podsTakingRoom,
+  type ReleaseRow,
+  type TenantRow,
+} from "../../db/placements.ts";
+import { volumeHomes } from "../../db/volume-homes.ts";
+import { demandsOf } from "./demands.ts";
+import { withTenant } from "./filter.ts";
+import { podOf, sourceOf } from "./pod.ts";
+import type { NodeView, PodView, ReleaseView, World } from "./world.ts";
+
+/**
+ * A container that nobody asks is ready as soon as it runs, also one that ends a moment later. Most that
+ * cannot work (a wrong command, a missing setting) end within this time; then its release proves nothing.
+ */
+const UNPROBED_SETTLE_MS = 3_000;
+
+/** What stands, as it is in the database, and as the plan looks at it. */
+export type Snapshot = {
+  readonly app: AppRow;
+  readonly releases: readonly ReleaseRow[];
+  readonly pods: readonly PodRow[];
+  readonly nodes: readonly NodeRow[];
+  readonly world: World;
+};
+
+/** Reads all that the plan of one app depends on, in the caller's transaction. */
+export async function lookAt(tx: Tx, app: AppRow, nowMs: number): Promise<Snapshot> {
+  const releases = await activeReleases(tx, app.id);
+  const pods = await podsOfApp(tx, app.id);
+  const nodes = await allNodes(tx);
+  const tenants = Map.groupBy(await podsTakingRoom(tx), (it) => it.node);
+  const views = releases.map((it) => releaseView(app.project, it));
+  const claims = views.flatMap((it) => it.demands.claims);
+  const world = {
+    nowMs,
+    appDeleted: app.deleted,
+    releases: views,
+    pods: pods.map(podView),
+    nodes: nodes.map((node) => nodeView(node, tenants.get(node.id) ?? [])),
+    volumes: await volumeHomes(tx, app.projectId, claims),
+  };
+  return { app, releases, pods, nodes, world };
+}
+
+function releaseView(project: string, release: ReleaseRow): ReleaseView {
+  const { id, number, phase, phaseAt, spec, newPods } = release;
+  const pod = podOf({ ...release, project }, anyPod(id));
+  return {
+    id,
+    number,
+    phase,
+    phaseAtMs: phaseAt.getTime(),
+    source: sourceOf(spec),
+    restartPolicy: pod.spec.restartPolicy,
+    replicas: spec.replicas,
+    maxSurge: spec.rollout.maxSurge,
+    progressDeadlineMs: durationMs(spec.rollout.progressDeadline) ?? 0,
+    settleMs: isProbed(pod) ? 0 : UNPROBED_SETTLE_MS,
+    demands: demandsOf(pod),
+    fingerprint: fingerprintText(pod),
+    newPods,
+  };
+}
+
+/** Whether somebody asks each container that goes on running how it does, so that `ready` is an answer. */
+function isProbed({ spec }: Pod): boolean {
+  const working = [...spec.containers, ...spec.initContainers.filter(isSidecar)];
+  return working.every((it) => it.readinessProbe !== undefined || it.startupProbe !== undefined);
+}
+
+/** An id for a pod that is only looked at: what is asked of it does not depend on its id. */
+function anyPod(release: ReleaseId): PodId {
+  return PodId.parse(release);
+}
+
+function podView(pod: PodRow): PodView {
+  const { id, release, node, wanted, spec, createdAt, status, since } = pod;
+  return {
+    id,
+    name: spec.metadata.name,
+    release,
+    node,
+    wanted,
+    createdAtMs: createdAt.getTime(),
+    fingerprint: fingerprintOf(spec),
+    seen: status && since ? { status, sinceMs: since.getTime() } : undefined,
+  };
+}
+
+/** As its agent takes it, which fills in the defaults of fields that came after the pod was made. */
+function fingerprintOf(stored: Pod): string {
+  const pod = Pod.safeParse(stored);
+  return pod.success ? fingerprintText(pod.data) : "";
+}
+
+function nodeView(node: NodeRow, tenants: readonly TenantRow[]): NodeView {
+  const empty: NodeView = {
+    id: node.id,
+    name: node.name,
+    labels: node.labels,
+    handlers: node.handlers ?? [],
+    cordoned: node.cordoned,
+    seenAtMs: node.seenAt?.getTime() ?? 0,
+    allocatable: node.capacity ?? { cpuMillis: 0, memoryBytes: 0, pods: 0 },
+    tenants: [],
+    used: { cpuMillis: 0, memoryBytes: 0, pods: 0 },
+  };
+  return tenants.reduce(
+    (view, { pod, spec }) => withTenant(view, { pod, demands: demandsOf(spec) }),
+    empty,
+  );
+}

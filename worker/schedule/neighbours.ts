@@ -1,0 +1,40 @@
+import { type Demands, type Labels, selects } from "./demands.ts";
+import type { NodeView, Tenant } from "./world.ts";
+
+/**
+ * In words, what the pods on `node` have against one more with these demands, or lack for it: its own
+ * required affinity, and the anti-affinity of those that are there, as Kubernetes means both.
+ */
+export function neighbourTrouble(
+  { tenants }: NodeView,
+  pod: Demands,
+  nodes: readonly NodeView[],
+): readonly string[] {
+  const missed = pod.near.filter(
+    (selector) => !isThere(tenants, pod, selector) && !mayBeFirst(nodes, pod, selector),
+  );
+  const shunned = pod.apart.filter((selector) => isThere(tenants, pod, selector));
+  const unwelcome = tenants.flatMap(({ demands }) =>
+    demands.apart.filter((selector) => selects(demands, selector, pod)),
+  );
+  return [
+    ...missed.map((it) => `no pod with ${inWords(it)} is there`),
+    ...shunned.map((it) => `a pod with ${inWords(it)} is there`),
+    ...unwelcome.slice(0, 1).map((it) => `a pod there wants none with ${inWords(it)} beside it`),
+  ];
+}
+
+function isThere(tenants: readonly Tenant[], pod: Demands, selector: Labels): boolean {
+  return tenants.some(({ demands }) => selects(pod, selector, demands));
+}
+
+/** Pods that ask for each other's company: somewhere the first of them has to begin. */
+function mayBeFirst(nodes: readonly NodeView[], pod: Demands, selector: Labels): boolean {
+  return selects(pod, selector, pod) && !nodes.some((it) => isThere(it.tenants, pod, selector));
+}
+
+function inWords(selector: Labels): string {
+  return Object.entries(selector)
+    .map(([key, it]) => `${key}=${it}`)
+    .join(",");
+}
