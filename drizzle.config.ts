@@ -3,10 +3,10 @@ import { defineConfig } from "drizzle-kit";
 export default defineConfig({
   dialect: "postgresql",
   schema: [
-    "./db/schema.ts",
-    "./db/schema-material.ts",
-    "./db/schema-streams.ts",
-    "./db/schema-history.ts",
+    "./db/schema/core.ts",
+    "./db/schema/material.ts",
+    "./db/schema/streams.ts",
+    "./db/schema/history.ts",
   ],
   out: "./db/migrations",
 });

@@ -1,4 +1,4 @@
-import type { Route } from "./route.ts";
+import type { Route } from "./http/route.ts";
 import { applyRoutes } from "./routes/apply.ts";
 import { appRoutes } from "./routes/apps.ts";
 import { artifactRoutes } from "./routes/artifacts.ts";

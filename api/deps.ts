@@ -1,10 +1,10 @@
 import type { Context } from "hono";
-import type { HostPolicy } from "../contract/host-policy.ts";
+import type { HostPolicy } from "../contract/pod/host-policy.ts";
 import type { Db } from "../db/client.ts";
 import type { Log } from "../kit/log.ts";
-import type { Changes } from "./changes.ts";
-import type { SecretsDoor } from "./secrets-door.ts";
-import type { Upgrade } from "./wire.ts";
+import type { Changes } from "./http/changes.ts";
+import type { Upgrade } from "./http/wire.ts";
+import type { SecretsDoor } from "./materials/secrets-door.ts";
 
 /** A SHA-256 under way. */
 export type Hash = { update(bytes: Uint8Array | string): void; hex(): string };

@@ -2,11 +2,11 @@ import { createHash, randomBytes } from "node:crypto";
 import { connect } from "../db/client.ts";
 import { readEnv } from "../kit/env.ts";
 import { openLog } from "../kit/log.ts";
-import { pollingChanges } from "./changes.ts";
-import { edgeUpgrade } from "./edge-web-sockets.ts";
+import { edgeUpgrade } from "./edge/web-sockets.ts";
 import { EdgeEnv } from "./env.ts";
-import { httpApi } from "./http.ts";
-import { secretsDoor } from "./secrets-door.ts";
+import { httpApi } from "./http/app.ts";
+import { pollingChanges } from "./http/changes.ts";
+import { secretsDoor } from "./materials/secrets-door.ts";
 
 /*
  * The api on an edge runtime: main.ts's twin. A connection belongs to the request that opened it

@@ -1,6 +1,6 @@
 import { z } from "zod";
-import { HostPathPrefixes, HostPortRanges } from "../contract/host-policy.ts";
-import { bytes } from "../contract/units.ts";
+import { bytes } from "../contract/document/units.ts";
+import { HostPathPrefixes, HostPortRanges } from "../contract/pod/host-policy.ts";
 
 const Port = z.coerce.number().int().min(0).max(65_535);
 

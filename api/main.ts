@@ -7,14 +7,14 @@ import { CHANGES_CHANNEL } from "../db/outbox.ts";
 import { readEnv } from "../kit/env.ts";
 import { openLog } from "../kit/log.ts";
 import { closeAll, onTermination } from "../kit/shutdown.ts";
-import { changesHub } from "./changes.ts";
 import { ApiEnv } from "./env.ts";
-import { httpApi } from "./http.ts";
+import { httpApi } from "./http/app.ts";
+import { changesHub } from "./http/changes.ts";
+import { type SecretsDoor, secretsDoor } from "./materials/secrets-door.ts";
 import { listenForChanges } from "./news.ts";
 import { listen } from "./node/server.ts";
 import { streamingFetch } from "./node/streaming-fetch.ts";
 import { openWebSocketDoor } from "./node/web-sockets.ts";
-import { type SecretsDoor, secretsDoor } from "./secrets-door.ts";
 
 const log = openLog("api");
 

@@ -1,7 +1,7 @@
 import type { Connection } from "../db/client.ts";
 import { backoffMs } from "../kit/backoff.ts";
 import type { Log } from "../kit/log.ts";
-import type { ChangesHub } from "./changes.ts";
+import type { ChangesHub } from "./http/changes.ts";
 
 /**
  * One listening connection a process, whoever many wait: thousands of listeners would slow down

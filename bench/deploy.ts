@@ -3,7 +3,7 @@ import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { AppSpec } from "../contract/app-spec.ts";
+import type { AppSpec } from "../contract/app/app-spec.ts";
 import { Digest, PodId } from "../contract/ids.ts";
 import { helloWar } from "../test/support/hello-war.ts";
 import { anInstallation, type Installation, type Part } from "../test/support/installation.ts";

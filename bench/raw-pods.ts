@@ -1,6 +1,6 @@
 import { mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
-import type { Container, Pod } from "../contract/pod.ts";
+import type { Container, Pod } from "../contract/pod/pod.ts";
 import { openCri } from "../node-agent/runtime/cri.ts";
 import { containerConfig, type PodHome, sandboxConfig } from "../node-agent/runtime/cri-config.ts";
 

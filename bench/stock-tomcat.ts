@@ -1,9 +1,9 @@
 import { randomUUID } from "node:crypto";
 import { mkdir, readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { AppSpec } from "../contract/app-spec.ts";
+import { AppSpec } from "../contract/app/app-spec.ts";
 import { Digest, PodId } from "../contract/ids.ts";
-import type { Pod } from "../contract/pod.ts";
+import type { Pod } from "../contract/pod/pod.ts";
 import { exec } from "../kit/exec.ts";
 import { podOf } from "../worker/schedule/pod.ts";
 

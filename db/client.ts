@@ -1,6 +1,6 @@
 import { drizzle, type PostgresJsDatabase } from "drizzle-orm/postgres-js";
 import postgres from "postgres";
-import * as schema from "./schema.ts";
+import * as schema from "./schema/core.ts";
 
 export type Db = PostgresJsDatabase<typeof schema>;
 /** A transaction, or the database itself where one statement is enough. */

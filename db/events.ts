@@ -1,9 +1,9 @@
 import { sql } from "drizzle-orm";
 import type { AppId, ReleaseId } from "../contract/ids.ts";
 import type { Tx } from "./client.ts";
+import type { Happening } from "./nodes/sight-events.ts";
 import { announce } from "./outbox.ts";
-import { events } from "./schema-history.ts";
-import type { Happening } from "./sight-events.ts";
+import { events } from "./schema/history.ts";
 
 export type EventType =
   | "release-created"

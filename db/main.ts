@@ -1,10 +1,10 @@
 import { readEnv } from "../kit/env.ts";
 import { openLog } from "../kit/log.ts";
+import { ensureAdminToken, writeJoinToken } from "./access/first-tokens.ts";
+import { ensureProject } from "./access/projects.ts";
 import { connect } from "./client.ts";
 import { DbEnv } from "./env.ts";
-import { ensureAdminToken, writeJoinToken } from "./first-tokens.ts";
 import { migrateDatabase } from "./migrate.ts";
-import { ensureProject } from "./projects.ts";
 
 /*
  * A process that ends: tables, the first project, the administrator's token, and a join token for

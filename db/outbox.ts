@@ -1,6 +1,6 @@
 import { inArray, sql } from "drizzle-orm";
 import type { Db, Tx } from "./client.ts";
-import { outbox, type Topic } from "./schema.ts";
+import { outbox, type Topic } from "./schema/core.ts";
 
 /** PostgreSQL channels: "a nudge waits", and "something that people or agents wait for has changed". */
 export const OUTBOX_CHANNEL = "waybill_outbox";

@@ -1,8 +1,8 @@
 import { openLog } from "../kit/log.ts";
+import { takeDown } from "./act/take-down.ts";
+import { placesIn } from "./disk/places.ts";
 import { readAgentEnv } from "./env.ts";
-import { placesIn } from "./places.ts";
 import { openCri } from "./runtime/cri.ts";
-import { takeDown } from "./take-down.ts";
 
 const log = openLog("node-agent-down");
 try {

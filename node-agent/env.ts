@@ -1,6 +1,6 @@
 import { z } from "zod";
-import { HostPathPrefixes } from "../contract/host-policy.ts";
-import { CpuQuantity, MemoryQuantity } from "../contract/units.ts";
+import { CpuQuantity, MemoryQuantity } from "../contract/document/units.ts";
+import { HostPathPrefixes } from "../contract/pod/host-policy.ts";
 import { readEnv } from "../kit/env.ts";
 
 const AbsolutePath = z.string().regex(/^\/[^\0]+$/, "must be an absolute path");

@@ -2,8 +2,8 @@ import { once } from "node:events";
 import { chmod, mkdir, rm } from "node:fs/promises";
 import type { Server } from "node:http";
 import { dirname } from "node:path";
-import { http } from "./http-call.ts";
-import type { Silence } from "./silence.ts";
+import { http } from "./api/http-call.ts";
+import type { Silence } from "./api/silence.ts";
 
 /** What the agent says of itself. Only `healthy` decides about the status: the rest it lives with. */
 export type Health = {

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { PodId } from "../contract/ids.ts";
-import { Pod } from "../contract/pod.ts";
-import type { ContainerKind } from "./kinds.ts";
+import { Pod } from "../contract/pod/pod.ts";
+import type { ContainerKind } from "./plan/kinds.ts";
 import { ANNOTATIONS, LABELS, numberIn } from "./runtime/labels.ts";
 import type {
   ContainerDetail,

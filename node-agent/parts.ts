@@ -1,18 +1,18 @@
 import { readFile } from "node:fs/promises";
 import { availableParallelism, totalmem } from "node:os";
-import type { NodeReport } from "../contract/node-protocol.ts";
+import type { NodeReport } from "../contract/node/protocol.ts";
 import type { Log } from "../kit/log.ts";
-import { type ApiClient, openApiClient } from "./client.ts";
+import { writeRegistryHosts } from "./act/images.ts";
+import { type ApiClient, openApiClient } from "./api/client.ts";
+import { type NodeKey, openNodeKey } from "./api/node-key.ts";
+import { type Ledger, openLedger } from "./disk/ledger.ts";
+import { type Outcomes, openOutcomes } from "./disk/outcomes.ts";
+import { type Places, placesIn } from "./disk/places.ts";
 import type { AgentEnv } from "./env.ts";
 import { capacity } from "./host/capacity.ts";
-import { writeRegistryHosts } from "./images.ts";
-import { type Ledger, openLedger } from "./ledger.ts";
-import { type NodeKey, openNodeKey } from "./node-key.ts";
-import { type Outcomes, openOutcomes } from "./outcomes.ts";
-import { type Places, placesIn } from "./places.ts";
 import { type KeptVerdicts, openKeptVerdicts } from "./probes/kept-verdicts.ts";
+import { tailOf } from "./report/tails.ts";
 import type { Runtime } from "./runtime/runtime.ts";
-import { tailOf } from "./tails.ts";
 
 /** What an agent has in hand before its first turn. */
 export type Parts = {

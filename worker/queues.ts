@@ -1,6 +1,6 @@
 import { Queue, Worker } from "bullmq";
 import { Redis } from "ioredis";
-import { TOPICS, type Topic } from "../db/schema.ts";
+import { TOPICS, type Topic } from "../db/schema/core.ts";
 
 /** All that a job says: look at this. Running it twice, late or never is harmless. */
 export type LookAt = { readonly subject: string };

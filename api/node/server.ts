@@ -3,7 +3,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from "node:net";
 import { getRequestListener } from "@hono/node-server";
 import { Problem } from "../../contract/problem.ts";
-import { problemBody } from "../problems.ts";
+import { problemBody } from "../http/problems.ts";
 import type { WebSocketDoor } from "./web-sockets.ts";
 
 /** Longer than any pause of an honest sender, shorter than a file descriptor is worth. */

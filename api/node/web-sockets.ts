@@ -1,8 +1,8 @@
 import type { IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
 import { type RawData, type WebSocket, WebSocketServer } from "ws";
-import { MAX_EXEC_FRAME_BYTES } from "../../contract/exec.ts";
-import type { Upgrade, Wire } from "../wire.ts";
+import { MAX_EXEC_FRAME_BYTES } from "../../contract/node/exec.ts";
+import type { Upgrade, Wire } from "../http/wire.ts";
 
 /** Who does not answer two pings in a row is gone. */
 const PING_EVERY_MS = 10_000;

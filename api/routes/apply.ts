@@ -1,18 +1,18 @@
 import { z } from "zod";
-import { AppDocument } from "../../contract/app-spec.ts";
+import { AppDocument } from "../../contract/app/app-spec.ts";
 import { Problem } from "../../contract/problem.ts";
 import type { Tx } from "../../db/client.ts";
-import { DeclareAnswer, DryRunAnswer } from "../answers.ts";
-import { type ApplyDocument, checkAll, isApp, isMaterial } from "../apply-documents.ts";
-import { readDocuments, readText } from "../body.ts";
-import { auditDenied, type Changed, change } from "../change.ts";
-import type { Checked } from "../check.ts";
-import { type Accepted, declare, planDeclare } from "../declare.ts";
-import { MaterialAnswer, planMaterials, putMaterials } from "../materials.ts";
-import { CreateQuery } from "../query.ts";
-import { findReferences, planReferences } from "../references.ts";
-import { type KnownCall, PEOPLE, type Route, route } from "../route.ts";
-import { answerWhenOver } from "../verdict.ts";
+import { DeclareAnswer, DryRunAnswer } from "../apps/answers.ts";
+import { type ApplyDocument, checkAll, isApp, isMaterial } from "../apps/apply-documents.ts";
+import { auditDenied, type Changed, change } from "../apps/change.ts";
+import type { Checked } from "../apps/check.ts";
+import { type Accepted, declare, planDeclare } from "../apps/declare.ts";
+import { findReferences, planReferences } from "../apps/references.ts";
+import { answerWhenOver } from "../apps/verdict.ts";
+import { readDocuments, readText } from "../http/body.ts";
+import { CreateQuery } from "../http/query.ts";
+import { type KnownCall, PEOPLE, type Route, route } from "../http/route.ts";
+import { MaterialAnswer, planMaterials, putMaterials } from "../materials/declare.ts";
 
 const MAX_DOCUMENTS = 100;
 const ApplyAnswer = z.strictObject({

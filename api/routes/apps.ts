@@ -1,18 +1,19 @@
 import { z } from "zod";
-import { AppDocument } from "../../contract/app-spec.ts";
-import { canonicalJson } from "../../contract/pod.ts";
+import { AppDocument } from "../../contract/app/app-spec.ts";
+import { canonicalJson } from "../../contract/pod/pod.ts";
 import { Problem } from "../../contract/problem.ts";
-import { type AppRow, findApp, listApps, lockApp, removeApp } from "../../db/apps.ts";
+import { type AppRow, findApp, listApps, lockApp, removeApp } from "../../db/apps/apps.ts";
+import { wantedAndLive } from "../../db/apps/history.ts";
 import type { Tx } from "../../db/client.ts";
-import { wantedAndLive } from "../../db/history.ts";
-import { podsOfApps } from "../../db/sight.ts";
-import { AppAnswer, appAnswer, DeclareAnswer, DryRunAnswer } from "../answers.ts";
-import { actorName } from "../auth.ts";
-import { readDocument, readText } from "../body.ts";
-import { change, hashOf } from "../change.ts";
-import { checkSpec, nameInPath } from "../check.ts";
-import { type Accepted, declareOne, planOne } from "../declare.ts";
-import { waitUntilGone } from "../gone.ts";
+import { podsOfApps } from "../../db/nodes/sight.ts";
+import { AppAnswer, appAnswer, DeclareAnswer, DryRunAnswer } from "../apps/answers.ts";
+import { change, hashOf } from "../apps/change.ts";
+import { checkSpec, nameInPath } from "../apps/check.ts";
+import { type Accepted, declareOne, planOne } from "../apps/declare.ts";
+import { waitUntilGone } from "../apps/gone.ts";
+import { answerWhenOver } from "../apps/verdict.ts";
+import { actorName } from "../http/auth.ts";
+import { readDocument, readText } from "../http/body.ts";
 import {
   CreateQuery,
   DeclareQuery,
@@ -22,9 +23,8 @@ import {
   PageQuery,
   toCursor,
   type WaitQuery,
-} from "../query.ts";
-import { type KnownCall, PEOPLE, pathPart, type Route, route } from "../route.ts";
-import { answerWhenOver } from "../verdict.ts";
+} from "../http/query.ts";
+import { type KnownCall, PEOPLE, pathPart, type Route, route } from "../http/route.ts";
 
 const MiB = 1024 * 1024;
 const Removed = z.strictObject({ app: z.string(), deleted: z.literal(true) });

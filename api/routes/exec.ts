@@ -1,22 +1,22 @@
 import { z } from "zod";
+import { fieldErrors } from "../../contract/document/mistakes.ts";
 import {
   EXEC_SUBPROTOCOLS,
   type ExecSession,
   MAX_EXEC_COMMAND_BYTES,
-} from "../../contract/exec.ts";
-import { fieldErrors } from "../../contract/mistakes.ts";
+} from "../../contract/node/exec.ts";
 import { Problem } from "../../contract/problem.ts";
-import type { AppRow } from "../../db/apps.ts";
-import { podsForExec } from "../../db/execs.ts";
-import { readDocument, readText } from "../body.ts";
-import { change, recordRead } from "../change.ts";
-import { exitProblem, inputFrames, openCollector } from "../exec-output.ts";
-import { attendSession, beginSession } from "../exec-session.ts";
-import { type ExecPlace, type ExecTarget, execInvalid, execTarget } from "../exec-target.ts";
-import { serveTerminal } from "../exec-terminal.ts";
-import { openListener } from "../listener.ts";
-import { Flag, NoQuery } from "../query.ts";
-import { type KnownCall, PEOPLE, type Route, route } from "../route.ts";
+import type { AppRow } from "../../db/apps/apps.ts";
+import { podsForExec } from "../../db/streams/execs.ts";
+import { change, recordRead } from "../apps/change.ts";
+import { exitProblem, inputFrames, openCollector } from "../exec/output.ts";
+import { attendSession, beginSession } from "../exec/session.ts";
+import { type ExecPlace, type ExecTarget, execInvalid, execTarget } from "../exec/target.ts";
+import { serveTerminal } from "../exec/terminal.ts";
+import { readDocument, readText } from "../http/body.ts";
+import { openListener } from "../http/listener.ts";
+import { Flag, NoQuery } from "../http/query.ts";
+import { type KnownCall, PEOPLE, type Route, route } from "../http/route.ts";
 import { appInPath } from "./apps.ts";
 
 const Command = z

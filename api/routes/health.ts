@@ -3,9 +3,9 @@ import { Problem } from "../../contract/problem.ts";
 import { databaseUnavailable } from "../../db/errors.ts";
 import { countThings, whoIsThere } from "../../db/health.ts";
 import type { ApiDeps } from "../deps.ts";
-import { NoQuery } from "../query.ts";
-import { registryAnswers } from "../registry.ts";
-import { openRoute, type Route } from "../route.ts";
+import { NoQuery } from "../http/query.ts";
+import { openRoute, type Route } from "../http/route.ts";
+import { registryAnswers } from "../registry/client.ts";
 
 const OPEN = {
   method: "GET",

@@ -1,12 +1,12 @@
 import { z } from "zod";
-import { AppSpec } from "../../contract/app-spec.ts";
+import { AppSpec } from "../../contract/app/app-spec.ts";
 import { Problem } from "../../contract/problem.ts";
-import type { AppRow } from "../../db/apps.ts";
-import { findRelease, listEvents, listReleases, type ReleaseRow } from "../../db/history.ts";
-import { FieldChange, ReleaseAnswer, releaseAnswer } from "../answers.ts";
-import { diff } from "../diff.ts";
-import { EventsQuery, fromCursor, NoQuery, PageQuery, toCursor } from "../query.ts";
-import { type KnownCall, PEOPLE, pathPart, type Route, route } from "../route.ts";
+import type { AppRow } from "../../db/apps/apps.ts";
+import { findRelease, listEvents, listReleases, type ReleaseRow } from "../../db/apps/history.ts";
+import { FieldChange, ReleaseAnswer, releaseAnswer } from "../apps/answers.ts";
+import { diff } from "../apps/diff.ts";
+import { EventsQuery, fromCursor, NoQuery, PageQuery, toCursor } from "../http/query.ts";
+import { type KnownCall, PEOPLE, pathPart, type Route, route } from "../http/route.ts";
 import { appInPath } from "./apps.ts";
 
 const READ = {

@@ -1,14 +1,14 @@
 import { z } from "zod";
 import { Problem } from "../../contract/problem.ts";
-import type { AppRow } from "../../db/apps.ts";
-import { type LogFilter, logStarts, newestLogId } from "../../db/log-reads.ts";
-import { recordRead } from "../change.ts";
-import { isThere, openListener } from "../listener.ts";
-import { type LogEntry, ndjsonLine, textLine } from "../log-lines.ts";
-import { following, history, startsBefore, type Tail } from "../log-stream.ts";
-import { Flag, wholeNumber } from "../query.ts";
-import { type KnownCall, PEOPLE, type Route, route } from "../route.ts";
-import { parseSince } from "../since.ts";
+import type { AppRow } from "../../db/apps/apps.ts";
+import { type LogFilter, logStarts, newestLogId } from "../../db/streams/log-reads.ts";
+import { recordRead } from "../apps/change.ts";
+import { isThere, openListener } from "../http/listener.ts";
+import { Flag, wholeNumber } from "../http/query.ts";
+import { type KnownCall, PEOPLE, type Route, route } from "../http/route.ts";
+import { parseSince } from "../http/since.ts";
+import { type LogEntry, ndjsonLine, textLine } from "../logs/lines.ts";
+import { following, history, startsBefore, type Tail } from "../logs/stream.ts";
 import { appInPath } from "./apps.ts";
 
 const MAX_TAIL = 100_000;

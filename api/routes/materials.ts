@@ -1,18 +1,22 @@
 import { z } from "zod";
-import type { MaterialKind } from "../../contract/material-use.ts";
+import type { MaterialKind } from "../../contract/pod/material-use.ts";
 import { Problem } from "../../contract/problem.ts";
 import type { Tx } from "../../db/client.ts";
-import { listConfigMaps, newestConfigMap, removeConfigMap } from "../../db/config-maps.ts";
+import {
+  listConfigMaps,
+  newestConfigMap,
+  removeConfigMap,
+} from "../../db/materials/config-maps.ts";
 import {
   holdMaterial,
   lockMaterial,
   type MaterialUser,
   materialUsers,
-} from "../../db/materials.ts";
-import { listSecrets, newestSecret, removeSecret } from "../../db/secrets.ts";
-import { type Changed, change } from "../change.ts";
-import { NoQuery } from "../query.ts";
-import { type KnownCall, PEOPLE, pathPart, type Route, route } from "../route.ts";
+} from "../../db/materials/materials.ts";
+import { listSecrets, newestSecret, removeSecret } from "../../db/materials/secrets.ts";
+import { type Changed, change } from "../apps/change.ts";
+import { NoQuery } from "../http/query.ts";
+import { type KnownCall, PEOPLE, pathPart, type Route, route } from "../http/route.ts";
 
 /*
  * Config maps and secrets by name. They are written by POST /v1/apply; what is in a secret is never

@@ -1,10 +1,15 @@
 import { z } from "zod";
 import { fromBase64, toBase64 } from "../../contract/base64.ts";
-import { ExecInput, ExecOutput, ExecWork, MAX_EXEC_INPUT_WAIT_MS } from "../../contract/exec.ts";
+import {
+  ExecInput,
+  ExecOutput,
+  ExecWork,
+  MAX_EXEC_INPUT_WAIT_MS,
+} from "../../contract/node/exec.ts";
 import { Problem } from "../../contract/problem.ts";
-import { claimExecs, forgetExec, putOutput, readInput, touchExec } from "../../db/execs.ts";
-import { DesiredQuery, NoQuery, wholeNumber } from "../query.ts";
-import { type KnownCall, pathPart, type Route, route } from "../route.ts";
+import { claimExecs, forgetExec, putOutput, readInput, touchExec } from "../../db/streams/execs.ts";
+import { DesiredQuery, NoQuery, wholeNumber } from "../http/query.ts";
+import { type KnownCall, pathPart, type Route, route } from "../http/route.ts";
 import { nodeOf, parseBody } from "./node-sync.ts";
 
 const InputQuery = z.strictObject({

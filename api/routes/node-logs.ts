@@ -1,7 +1,7 @@
-import { LogBatch, LogBatchAnswer, MAX_LOG_BODY_BYTES } from "../../contract/logs.ts";
-import { storeLogs } from "../../db/logs.ts";
-import { NoQuery } from "../query.ts";
-import { type Route, route } from "../route.ts";
+import { LogBatch, LogBatchAnswer, MAX_LOG_BODY_BYTES } from "../../contract/node/logs.ts";
+import { storeLogs } from "../../db/streams/logs.ts";
+import { NoQuery } from "../http/query.ts";
+import { type Route, route } from "../http/route.ts";
 import { nodeOf, parseBody } from "./node-sync.ts";
 
 export const nodeLogRoutes: readonly Route[] = [

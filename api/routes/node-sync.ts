@@ -1,23 +1,23 @@
 import type { z } from "zod";
 import { fromBase64 } from "../../contract/base64.ts";
+import { fieldErrors } from "../../contract/document/mistakes.ts";
 import type { NodeId } from "../../contract/ids.ts";
-import { fieldErrors } from "../../contract/mistakes.ts";
-import { DesiredState, JoinAnswer, JoinRequest, NodeReport } from "../../contract/node-protocol.ts";
+import { DesiredState, JoinAnswer, JoinRequest, NodeReport } from "../../contract/node/protocol.ts";
 import { Problem, type ProblemSlug } from "../../contract/problem.ts";
 import { makeToken } from "../../contract/token.ts";
-import { recordAudit } from "../../db/audit.ts";
-import { readDesired, renewWish, wishGeneration } from "../../db/desired.ts";
-import { ensureNode, findNode, storeNodeKey } from "../../db/nodes.ts";
-import { storeReport } from "../../db/sight.ts";
-import { consumeJoinToken, insertToken, revokeNodeTokens } from "../../db/tokens.ts";
-import { endPurges } from "../../db/volume-end.ts";
-import { actorName, type Caller } from "../auth.ts";
-import { readDocument, readText } from "../body.ts";
-import { change } from "../change.ts";
+import { recordAudit } from "../../db/access/audit.ts";
+import { consumeJoinToken, insertToken, revokeNodeTokens } from "../../db/access/tokens.ts";
+import { readDesired, renewWish, wishGeneration } from "../../db/nodes/desired.ts";
+import { ensureNode, findNode, storeNodeKey } from "../../db/nodes/nodes.ts";
+import { storeReport } from "../../db/nodes/sight.ts";
+import { endPurges } from "../../db/volumes/end.ts";
+import { change } from "../apps/change.ts";
 import { sha256Bytes } from "../deps.ts";
-import { sealForNode } from "../node-secrets.ts";
-import { DesiredQuery, NoQuery } from "../query.ts";
-import { type KnownCall, type Route, route } from "../route.ts";
+import { actorName, type Caller } from "../http/auth.ts";
+import { readDocument, readText } from "../http/body.ts";
+import { DesiredQuery, NoQuery } from "../http/query.ts";
+import { type KnownCall, type Route, route } from "../http/route.ts";
+import { sealForNode } from "../materials/node-secrets.ts";
 
 const NODE_TOKEN_SECONDS = 24 * 3_600;
 

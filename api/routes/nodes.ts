@@ -1,8 +1,8 @@
 import { z } from "zod";
-import { listNodes } from "../../db/nodes.ts";
-import { NodeAnswer, nodeAnswer } from "../answers.ts";
-import { NoQuery } from "../query.ts";
-import { PEOPLE, type Route, route } from "../route.ts";
+import { listNodes } from "../../db/nodes/nodes.ts";
+import { NodeAnswer, nodeAnswer } from "../apps/answers.ts";
+import { NoQuery } from "../http/query.ts";
+import { PEOPLE, type Route, route } from "../http/route.ts";
 
 export const nodeRoutes: readonly Route[] = [
   route({

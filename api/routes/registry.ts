@@ -1,18 +1,18 @@
 import { z } from "zod";
 import { isMadeByWaybill, isReadableBy } from "../../contract/image-reference.ts";
-import { REGISTRY_NAME } from "../../contract/node-protocol.ts";
+import { REGISTRY_NAME } from "../../contract/node/protocol.ts";
 import { Problem } from "../../contract/problem.ts";
-import { imagesOfNode } from "../../db/node-images.ts";
-import { auditDenied } from "../change.ts";
-import { passBack, passOn } from "../registry-pass.ts";
-import { type RegistryPath, readRegistryPath } from "../registry-path.ts";
+import { imagesOfNode } from "../../db/nodes/images.ts";
+import { auditDenied } from "../apps/change.ts";
+import { type KnownCall, PEOPLE, type Route, route } from "../http/route.ts";
+import { passBack, passOn } from "../registry/pass.ts";
+import { type RegistryPath, readRegistryPath } from "../registry/path.ts";
 import {
   askBlobUpload,
   continueBlobUpload,
   openBlobUpload,
   putManifest,
-} from "../registry-push.ts";
-import { type KnownCall, PEOPLE, type Route, route } from "../route.ts";
+} from "../registry/push.ts";
 import { nodeOf } from "./node-sync.ts";
 
 /*

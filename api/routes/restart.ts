@@ -1,11 +1,11 @@
-import { lockApp } from "../../db/apps.ts";
-import { findRelease, wantedAndLive } from "../../db/history.ts";
-import { DeclareAnswer } from "../answers.ts";
-import { change } from "../change.ts";
-import { checkSpec } from "../check.ts";
-import { declareOne } from "../declare.ts";
-import { RestartQuery } from "../query.ts";
-import { PEOPLE, pathPart, type Route, route } from "../route.ts";
+import { lockApp } from "../../db/apps/apps.ts";
+import { findRelease, wantedAndLive } from "../../db/apps/history.ts";
+import { DeclareAnswer } from "../apps/answers.ts";
+import { change } from "../apps/change.ts";
+import { checkSpec } from "../apps/check.ts";
+import { declareOne } from "../apps/declare.ts";
+import { RestartQuery } from "../http/query.ts";
+import { PEOPLE, pathPart, type Route, route } from "../http/route.ts";
 import { answerDeclared, noApp } from "./apps.ts";
 
 export const restartRoutes: readonly Route[] = [

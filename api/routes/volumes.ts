@@ -1,18 +1,18 @@
 import { z } from "zod";
 import { Problem } from "../../contract/problem.ts";
 import type { Tx } from "../../db/client.ts";
-import { renewWish } from "../../db/desired.ts";
+import { renewWish } from "../../db/nodes/desired.ts";
 import {
   askForPurge,
   forgetVolume,
   holdVolume,
   removeVolume,
   restoreVolume,
-} from "../../db/volume-end.ts";
-import { listVolumes, type VolumeRow, volumeUsers } from "../../db/volumes.ts";
-import { type Changed, change } from "../change.ts";
-import { Flag, NoQuery } from "../query.ts";
-import { type KnownCall, PEOPLE, pathPart, type Route, route } from "../route.ts";
+} from "../../db/volumes/end.ts";
+import { listVolumes, type VolumeRow, volumeUsers } from "../../db/volumes/volumes.ts";
+import { type Changed, change } from "../apps/change.ts";
+import { Flag, NoQuery } from "../http/query.ts";
+import { type KnownCall, PEOPLE, pathPart, type Route, route } from "../http/route.ts";
 
 const VolumeAnswer = z.strictObject({
   name: z.string(),

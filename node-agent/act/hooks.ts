@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Container } from "../../contract/pod.ts";
-import type { Hook } from "../../contract/probe.ts";
+import type { Container } from "../../contract/pod/pod.ts";
+import type { Hook } from "../../contract/pod/probe.ts";
 import { httpGet } from "../probes/http-get.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 

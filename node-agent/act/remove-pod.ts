@@ -1,10 +1,10 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { PodId } from "../../contract/ids.ts";
-import type { Hands } from "../act.ts";
 import { removeCgroup } from "../host/cgroups.ts";
 import { removeMountedFolder } from "../host/volumes.ts";
 import type { SeenSandbox } from "../observe.ts";
-import type { Step } from "../steps.ts";
+import type { Step } from "../plan/steps.ts";
+import type { Hands } from "./act.ts";
 import { allDone } from "./settled.ts";
 import { stopInOrder } from "./stop.ts";
 

@@ -1,9 +1,8 @@
-import type { Pod } from "../../contract/pod.ts";
-import { effectiveLimits } from "../../contract/requests.ts";
-import type { Hands } from "../act.ts";
-import { asksForPodIp, speak } from "../env-vars.ts";
+import type { Pod } from "../../contract/pod/pod.ts";
+import { effectiveLimits } from "../../contract/pod/requests.ts";
+import type { PodValues } from "../disk/materials.ts";
 import { ensurePodCgroup } from "../host/cgroups.ts";
-import type { PodValues } from "../materials.ts";
+import type { ContainerStart, Step } from "../plan/steps.ts";
 import {
   containerConfig,
   type PodHome,
@@ -12,11 +11,12 @@ import {
 } from "../runtime/cri-config.ts";
 import { nonRootProblem } from "../runtime/cri-security.ts";
 import type { Image } from "../runtime/runtime.ts";
-import { named, StartError } from "../start-error.ts";
-import type { ContainerStart, Step } from "../steps.ts";
 import { containerMounts, type ReadyVolumes, readyVolumes } from "../volumes/ready.ts";
+import type { Hands } from "./act.ts";
+import { asksForPodIp, speak } from "./env-vars.ts";
 import { runHook } from "./hooks.ts";
 import { allDone, orGivenUp } from "./settled.ts";
+import { named, StartError } from "./start-error.ts";
 import { stopContainer, stopInOrder } from "./stop.ts";
 
 type StartPod = Step<"start-pod">;

@@ -1,6 +1,6 @@
-import type { Container, Pod } from "../../contract/pod.ts";
-import { rolesOf } from "../kinds.ts";
+import type { Container, Pod } from "../../contract/pod/pod.ts";
 import type { SeenContainer, SeenSandbox } from "../observe.ts";
+import { rolesOf } from "../plan/kinds.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import { runHook } from "./hooks.ts";
 import { allDone } from "./settled.ts";

@@ -1,10 +1,10 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { type ExecSession, ExecWork } from "../../contract/exec.ts";
 import type { PodId } from "../../contract/ids.ts";
+import { type ExecSession, ExecWork } from "../../contract/node/exec.ts";
 import { backoffMs } from "../../kit/backoff.ts";
 import type { Log } from "../../kit/log.ts";
-import type { ApiClient } from "../client.ts";
-import type { Places } from "../places.ts";
+import type { ApiClient } from "../api/client.ts";
+import type { Places } from "../disk/places.ts";
 import type { View } from "../run.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import { openLeftovers } from "./leftovers.ts";

@@ -1,4 +1,4 @@
-import { type ExecExit, MAX_EXEC_FRAME_BYTES } from "../../contract/exec.ts";
+import { type ExecExit, MAX_EXEC_FRAME_BYTES } from "../../contract/node/exec.ts";
 import type { ExecWire } from "./wire.ts";
 
 /** What a command writes, on its way to the api; small pieces travel together. */

@@ -1,4 +1,4 @@
-import { EXEC_CHANNEL, type ExecExit } from "../../contract/exec.ts";
+import { EXEC_CHANNEL, type ExecExit } from "../../contract/node/exec.ts";
 import { openSpdy } from "./spdy.ts";
 
 /** A command under way in a container, at the runtime's streaming server. */

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { EXEC_CHANNEL, type ExecExit, type ExecSession } from "../../contract/exec.ts";
-import type { ApiClient } from "../client.ts";
+import { EXEC_CHANNEL, type ExecExit, type ExecSession } from "../../contract/node/exec.ts";
+import type { ApiClient } from "../api/client.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import { openOutputPump } from "./output.ts";
 import { findLeader, killSession, type Leader, type Started } from "./processes.ts";

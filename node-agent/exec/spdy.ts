@@ -1,7 +1,7 @@
 import { once } from "node:events";
 import type { Duplex } from "node:stream";
 import { constants, createDeflate } from "node:zlib";
-import { http } from "../http-call.ts";
+import { http } from "../api/http-call.ts";
 
 /*
  * The client's side of SPDY/3.1, as far as a container runtime's streaming server needs it. Its

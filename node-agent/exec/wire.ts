@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { z } from "zod";
-import { ExecInput, type ExecOutput, MAX_EXEC_INPUT_WAIT_MS } from "../../contract/exec.ts";
-import type { ApiClient } from "../client.ts";
+import { ExecInput, type ExecOutput, MAX_EXEC_INPUT_WAIT_MS } from "../../contract/node/exec.ts";
+import type { ApiClient } from "../api/client.ts";
 
 /** The api does not answer for so long: whoever waited for the command has been told that we are gone. */
 const AWAY_MS = 15_000;

@@ -1,5 +1,5 @@
-import type { NodeReport } from "../../contract/node-protocol.ts";
-import { bytes, cpuMillis } from "../../contract/units.ts";
+import { bytes, cpuMillis } from "../../contract/document/units.ts";
+import type { NodeReport } from "../../contract/node/protocol.ts";
 
 export type Capacity = NodeReport["capacity"];
 

@@ -1,7 +1,7 @@
-import { canonicalJson } from "../../contract/pod.ts";
+import { canonicalJson } from "../../contract/pod/pod.ts";
 import type { Log } from "../../kit/log.ts";
 import { startLoop } from "../../kit/loop.ts";
-import { type HttpAnswer, httpCall } from "../http-call.ts";
+import { type HttpAnswer, httpCall } from "../api/http-call.ts";
 import { caddyConfig, type IngressRoute, upstreamsIn } from "./routes.ts";
 
 export type Ingress = {

@@ -1,4 +1,4 @@
-import { type LogLine, MAX_LOG_CHUNK_LINES, MAX_LOG_CHUNK_MS } from "../../contract/logs.ts";
+import { type LogLine, MAX_LOG_CHUNK_LINES, MAX_LOG_CHUNK_MS } from "../../contract/node/logs.ts";
 
 /** What a line takes as JSON beside its text. */
 export const LINE_OVERHEAD = 80;

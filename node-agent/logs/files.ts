@@ -2,7 +2,7 @@ import { readdirSync, statSync } from "node:fs";
 import { open, rename, rm } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { PodId } from "../../contract/ids.ts";
-import type { LogSource } from "../../contract/logs.ts";
+import type { LogSource } from "../../contract/node/logs.ts";
 
 /*
  * One start of one container writes `<container>.<attempt>.log`. When that is rotated it becomes

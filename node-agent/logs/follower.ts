@@ -1,4 +1,4 @@
-import type { LogChunk, LogSource } from "../../contract/logs.ts";
+import type { LogChunk, LogSource } from "../../contract/node/logs.ts";
 import { aDraft } from "./chunk.ts";
 import { type LogFiles, logEnd, partsOf, readLog } from "./files.ts";
 import { openLineMaker } from "./lines.ts";

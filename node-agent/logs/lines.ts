@@ -1,4 +1,4 @@
-import { LOG_RATE, type LogLine, MAX_LOG_LINE_BYTES } from "../../contract/logs.ts";
+import { LOG_RATE, type LogLine, MAX_LOG_LINE_BYTES } from "../../contract/node/logs.ts";
 import { type ChunkDraft, hasRoom, LINE_OVERHEAD, put } from "./chunk.ts";
 import { openFlood } from "./flood.ts";
 import { countFrames, type Frame, frameEnd, frameIn, frameTime, type Stream } from "./frame.ts";

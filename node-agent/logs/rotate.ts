@@ -1,6 +1,6 @@
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
-import type { Places } from "../places.ts";
+import type { Places } from "../disk/places.ts";
 import type { View } from "../run.ts";
 import { logFileName } from "../runtime/cri-config.ts";
 import type { Runtime } from "../runtime/runtime.ts";

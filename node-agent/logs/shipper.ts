@@ -5,10 +5,10 @@ import {
   type LogChunk,
   type LogSource,
   MAX_LOG_BATCH_BYTES,
-} from "../../contract/logs.ts";
+} from "../../contract/node/logs.ts";
 import { backoffMs } from "../../kit/backoff.ts";
 import type { Log } from "../../kit/log.ts";
-import type { ApiClient } from "../client.ts";
+import type { ApiClient } from "../api/client.ts";
 import { type LogFiles, logFilesIn } from "./files.ts";
 import { followLog, type LogFollower } from "./follower.ts";
 

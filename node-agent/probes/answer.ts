@@ -1,4 +1,4 @@
-import type { Probe } from "../../contract/probe.ts";
+import type { Probe } from "../../contract/pod/probe.ts";
 
 /** What one question to a container gave. */
 export type Answer = {

@@ -1,4 +1,4 @@
-import type { Probe } from "../../contract/probe.ts";
+import type { Probe } from "../../contract/pod/probe.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import type { Answer } from "./answer.ts";
 import { execCommand } from "./exec-command.ts";

@@ -1,6 +1,6 @@
 import { isIP } from "node:net";
-import type { Probe } from "../../contract/probe.ts";
-import { httpCall } from "../http-call.ts";
+import type { Probe } from "../../contract/pod/probe.ts";
+import { httpCall } from "../api/http-call.ts";
 import { type Answer, EXCERPT_BYTES, msSince, noAnswerWithin, printable } from "./answer.ts";
 
 export type HttpQuestion = Pick<NonNullable<Probe["httpGet"]>, "path" | "httpHeaders"> & {

@@ -1,7 +1,7 @@
 import { rename, writeFile } from "node:fs/promises";
 import { setImmediate } from "node:timers/promises";
 import { z } from "zod";
-import { readIfThere } from "../durable-file.ts";
+import { readIfThere } from "../disk/durable-file.ts";
 import type { KnownBefore } from "./verdict.ts";
 
 /**

@@ -1,4 +1,4 @@
-import type { Probe } from "../../contract/probe.ts";
+import type { Probe } from "../../contract/pod/probe.ts";
 import type { Answer } from "./answer.ts";
 
 const EAGER_MS = 50;

@@ -1,5 +1,5 @@
-import type { ProbeFailure, ProbeSight } from "../../contract/node-protocol.ts";
-import type { Probe } from "../../contract/probe.ts";
+import type { ProbeFailure, ProbeSight } from "../../contract/node/protocol.ts";
+import type { Probe } from "../../contract/pod/probe.ts";
 import type { Answer } from "./answer.ts";
 
 /** What is known of one running container by asking it. Without any probe it is started and ready. */

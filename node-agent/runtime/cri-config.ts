@@ -1,6 +1,6 @@
-import type { Pod } from "../../contract/pod.ts";
-import { rolesOf } from "../kinds.ts";
-import type { ContainerStart } from "../steps.ts";
+import type { Pod } from "../../contract/pod/pod.ts";
+import { rolesOf } from "../plan/kinds.ts";
+import type { ContainerStart } from "../plan/steps.ts";
 import { containerResources, sandboxResources } from "./cri-resources.ts";
 import { containerSecurity, sandboxSecurity } from "./cri-security.ts";
 import { ANNOTATIONS, LABELS, MAX_POD_SPEC_CHARS } from "./labels.ts";

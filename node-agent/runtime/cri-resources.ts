@@ -1,6 +1,6 @@
-import type { Container, Pod } from "../../contract/pod.ts";
-import { effectiveLimits, effectiveRequests } from "../../contract/requests.ts";
-import { bytes, cpuMillis } from "../../contract/units.ts";
+import { bytes, cpuMillis } from "../../contract/document/units.ts";
+import type { Container, Pod } from "../../contract/pod/pod.ts";
+import { effectiveLimits, effectiveRequests } from "../../contract/pod/requests.ts";
 
 const CPU_PERIOD_US = 100_000;
 

@@ -1,4 +1,4 @@
-import type { Container, Pod } from "../../contract/pod.ts";
+import type { Container, Pod } from "../../contract/pod/pod.ts";
 
 export const SECCOMP = { profile_type: "RuntimeDefault" } as const;
 

@@ -1,7 +1,7 @@
 import { chmod, mkdir } from "node:fs/promises";
 import { Name } from "../../contract/ids.ts";
-import type { Volume } from "../../contract/pod.ts";
-import { POD_LABELS } from "../../contract/pod.ts";
+import type { Volume } from "../../contract/pod/pod.ts";
+import { POD_LABELS } from "../../contract/pod/pod.ts";
 import { giveToGroup } from "./fs-group.ts";
 import type { ReadyVolume, Surroundings } from "./volume.ts";
 

@@ -1,8 +1,8 @@
 import { chmod, mkdir, rename, rm, stat, truncate, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import type { Volume } from "../../contract/pod.ts";
-import { effectiveLimits } from "../../contract/requests.ts";
-import { bytes } from "../../contract/units.ts";
+import { bytes } from "../../contract/document/units.ts";
+import type { Volume } from "../../contract/pod/pod.ts";
+import { effectiveLimits } from "../../contract/pod/requests.ts";
 import { ExecError, exec } from "../../kit/exec.ts";
 import { mountFile, mountTmpfs } from "../host/mounts.ts";
 import { giveToGroup } from "./fs-group.ts";

@@ -1,9 +1,9 @@
 import { constants } from "node:fs";
 import { type FileHandle, lstat, open, realpath } from "node:fs/promises";
 import { dirname, join, relative } from "node:path";
-import { hostPathAllowed, normalPath } from "../../contract/host-policy.ts";
-import type { Volume } from "../../contract/pod.ts";
-import { StartError } from "../start-error.ts";
+import { hostPathAllowed, normalPath } from "../../contract/pod/host-policy.ts";
+import type { Volume } from "../../contract/pod/pod.ts";
+import { StartError } from "../act/start-error.ts";
 import { bindAt } from "./bind.ts";
 import { openBeneath, PathError } from "./open-beneath.ts";
 import type { ReadyVolume, Surroundings } from "./volume.ts";

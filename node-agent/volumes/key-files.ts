@@ -1,9 +1,9 @@
 import { chmod, chown, mkdir, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import type { Volume } from "../../contract/pod.ts";
+import type { Volume } from "../../contract/pod/pod.ts";
+import { StartError } from "../act/start-error.ts";
+import type { Values } from "../disk/materials.ts";
 import { makeReadOnly, mountTmpfs, unmount } from "../host/mounts.ts";
-import type { Values } from "../materials.ts";
-import { StartError } from "../start-error.ts";
 import type { ReadyVolume, Surroundings } from "./volume.ts";
 
 /** How keys become files: the part that a secret's and a config map's volume have in common. */

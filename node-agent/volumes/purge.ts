@@ -1,9 +1,9 @@
 import { mkdir, rename, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import type { VolumeKey } from "../../contract/material.ts";
-import { POD_LABELS, type Pod } from "../../contract/pod.ts";
+import type { VolumeKey } from "../../contract/material/material.ts";
+import { POD_LABELS, type Pod } from "../../contract/pod/pod.ts";
+import type { Places } from "../disk/places.ts";
 import { removeTree } from "../host/volumes.ts";
-import type { Places } from "../places.ts";
 import type { View } from "../run.ts";
 
 export type Purger = {

@@ -1,9 +1,9 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
-import type { Container, Pod, Volume } from "../../contract/pod.ts";
+import type { Container, Pod, Volume } from "../../contract/pod/pod.ts";
+import { named, StartError } from "../act/start-error.ts";
 import { mounts } from "../host/mounts.ts";
 import type { BoundMount } from "../runtime/cri-config.ts";
-import { named, StartError } from "../start-error.ts";
 import { readyClaim } from "./claim.ts";
 import { readyEmptyDir } from "./empty-dir.ts";
 import { readyHostPath } from "./host-path.ts";

@@ -1,5 +1,5 @@
 import { stat } from "node:fs/promises";
-import { StartError } from "../start-error.ts";
+import { StartError } from "../act/start-error.ts";
 import { bindAt } from "./bind.ts";
 import { openBeneath, PathError } from "./open-beneath.ts";
 import type { ReadyVolume } from "./volume.ts";

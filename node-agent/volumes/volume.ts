@@ -1,7 +1,7 @@
-import type { Pod } from "../../contract/pod.ts";
+import type { Pod } from "../../contract/pod/pod.ts";
+import type { PodValues } from "../disk/materials.ts";
+import type { Places } from "../disk/places.ts";
 import type { Mount } from "../host/mounts.ts";
-import type { PodValues } from "../materials.ts";
-import type { Places } from "../places.ts";
 
 /** A volume as a container may mount it: a path of this host's that only root gets to. */
 export type ReadyVolume = { readonly path: string; readonly readOnly: boolean };

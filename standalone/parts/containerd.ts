@@ -1,7 +1,7 @@
 import type { ConfigFile } from "../part.ts";
 import type { RuntimeHandler } from "./handlers.ts";
 
-/** Equal to PAUSE_IMAGE of contract/node-protocol.ts, which this room may not import. */
+/** Equal to PAUSE_IMAGE of contract/node/protocol.ts, which this room may not import. */
 const PAUSE_IMAGE = "waybill.internal/base/pause:1";
 const CRI = `plugins."io.containerd.grpc.v1.cri"`;
 

@@ -1,11 +1,11 @@
 import { randomUUID } from "node:crypto";
 import { expect, test } from "vitest";
-import { appAnswer } from "../../api/answers.ts";
-import { diff } from "../../api/diff.ts";
-import { AppSpec } from "../../contract/app-spec.ts";
+import { appAnswer } from "../../api/apps/answers.ts";
+import { diff } from "../../api/apps/diff.ts";
+import { AppSpec } from "../../contract/app/app-spec.ts";
 import { AppId, PodId } from "../../contract/ids.ts";
-import { PodStatus } from "../../contract/node-protocol.ts";
-import type { PodSighting } from "../../db/sight.ts";
+import { PodStatus } from "../../contract/node/protocol.ts";
+import type { PodSighting } from "../../db/nodes/sight.ts";
 import { aDigest } from "../support/declared.ts";
 
 const NOW = Date.parse("2026-01-01T00:01:00Z");

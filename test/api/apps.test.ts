@@ -1,7 +1,7 @@
 import { sql } from "drizzle-orm";
 import { expect, test } from "vitest";
-import { insertArtifact } from "../../db/artifacts.ts";
-import { ensureProject } from "../../db/projects.ts";
+import { ensureProject } from "../../db/access/projects.ts";
+import { insertArtifact } from "../../db/apps/artifacts.ts";
 import { aToken, startApi, type TestApi } from "../support/api.ts";
 import { aDigest } from "../support/declared.ts";
 

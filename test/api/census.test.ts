@@ -1,7 +1,7 @@
 import { sql } from "drizzle-orm";
 import { expect, test } from "vitest";
-import { allRoutes, httpApi } from "../../api/http.ts";
-import type { Route } from "../../api/route.ts";
+import { allRoutes, httpApi } from "../../api/http/app.ts";
+import type { Route } from "../../api/http/route.ts";
 import { formatToken, makeToken } from "../../contract/token.ts";
 import { aToken, startApi, type TestApi } from "../support/api.ts";
 

@@ -1,6 +1,6 @@
 import { sql } from "drizzle-orm";
 import { expect, test } from "vitest";
-import { httpApi } from "../../api/http.ts";
+import { httpApi } from "../../api/http/app.ts";
 import { connect } from "../../db/client.ts";
 import { startApi } from "../support/api.ts";
 import { joinedNode } from "../support/declared.ts";

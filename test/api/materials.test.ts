@@ -1,10 +1,10 @@
 import { sql } from "drizzle-orm";
 import { expect, test } from "vitest";
-import { parseAppSpec } from "../../contract/parse-app-spec.ts";
-import { declareApp } from "../../db/apps.ts";
-import { freezeMaterials } from "../../db/materials.ts";
-import { ensureProject } from "../../db/projects.ts";
-import { removeSecret } from "../../db/secrets.ts";
+import { parseAppSpec } from "../../contract/app/parse-app-spec.ts";
+import { ensureProject } from "../../db/access/projects.ts";
+import { declareApp } from "../../db/apps/apps.ts";
+import { freezeMaterials } from "../../db/materials/materials.ts";
+import { removeSecret } from "../../db/materials/secrets.ts";
 import { anotherCaller } from "../support/another-caller.ts";
 import { aToken, startApi, type TestApi } from "../support/api.ts";
 import { aConfigMap, aPodDocument, apply, aSecret, fromSecret } from "../support/materials.ts";

@@ -3,7 +3,7 @@ import { createHash, randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { readFile } from "node:fs/promises";
 import { expect, test } from "vitest";
-import { ensureProject } from "../../db/projects.ts";
+import { ensureProject } from "../../db/access/projects.ts";
 import { aToken } from "../support/api.ts";
 import { eventually } from "../support/eventually.ts";
 import { freshDb } from "../support/postgres.ts";

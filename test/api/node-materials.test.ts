@@ -1,6 +1,6 @@
 import { sql } from "drizzle-orm";
 import { expect, test } from "vitest";
-import { DesiredState, type JoinAnswer } from "../../contract/node-protocol.ts";
+import { DesiredState, type JoinAnswer } from "../../contract/node/protocol.ts";
 import { openSealed } from "../../kit/sealed-box.ts";
 import { startApi, type TestApi } from "../support/api.ts";
 import { aDigest } from "../support/declared.ts";

@@ -1,8 +1,8 @@
 import { readFile, writeFile } from "node:fs/promises";
 import { expect, test } from "vitest";
-import { allRoutes } from "../../api/http.ts";
-import { openapi } from "../../api/openapi.ts";
-import { scopesOf } from "../../api/route.ts";
+import { allRoutes } from "../../api/http/app.ts";
+import { openapi } from "../../api/http/openapi.ts";
+import { scopesOf } from "../../api/http/route.ts";
 import { startApi } from "../support/api.ts";
 
 const GOLDEN = new URL("../golden/openapi.json", import.meta.url);

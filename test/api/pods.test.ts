@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { sql } from "drizzle-orm";
 import { expect, test } from "vitest";
-import { insertArtifact } from "../../db/artifacts.ts";
+import { insertArtifact } from "../../db/apps/artifacts.ts";
 import { startApi, type TestApi } from "../support/api.ts";
 import { aDigest } from "../support/declared.ts";
 

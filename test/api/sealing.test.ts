@@ -1,9 +1,9 @@
 import { randomUUID } from "node:crypto";
 import { sql } from "drizzle-orm";
 import { expect, test } from "vitest";
-import { boxCache } from "../../api/box-cache.ts";
-import { openKeyring } from "../../api/sealing.ts";
-import { parseKeyFile, SealingKeyError, secretsDoor } from "../../api/secrets-door.ts";
+import { boxCache } from "../../api/materials/box-cache.ts";
+import { openKeyring } from "../../api/materials/sealing.ts";
+import { parseKeyFile, SealingKeyError, secretsDoor } from "../../api/materials/secrets-door.ts";
 import { ProjectId } from "../../contract/ids.ts";
 import { A_KEY_FILE, startApi } from "../support/api.ts";
 import { apply, aSecret } from "../support/materials.ts";

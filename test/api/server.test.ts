@@ -2,7 +2,7 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { connect } from "node:net";
 import { expect, test } from "vitest";
-import { insertArtifact } from "../../db/artifacts.ts";
+import { insertArtifact } from "../../db/apps/artifacts.ts";
 import { startApi, type TestApi } from "../support/api.ts";
 import { aDigest } from "../support/declared.ts";
 import { eventually } from "../support/eventually.ts";

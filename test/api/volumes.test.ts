@@ -1,10 +1,10 @@
 import { sql } from "drizzle-orm";
 import { expect, test } from "vitest";
-import { DesiredState } from "../../contract/node-protocol.ts";
-import { parseAppSpec } from "../../contract/parse-app-spec.ts";
-import { declareApp } from "../../db/apps.ts";
-import { ensureProject } from "../../db/projects.ts";
-import { ensureVolumes } from "../../db/volumes.ts";
+import { parseAppSpec } from "../../contract/app/parse-app-spec.ts";
+import { DesiredState } from "../../contract/node/protocol.ts";
+import { ensureProject } from "../../db/access/projects.ts";
+import { declareApp } from "../../db/apps/apps.ts";
+import { ensureVolumes } from "../../db/volumes/volumes.ts";
 import { anotherCaller } from "../support/another-caller.ts";
 import { aToken, startApi, type TestApi } from "../support/api.ts";
 import { aReport } from "../support/declared.ts";

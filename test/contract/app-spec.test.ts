@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { parseAppSpec } from "../../contract/parse-app-spec.ts";
+import { parseAppSpec } from "../../contract/app/parse-app-spec.ts";
 
 const artifact = `sha256:${"a".repeat(64)}`;
 

@@ -1,11 +1,11 @@
 import { expect, test } from "vitest";
+import { fieldErrors } from "../../contract/document/mistakes.ts";
 import {
   ConfigMapDocument,
   materialSchema,
   SecretDocument,
-} from "../../contract/config-document.ts";
-import { MAX_MATERIAL_BYTES } from "../../contract/material.ts";
-import { fieldErrors } from "../../contract/mistakes.ts";
+} from "../../contract/material/config-document.ts";
+import { MAX_MATERIAL_BYTES } from "../../contract/material/material.ts";
 
 const configMap = (more: object = {}) => ({
   apiVersion: "v1",

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { parseDocumentText } from "../../contract/document.ts";
+import { parseDocumentText } from "../../contract/document/document.ts";
 import { Problem } from "../../contract/problem.ts";
 
 function refusal(text: string, syntax: "json" | "yaml"): Problem {

@@ -1,8 +1,8 @@
 import { readFile } from "node:fs/promises";
 import { expect, test } from "vitest";
-import { DesiredState } from "../../contract/node-protocol.ts";
-import { fingerprintText, Pod } from "../../contract/pod.ts";
-import { fingerprint } from "../../node-agent/fingerprint.ts";
+import { DesiredState } from "../../contract/node/protocol.ts";
+import { fingerprintText, Pod } from "../../contract/pod/pod.ts";
+import { fingerprint } from "../../node-agent/plan/fingerprint.ts";
 import { aPod } from "../support/pods.ts";
 
 const changed = (container: object) => fingerprintText(aPod({ container }));

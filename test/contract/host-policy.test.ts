@@ -4,7 +4,7 @@ import {
   HostPortRanges,
   hostPathAllowed,
   hostPortAllowed,
-} from "../../contract/host-policy.ts";
+} from "../../contract/pod/host-policy.ts";
 
 test.each([
   ["/data", "/data", true],

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { parseAppSpec } from "../../contract/parse-app-spec.ts";
-import { canonicalJson } from "../../contract/pod.ts";
+import { parseAppSpec } from "../../contract/app/parse-app-spec.ts";
+import { canonicalJson } from "../../contract/pod/pod.ts";
 
 type Doc = Record<string, unknown>;
 const web = (more: Doc = {}): Doc => ({ name: "web", image: "nginx", ...more });

@@ -1,8 +1,8 @@
 import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
-import { parseDocumentText } from "../../contract/document.ts";
-import { hasKind, parseAppSpec } from "../../contract/parse-app-spec.ts";
-import { canonicalJson } from "../../contract/pod.ts";
+import { hasKind, parseAppSpec } from "../../contract/app/parse-app-spec.ts";
+import { parseDocumentText } from "../../contract/document/document.ts";
+import { canonicalJson } from "../../contract/pod/pod.ts";
 
 const container = { name: "web", image: "nginx" };
 const podDocument = (name: string, spec: object = { containers: [container] }) => ({

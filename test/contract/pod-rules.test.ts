@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { parseAppSpec } from "../../contract/parse-app-spec.ts";
+import { parseAppSpec } from "../../contract/app/parse-app-spec.ts";
 
 type Doc = Record<string, unknown>;
 const web = (more: Doc = {}): Doc => ({ name: "web", image: "nginx", ...more });

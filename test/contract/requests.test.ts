@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
-import { PodSpec } from "../../contract/pod.ts";
-import { effectiveLimits, effectiveRequests } from "../../contract/requests.ts";
+import { PodSpec } from "../../contract/pod/pod.ts";
+import { effectiveLimits, effectiveRequests } from "../../contract/pod/requests.ts";
 
 const GIB = 1024 ** 3;
 

@@ -6,7 +6,7 @@ import {
   durationMs,
   MemoryQuantity,
   moreThan,
-} from "../../contract/units.ts";
+} from "../../contract/document/units.ts";
 
 test.each([
   ["1G", 1_000_000_000],

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { parseAppSpec } from "../../contract/parse-app-spec.ts";
-import { canonicalJson } from "../../contract/pod.ts";
+import { parseAppSpec } from "../../contract/app/parse-app-spec.ts";
+import { canonicalJson } from "../../contract/pod/pod.ts";
 
 /** Pods as people may write them, each field there or not, every value a right one. */
 const maybe = <T extends Record<string, fc.Arbitrary<unknown>>>(fields: T) =>

@@ -7,11 +7,11 @@ import {
   finishBuild,
   MAX_ATTEMPTS,
   releaseBuild,
-} from "../../db/builds.ts";
+} from "../../db/apps/builds.ts";
+import { cancelUnbuilt } from "../../db/apps/placements.ts";
 import type { Db } from "../../db/client.ts";
-import { cancelUnbuilt } from "../../db/placements.ts";
-import { apps, releases } from "../../db/schema.ts";
-import { events } from "../../db/schema-history.ts";
+import { apps, releases } from "../../db/schema/core.ts";
+import { events } from "../../db/schema/history.ts";
 import { aDigest, built, declare } from "../support/declared.ts";
 import { freshDb } from "../support/postgres.ts";
 

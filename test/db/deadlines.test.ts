@@ -1,11 +1,11 @@
 import { eq, sql } from "drizzle-orm";
 import { expect, test } from "vitest";
 import type { ReleaseId } from "../../contract/ids.ts";
-import { claimBuild } from "../../db/builds.ts";
+import { claimBuild } from "../../db/apps/builds.ts";
+import { failOverdue } from "../../db/apps/deadlines.ts";
 import type { Db } from "../../db/client.ts";
-import { failOverdue } from "../../db/deadlines.ts";
-import { releases } from "../../db/schema.ts";
-import { events } from "../../db/schema-history.ts";
+import { releases } from "../../db/schema/core.ts";
+import { events } from "../../db/schema/history.ts";
 import { built, declare } from "../support/declared.ts";
 import { freshDb } from "../support/postgres.ts";
 

@@ -1,10 +1,10 @@
 import { sql } from "drizzle-orm";
 import { expect, test } from "vitest";
 import type { TokenKind } from "../../contract/token.ts";
-import { ensureProject } from "../../db/projects.ts";
-import { releases, tokens } from "../../db/schema.ts";
-import { events } from "../../db/schema-history.ts";
-import { forgetOld } from "../../db/unsettled.ts";
+import { ensureProject } from "../../db/access/projects.ts";
+import { forgetOld } from "../../db/apps/unsettled.ts";
+import { releases, tokens } from "../../db/schema/core.ts";
+import { events } from "../../db/schema/history.ts";
 import { aToken } from "../support/api.ts";
 import { declare } from "../support/declared.ts";
 import { freshDb } from "../support/postgres.ts";

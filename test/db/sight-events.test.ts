@@ -1,8 +1,8 @@
 import { randomUUID } from "node:crypto";
 import { expect, test } from "vitest";
 import { PodId } from "../../contract/ids.ts";
-import { PodStatus } from "../../contract/node-protocol.ts";
-import { happeningsBetween } from "../../db/sight-events.ts";
+import { PodStatus } from "../../contract/node/protocol.ts";
+import { happeningsBetween } from "../../db/nodes/sight-events.ts";
 
 const POD = PodId.parse(randomUUID());
 const seen = (container: object, more: object = {}) =>

@@ -1,8 +1,8 @@
 import { randomUUID } from "node:crypto";
 import { expect, test } from "vitest";
 import { PodId } from "../../contract/ids.ts";
-import { PodStatus } from "../../contract/node-protocol.ts";
-import { planSight } from "../../db/sight-plan.ts";
+import { PodStatus } from "../../contract/node/protocol.ts";
+import { planSight } from "../../db/nodes/sight-plan.ts";
 
 const id = () => PodId.parse(randomUUID());
 const seen = (pod: PodId, more: object = {}) =>

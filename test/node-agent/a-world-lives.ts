@@ -1,11 +1,11 @@
 import type { PodId } from "../../contract/ids.ts";
-import type { Pod } from "../../contract/pod.ts";
-import { retryAtMs, type Setback } from "../../node-agent/backoff.ts";
+import type { Pod } from "../../contract/pod/pod.ts";
+import type { PodOutcome } from "../../node-agent/disk/outcomes.ts";
 import type { SeenContainer, SeenSandbox } from "../../node-agent/observe.ts";
-import type { PodOutcome } from "../../node-agent/outcomes.ts";
-import type { World } from "../../node-agent/plan.ts";
+import { retryAtMs, type Setback } from "../../node-agent/plan/backoff.ts";
+import type { World } from "../../node-agent/plan/plan.ts";
+import type { ContainerStart, Step } from "../../node-agent/plan/steps.ts";
 import type { Verdict } from "../../node-agent/probes/verdict.ts";
-import type { ContainerStart, Step } from "../../node-agent/steps.ts";
 import { aSandbox, aVerdict, fp, LATE_MS, uidOf } from "./a-world.ts";
 
 /** What a start of a container comes to, once it runs. */

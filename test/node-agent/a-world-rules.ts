@@ -1,8 +1,8 @@
 import { expect } from "vitest";
 import type { SeenContainer, SeenSandbox } from "../../node-agent/observe.ts";
-import { planNode, type World } from "../../node-agent/plan.ts";
-import { nextLookAtMs } from "../../node-agent/plan-look.ts";
-import type { Step } from "../../node-agent/steps.ts";
+import { planNode, type World } from "../../node-agent/plan/plan.ts";
+import { nextLookAtMs } from "../../node-agent/plan/plan-look.ts";
+import type { Step } from "../../node-agent/plan/steps.ts";
 import type { LiveWorld } from "./a-world-lives.ts";
 
 /*

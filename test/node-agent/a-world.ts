@@ -1,9 +1,9 @@
 import { randomUUID } from "node:crypto";
 import type { PodId } from "../../contract/ids.ts";
-import { Pod } from "../../contract/pod.ts";
-import { fingerprint } from "../../node-agent/fingerprint.ts";
+import { Pod } from "../../contract/pod/pod.ts";
 import type { SeenContainer, SeenSandbox } from "../../node-agent/observe.ts";
-import type { World } from "../../node-agent/plan.ts";
+import { fingerprint } from "../../node-agent/plan/fingerprint.ts";
+import type { World } from "../../node-agent/plan/plan.ts";
 import type { Verdict } from "../../node-agent/probes/verdict.ts";
 import { A_DIGEST } from "../support/pods.ts";
 

@@ -3,7 +3,7 @@ import { mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { openApiClient } from "../../node-agent/client.ts";
+import { openApiClient } from "../../node-agent/api/client.ts";
 import { type NodeApi, type RawAnswer, startNodeApi } from "../support/node-api.ts";
 import { aPod } from "../support/pods.ts";
 

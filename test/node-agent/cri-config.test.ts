@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
-import type { Pod } from "../../contract/pod.ts";
-import { rolesOf } from "../../node-agent/kinds.ts";
+import type { Pod } from "../../contract/pod/pod.ts";
+import { rolesOf } from "../../node-agent/plan/kinds.ts";
 import {
   type ContainerGiven,
   containerConfig,

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
-import type { Pod } from "../../contract/pod.ts";
-import { expand, type Surroundings, speak } from "../../node-agent/env-vars.ts";
-import { StartError } from "../../node-agent/start-error.ts";
+import type { Pod } from "../../contract/pod/pod.ts";
+import { expand, type Surroundings, speak } from "../../node-agent/act/env-vars.ts";
+import { StartError } from "../../node-agent/act/start-error.ts";
 import { aPod } from "../support/pods.ts";
 
 /** What the first container of this pod is told. */

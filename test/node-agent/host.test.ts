@@ -4,14 +4,14 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { PodId } from "../../contract/ids.ts";
-import { DesiredState } from "../../contract/node-protocol.ts";
-import { orphans, staleLogs } from "../../node-agent/clean-plan.ts";
+import { DesiredState } from "../../contract/node/protocol.ts";
+import { orphans, staleLogs } from "../../node-agent/clean/clean-plan.ts";
+import { placesIn } from "../../node-agent/disk/places.ts";
 import { capacity } from "../../node-agent/host/capacity.ts";
 import { logTail, parseCriLog } from "../../node-agent/host/log-tail.ts";
 import { parseMounts } from "../../node-agent/host/mounts.ts";
 import { dnsConfig } from "../../node-agent/host/resolv-conf.ts";
 import { rotateLogs } from "../../node-agent/logs/rotate.ts";
-import { placesIn } from "../../node-agent/places.ts";
 import type { View } from "../../node-agent/run.ts";
 import { openMemoryRuntime } from "../support/memory-runtime.ts";
 

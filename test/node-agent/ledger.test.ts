@@ -4,9 +4,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { NodeId } from "../../contract/ids.ts";
-import { DesiredState } from "../../contract/node-protocol.ts";
+import { DesiredState } from "../../contract/node/protocol.ts";
 import { exec } from "../../kit/exec.ts";
-import { openLedger } from "../../node-agent/ledger.ts";
+import { openLedger } from "../../node-agent/disk/ledger.ts";
 import { aPod } from "../support/pods.ts";
 
 const node = NodeId.parse(randomUUID());

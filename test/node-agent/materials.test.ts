@@ -1,7 +1,7 @@
 import type { webcrypto } from "node:crypto";
 import { expect, test } from "vitest";
 import { sealTo } from "../../kit/sealed-box.ts";
-import { openMaterials } from "../../node-agent/materials.ts";
+import { openMaterials } from "../../node-agent/disk/materials.ts";
 import { aPod } from "../support/pods.ts";
 
 async function aKeyPair() {

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
-import type { Pod } from "../../contract/pod.ts";
-import { rolesOf } from "../../node-agent/kinds.ts";
+import type { Pod } from "../../contract/pod/pod.ts";
 import { openObserver } from "../../node-agent/observe.ts";
+import { rolesOf } from "../../node-agent/plan/kinds.ts";
 import { containerConfig, sandboxConfig } from "../../node-agent/runtime/cri-config.ts";
 import { ANNOTATIONS } from "../../node-agent/runtime/labels.ts";
 import type { Runtime } from "../../node-agent/runtime/runtime.ts";

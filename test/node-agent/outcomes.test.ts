@@ -2,8 +2,8 @@ import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { openOutcomes, type PodOutcome } from "../../node-agent/outcomes.ts";
-import { planNode } from "../../node-agent/plan.ts";
+import { openOutcomes, type PodOutcome } from "../../node-agent/disk/outcomes.ts";
+import { planNode } from "../../node-agent/plan/plan.ts";
 import { aContainer, aPodOf, aSandbox, aWorld, uidOf } from "./a-world.ts";
 
 let folder = "";

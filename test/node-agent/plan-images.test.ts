@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
-import { PAUSE_IMAGE } from "../../contract/node-protocol.ts";
-import { Pod } from "../../contract/pod.ts";
-import { collectable, isFull, isRelieved, keptImages } from "../../node-agent/plan-images.ts";
+import { PAUSE_IMAGE } from "../../contract/node/protocol.ts";
+import { Pod } from "../../contract/pod/pod.ts";
+import { collectable, isFull, isRelieved, keptImages } from "../../node-agent/clean/plan-images.ts";
 import { aPod } from "../support/pods.ts";
 
 const reference = (name: string) => `waybill.internal/${name}@sha256:${"a".repeat(64)}`;

@@ -1,11 +1,11 @@
 import { describe, expect, test } from "vitest";
-import { DesiredState } from "../../contract/node-protocol.ts";
-import type { Pod } from "../../contract/pod.ts";
-import { planNode } from "../../node-agent/plan.ts";
-import { nextLookAtMs } from "../../node-agent/plan-look.ts";
-import { ingressRoutes, stayingPods, unroutedPods } from "../../node-agent/routing.ts";
-import { probeTargets } from "../../node-agent/targets.ts";
-import { wishOf } from "../../node-agent/wish.ts";
+import { DesiredState } from "../../contract/node/protocol.ts";
+import type { Pod } from "../../contract/pod/pod.ts";
+import { ingressRoutes, stayingPods, unroutedPods } from "../../node-agent/ingress/routing.ts";
+import { planNode } from "../../node-agent/plan/plan.ts";
+import { nextLookAtMs } from "../../node-agent/plan/plan-look.ts";
+import { wishOf } from "../../node-agent/plan/wish.ts";
+import { probeTargets } from "../../node-agent/probes/targets.ts";
 import { aContainer, aPodOf, aSandbox, aVerdict, aWorld, fp, uidOf } from "./a-world.ts";
 
 const NODE = "00000000-0000-4000-8000-00000000000f";

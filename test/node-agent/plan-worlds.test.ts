@@ -1,10 +1,10 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import type { Pod } from "../../contract/pod.ts";
-import { type Role, rolesOf } from "../../node-agent/kinds.ts";
+import type { Pod } from "../../contract/pod/pod.ts";
 import type { SeenSandbox } from "../../node-agent/observe.ts";
-import { nextLookAtMs } from "../../node-agent/plan-look.ts";
-import { podStatuses } from "../../node-agent/report.ts";
+import { type Role, rolesOf } from "../../node-agent/plan/kinds.ts";
+import { nextLookAtMs } from "../../node-agent/plan/plan-look.ts";
+import { podStatuses } from "../../node-agent/report/report.ts";
 import { aContainer, aPodOf, aSandbox, aVerdict, fp, uidOf } from "./a-world.ts";
 import {
   aLiveWorld,

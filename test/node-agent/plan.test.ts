@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
-import type { Setback } from "../../node-agent/backoff.ts";
-import { planNode, type World } from "../../node-agent/plan.ts";
+import type { Setback } from "../../node-agent/plan/backoff.ts";
+import { planNode, type World } from "../../node-agent/plan/plan.ts";
 import { aContainer, aPodOf, aSandbox, aVerdict, aWorld, fp, LATE_MS, uidOf } from "./a-world.ts";
 
 /** Each step in a few words, with the names of the containers that it starts. */

@@ -6,7 +6,7 @@ import { type AddressInfo, createServer as createTcpServer, type Server } from "
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { Probe } from "../../contract/probe.ts";
+import { Probe } from "../../contract/pod/probe.ts";
 import { openKeptVerdicts } from "../../node-agent/probes/kept-verdicts.ts";
 import type { Probes, Verdict } from "../../node-agent/probes/verdict.ts";
 import { openProbeWatch, type ProbeTarget } from "../../node-agent/probes/watch.ts";

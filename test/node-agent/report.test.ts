@@ -1,10 +1,15 @@
 import { describe, expect, test } from "vitest";
-import { NodeReport, type ProbeFailure } from "../../contract/node-protocol.ts";
-import type { Setback } from "../../node-agent/backoff.ts";
-import { planNode } from "../../node-agent/plan.ts";
-import { containerAtFault, podStatuses, type Sight, urgentPart } from "../../node-agent/report.ts";
-import { failuresOf, transcriptsAfter } from "../../node-agent/transcripts.ts";
-import { usageBetween } from "../../node-agent/usage.ts";
+import { NodeReport, type ProbeFailure } from "../../contract/node/protocol.ts";
+import type { Setback } from "../../node-agent/plan/backoff.ts";
+import { planNode } from "../../node-agent/plan/plan.ts";
+import { failuresOf, transcriptsAfter } from "../../node-agent/probes/transcripts.ts";
+import {
+  containerAtFault,
+  podStatuses,
+  type Sight,
+  urgentPart,
+} from "../../node-agent/report/report.ts";
+import { usageBetween } from "../../node-agent/report/usage.ts";
 import { aContainer, aPodOf, aSandbox, aVerdict, aWorld, fp, uidOf } from "./a-world.ts";
 
 const pod = aPodOf({ main: [{ name: "web", probes: ["readiness"] }] });

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { caddyConfig, upstreamsIn } from "../../node-agent/ingress/routes.ts";
+import { ingressRoutes, unroutedPods } from "../../node-agent/ingress/routing.ts";
 import type { Verdict } from "../../node-agent/probes/verdict.ts";
-import { ingressRoutes, unroutedPods } from "../../node-agent/routing.ts";
 import { aPod, aRoute } from "../support/pods.ts";
 import { aContainer, aSandbox, uidOf } from "./a-world.ts";
 

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { PAUSE_IMAGE } from "../../contract/node-protocol.ts";
-import { writeRegistryHosts } from "../../node-agent/images.ts";
-import { placesIn } from "../../node-agent/places.ts";
+import { PAUSE_IMAGE } from "../../contract/node/protocol.ts";
+import { writeRegistryHosts } from "../../node-agent/act/images.ts";
+import { placesIn } from "../../node-agent/disk/places.ts";
 import { openCri } from "../../node-agent/runtime/cri.ts";
 import { containerConfig, sandboxConfig } from "../../node-agent/runtime/cri-config.ts";
 import { LABELS } from "../../node-agent/runtime/labels.ts";

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { Probe } from "../../contract/probe.ts";
+import { Probe } from "../../contract/pod/probe.ts";
 import type { Answer } from "../../node-agent/probes/answer.ts";
 import { earlyPauseMs } from "../../node-agent/probes/pace.ts";
 import {

@@ -2,7 +2,7 @@ import { mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promise
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { parseKeyFile } from "../../api/secrets-door.ts";
+import { parseKeyFile } from "../../api/materials/secrets-door.ts";
 import { ensureSecretsKey } from "../../standalone/secrets-key.ts";
 
 async function aFolder() {

@@ -1,20 +1,20 @@
 import { createHash, randomBytes } from "node:crypto";
 import request from "supertest";
-import { changesHub } from "../../api/changes.ts";
 import type { ApiConfig, ApiDeps } from "../../api/deps.ts";
-import { httpApi } from "../../api/http.ts";
+import { httpApi } from "../../api/http/app.ts";
+import { changesHub } from "../../api/http/changes.ts";
+import { secretsDoor } from "../../api/materials/secrets-door.ts";
 import { listenForChanges } from "../../api/news.ts";
 import { listen } from "../../api/node/server.ts";
 import { streamingFetch } from "../../api/node/streaming-fetch.ts";
 import { openWebSocketDoor } from "../../api/node/web-sockets.ts";
-import { secretsDoor } from "../../api/secrets-door.ts";
 import type { ProjectId } from "../../contract/ids.ts";
 import { makeToken, type TokenKind } from "../../contract/token.ts";
+import { ensureProject } from "../../db/access/projects.ts";
+import { insertToken } from "../../db/access/tokens.ts";
 import type { Db } from "../../db/client.ts";
 import { CHANGES_CHANNEL } from "../../db/outbox.ts";
-import { ensureProject } from "../../db/projects.ts";
-import type { Scope } from "../../db/schema.ts";
-import { insertToken } from "../../db/tokens.ts";
+import type { Scope } from "../../db/schema/core.ts";
 import { type FreshDb, freshDb } from "./postgres.ts";
 
 export const ALL_SCOPES: readonly Scope[] = [

@@ -1,14 +1,14 @@
 import { randomUUID } from "node:crypto";
-import { AppSpec } from "../../contract/app-spec.ts";
+import { AppSpec } from "../../contract/app/app-spec.ts";
 import { Digest, NodeId } from "../../contract/ids.ts";
-import type { NodeReport, PodStatus } from "../../contract/node-protocol.ts";
-import { type Declared, declareApp } from "../../db/apps.ts";
-import { claimBuild, finishBuild } from "../../db/builds.ts";
+import type { NodeReport, PodStatus } from "../../contract/node/protocol.ts";
+import { ensureProject } from "../../db/access/projects.ts";
+import { type Declared, declareApp } from "../../db/apps/apps.ts";
+import { claimBuild, finishBuild } from "../../db/apps/builds.ts";
 import type { Db } from "../../db/client.ts";
-import { ensureProject } from "../../db/projects.ts";
-import { nodePlans, nodes, type ResolvedImages } from "../../db/schema.ts";
-import { storeReport } from "../../db/sight.ts";
-import { ensureVolumes } from "../../db/volumes.ts";
+import { storeReport } from "../../db/nodes/sight.ts";
+import { nodePlans, nodes, type ResolvedImages } from "../../db/schema/core.ts";
+import { ensureVolumes } from "../../db/volumes/volumes.ts";
 
 export const aDigest = (letter: string) => Digest.parse(`sha256:${letter.repeat(64)}`);
 

@@ -1,4 +1,4 @@
-import type { Hands } from "../../node-agent/act.ts";
+import type { Hands } from "../../node-agent/act/act.ts";
 
 /** Hands that find no secrets, no artifacts and no routes; what a test is about, it says. */
 export function someHands(said: Pick<Hands, "runtime" | "places"> & Partial<Hands>): Hands {

@@ -1,5 +1,5 @@
 import type { webcrypto } from "node:crypto";
-import { JoinAnswer } from "../../contract/node-protocol.ts";
+import { JoinAnswer } from "../../contract/node/protocol.ts";
 import { aToken, type TestApi } from "./api.ts";
 
 export type NodeKey = {

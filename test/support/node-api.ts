@@ -1,8 +1,8 @@
 import { randomUUID } from "node:crypto";
 import { once } from "node:events";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
-import { LogBatch, type LogBatchAnswer } from "../../contract/logs.ts";
-import { type DesiredState, JoinRequest, NodeReport } from "../../contract/node-protocol.ts";
+import { LogBatch, type LogBatchAnswer } from "../../contract/node/logs.ts";
+import { type DesiredState, JoinRequest, NodeReport } from "../../contract/node/protocol.ts";
 
 /** An api's side of the node protocol, in memory, with the registry behind /v2 for those who know the token. */
 export type NodeApi = AsyncDisposable & {

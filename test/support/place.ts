@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { sql } from "drizzle-orm";
 import { PodId } from "../../contract/ids.ts";
-import type { JoinAnswer } from "../../contract/node-protocol.ts";
+import type { JoinAnswer } from "../../contract/node/protocol.ts";
 import type { TestApi } from "./api.ts";
 import { aPod } from "./pods.ts";
 

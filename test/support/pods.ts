@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { Pod } from "../../contract/pod.ts";
+import { Pod } from "../../contract/pod/pod.ts";
 
 export const A_DIGEST = `sha256:${"a".repeat(64)}`;
 

@@ -1,7 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Digest } from "../../contract/ids.ts";
-import { PAUSE_REPOSITORY, PAUSE_TAG } from "../../contract/node-protocol.ts";
+import { PAUSE_REPOSITORY, PAUSE_TAG } from "../../contract/node/protocol.ts";
 import {
   appendLayers,
   emptyImage,

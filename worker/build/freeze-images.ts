@@ -1,6 +1,6 @@
-import type { ImageAppSpec, PodAppSpec } from "../../contract/app-spec.ts";
-import type { BuildClaim } from "../../db/builds.ts";
-import { repositoriesInUse } from "../../db/built-images.ts";
+import type { ImageAppSpec, PodAppSpec } from "../../contract/app/app-spec.ts";
+import type { BuildClaim } from "../../db/apps/builds.ts";
+import { repositoriesInUse } from "../../db/apps/built-images.ts";
 import type { Db } from "../../db/client.ts";
 import type { Egress } from "../egress/request.ts";
 import { resolveImages } from "./images/resolve.ts";

@@ -1,4 +1,4 @@
-import type { Built } from "../../db/builds.ts";
+import type { Built } from "../../db/apps/builds.ts";
 
 /** What came of a release's build, whatever its source: what it is frozen to, or why it never can be. */
 export type Made =

@@ -1,6 +1,6 @@
-import type { WarAppSpec } from "../../contract/app-spec.ts";
-import type { BuildClaim } from "../../db/builds.ts";
-import { imageOfEqualRelease } from "../../db/built-images.ts";
+import type { WarAppSpec } from "../../contract/app/app-spec.ts";
+import type { BuildClaim } from "../../db/apps/builds.ts";
+import { imageOfEqualRelease } from "../../db/apps/built-images.ts";
 import type { Db } from "../../db/client.ts";
 import type { Made } from "./made.ts";
 import { buildWarImage, type WarImageDeps } from "./war-image.ts";

@@ -9,7 +9,7 @@ import {
   LEASE_SECONDS,
   MAX_ATTEMPTS,
   releaseBuild,
-} from "../../db/builds.ts";
+} from "../../db/apps/builds.ts";
 import type { Db } from "../../db/client.ts";
 import { withoutValues } from "../../db/errors.ts";
 import { record } from "../../db/events.ts";

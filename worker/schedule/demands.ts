@@ -1,5 +1,5 @@
-import { allContainers, POD_LABELS, type Pod } from "../../contract/pod.ts";
-import { type Amounts, effectiveRequests } from "../../contract/requests.ts";
+import { allContainers, POD_LABELS, type Pod } from "../../contract/pod/pod.ts";
+import { type Amounts, effectiveRequests } from "../../contract/pod/requests.ts";
 
 export type Labels = Readonly<Record<string, string>>;
 

@@ -1,4 +1,4 @@
-import type { ContainerStatus, PodStatus } from "../../contract/node-protocol.ts";
+import type { ContainerStatus, PodStatus } from "../../contract/node/protocol.ts";
 import type { ReleaseView } from "./world.ts";
 
 /** Why a release's new pod will not become healthy, as far as what was seen of it proves that. */

@@ -1,4 +1,4 @@
-import type { Failure } from "../../db/schema.ts";
+import type { Failure } from "../../db/schema/core.ts";
 import { hasSucceeded, isProven, isReady, silentNode } from "./condition.ts";
 import { diagnose } from "./diagnose.ts";
 import { silence } from "./filter.ts";

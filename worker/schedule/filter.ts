@@ -1,4 +1,4 @@
-import type { Amounts } from "../../contract/requests.ts";
+import type { Amounts } from "../../contract/pod/requests.ts";
 import type { Demands } from "./demands.ts";
 import { neighbourTrouble } from "./neighbours.ts";
 import type { NodeView, Surroundings, Tenant } from "./world.ts";

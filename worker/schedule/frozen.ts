@@ -1,9 +1,9 @@
 import type { z } from "zod";
-import type { AppSpec } from "../../contract/app-spec.ts";
+import type { AppSpec } from "../../contract/app/app-spec.ts";
 import type { Digest } from "../../contract/ids.ts";
-import { REGISTRY_NAME } from "../../contract/node-protocol.ts";
-import type { Pod } from "../../contract/pod.ts";
-import type { Materials, ResolvedImages } from "../../db/schema.ts";
+import { REGISTRY_NAME } from "../../contract/node/protocol.ts";
+import type { Pod } from "../../contract/pod/pod.ts";
+import type { Materials, ResolvedImages } from "../../db/schema/core.ts";
 
 /** A release with everything that its pods are made from. */
 export type FrozenRelease<Spec extends AppSpec = AppSpec> = {

@@ -1,7 +1,6 @@
+import { durationMs } from "../../contract/document/units.ts";
 import { PodId, type ReleaseId } from "../../contract/ids.ts";
-import { fingerprintText, isSidecar, Pod } from "../../contract/pod.ts";
-import { durationMs } from "../../contract/units.ts";
-import type { Tx } from "../../db/client.ts";
+import { fingerprintText, isSidecar, Pod } from "../../contract/pod/pod.ts";
 import {
   type AppRow,
   activeReleases,
@@ -12,8 +11,9 @@ import {
   podsTakingRoom,
   type ReleaseRow,
   type TenantRow,
-} from "../../db/placements.ts";
-import { volumeHomes } from "../../db/volume-homes.ts";
+} from "../../db/apps/placements.ts";
+import type { Tx } from "../../db/client.ts";
+import { volumeHomes } from "../../db/volumes/homes.ts";
 import { demandsOf } from "./demands.ts";
 import { withTenant } from "./filter.ts";
 import { podOf, sourceOf } from "./pod.ts";

@@ -1,5 +1,5 @@
 import type { PodId, ReleaseId } from "../../contract/ids.ts";
-import type { Failure } from "../../db/schema.ts";
+import type { Failure } from "../../db/schema/core.ts";
 import { bestFirst, isProven } from "./condition.ts";
 import { failureOf } from "./failure.ts";
 import { leaving, leavingFirst, type Rollout } from "./leaving.ts";

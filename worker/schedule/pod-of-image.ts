@@ -1,4 +1,4 @@
-import type { ImageAppSpec } from "../../contract/app-spec.ts";
+import type { ImageAppSpec } from "../../contract/app/app-spec.ts";
 import { type ContainerInput, type FrozenRelease, frozenImage, type PodDraft } from "./frozen.ts";
 import { opensPort } from "./routed-port.ts";
 

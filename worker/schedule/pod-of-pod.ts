@@ -1,7 +1,7 @@
-import type { PodAppSpec } from "../../contract/app-spec.ts";
-import type { EnvVar } from "../../contract/container.ts";
-import { versionedName } from "../../contract/material.ts";
-import type { PodSpec } from "../../contract/pod.ts";
+import type { PodAppSpec } from "../../contract/app/app-spec.ts";
+import { versionedName } from "../../contract/material/material.ts";
+import type { EnvVar } from "../../contract/pod/container.ts";
+import type { PodSpec } from "../../contract/pod/pod.ts";
 import { type FrozenRelease, frozenImage, type PodDraft } from "./frozen.ts";
 import { probedWhereRouted } from "./routed-port.ts";
 

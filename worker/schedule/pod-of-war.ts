@@ -1,6 +1,6 @@
-import type { WarAppSpec } from "../../contract/app-spec.ts";
-import { REGISTRY_NAME } from "../../contract/node-protocol.ts";
-import { bytes } from "../../contract/units.ts";
+import type { WarAppSpec } from "../../contract/app/app-spec.ts";
+import { bytes } from "../../contract/document/units.ts";
+import { REGISTRY_NAME } from "../../contract/node/protocol.ts";
 import { HTTP_PORT, RUN_AS, WRITABLE_PATHS } from "../build/recipe/tomcat-war.ts";
 import type { ContainerInput, FrozenRelease, PodDraft } from "./frozen.ts";
 import { javaOptionsText, jvmBudget } from "./jvm.ts";

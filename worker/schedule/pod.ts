@@ -1,6 +1,6 @@
-import type { AppSpec } from "../../contract/app-spec.ts";
+import type { AppSpec } from "../../contract/app/app-spec.ts";
 import type { PodId } from "../../contract/ids.ts";
-import { POD_LABELS, Pod } from "../../contract/pod.ts";
+import { POD_LABELS, Pod } from "../../contract/pod/pod.ts";
 import type { FrozenRelease, PodDraft } from "./frozen.ts";
 import { podOfImage } from "./pod-of-image.ts";
 import { podOfPod } from "./pod-of-pod.ts";

@@ -1,6 +1,6 @@
 import type { z } from "zod";
-import { isSidecar } from "../../contract/pod.ts";
-import type { Probe } from "../../contract/probe.ts";
+import { isSidecar } from "../../contract/pod/pod.ts";
+import type { Probe } from "../../contract/pod/probe.ts";
 import type { ContainerInput } from "./frozen.ts";
 
 type ProbeInput = z.input<typeof Probe>;

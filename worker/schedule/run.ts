@@ -1,7 +1,5 @@
 import { randomUUID } from "node:crypto";
 import { AppId, type NodeId, PodId } from "../../contract/ids.ts";
-import type { Db, Tx } from "../../db/client.ts";
-import { record } from "../../db/events.ts";
 import {
   addPod,
   adoptPod,
@@ -13,8 +11,10 @@ import {
   raiseGeneration,
   recordWaiting,
   removePod,
-} from "../../db/placements.ts";
-import { bindVolumes } from "../../db/volume-homes.ts";
+} from "../../db/apps/placements.ts";
+import type { Db, Tx } from "../../db/client.ts";
+import { record } from "../../db/events.ts";
+import { bindVolumes } from "../../db/volumes/homes.ts";
 import { nextProofMs } from "./condition.ts";
 import { demandsOf } from "./demands.ts";
 import { lookAt, type Snapshot } from "./look.ts";

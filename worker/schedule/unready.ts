@@ -1,4 +1,4 @@
-import type { ContainerStatus, PodStatus, ProbeFailure } from "../../contract/node-protocol.ts";
+import type { ContainerStatus, PodStatus, ProbeFailure } from "../../contract/node/protocol.ts";
 import { called, type Diagnosis, end } from "./diagnose.ts";
 
 /** Words of Kubernetes for a container whose turn has not come: others are what keeps it. */

@@ -1,7 +1,7 @@
 import type { NodeId, PodId, ReleaseId } from "../../contract/ids.ts";
-import type { PodStatus } from "../../contract/node-protocol.ts";
-import type { Pod } from "../../contract/pod.ts";
-import type { Amounts } from "../../contract/requests.ts";
+import type { PodStatus } from "../../contract/node/protocol.ts";
+import type { Pod } from "../../contract/pod/pod.ts";
+import type { Amounts } from "../../contract/pod/requests.ts";
 import type { Demands } from "./demands.ts";
 import type { Source } from "./pod.ts";
 

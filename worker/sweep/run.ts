@@ -1,9 +1,9 @@
+import { failOverdue } from "../../db/apps/deadlines.ts";
+import { forgetGonePods } from "../../db/apps/placements.ts";
+import { findUnsettled, forgetOld, heartbeat } from "../../db/apps/unsettled.ts";
 import type { Db } from "../../db/client.ts";
-import { failOverdue } from "../../db/deadlines.ts";
-import { forgetOldExecs } from "../../db/execs.ts";
-import { forgetOldLogs } from "../../db/logs.ts";
-import { forgetGonePods } from "../../db/placements.ts";
-import { findUnsettled, forgetOld, heartbeat } from "../../db/unsettled.ts";
+import { forgetOldExecs } from "../../db/streams/execs.ts";
+import { forgetOldLogs } from "../../db/streams/logs.ts";
 import type { Log } from "../../kit/log.ts";
 import type { Queues } from "../queues.ts";
 

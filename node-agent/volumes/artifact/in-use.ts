@@ -1,4 +1,4 @@
-import type { Pod } from "../../../contract/pod.ts";
+import type { Pod } from "../../../contract/pod/pod.ts";
 import type { View } from "../../run.ts";
 
 /**

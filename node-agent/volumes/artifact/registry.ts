@@ -2,8 +2,8 @@ import { createHash } from "node:crypto";
 import type { IncomingMessage } from "node:http";
 import { request as httpsRequest } from "node:https";
 import { z } from "zod";
-import { REGISTRY_NAME } from "../../../contract/node-protocol.ts";
-import { http } from "../../http-call.ts";
+import { REGISTRY_NAME } from "../../../contract/node/protocol.ts";
+import { http } from "../../api/http-call.ts";
 
 const MAX_MANIFEST_BYTES = 4 * 1024 * 1024;
 const SILENCE_MS = 60_000;

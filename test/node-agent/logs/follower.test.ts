@@ -3,7 +3,7 @@ import { appendFile, mkdir, mkdtemp, rename, rm, truncate, writeFile } from "nod
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import type { LogChunk } from "../../../contract/logs.ts";
+import type { LogChunk } from "../../../contract/node/logs.ts";
 import { type LogFiles, logFilesIn, setAside } from "../../../node-agent/logs/files.ts";
 import { followLog, type LogFollower } from "../../../node-agent/logs/follower.ts";
 

@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { expect, test } from "vitest";
-import { LOG_RATE, LogLine, MAX_LOG_LINE_BYTES } from "../../../contract/logs.ts";
+import { LOG_RATE, LogLine, MAX_LOG_LINE_BYTES } from "../../../contract/node/logs.ts";
 import { aDraft, type ChunkDraft } from "../../../node-agent/logs/chunk.ts";
 import { openLineMaker } from "../../../node-agent/logs/lines.ts";
 

@@ -1,7 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { sql } from "drizzle-orm";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { forgetOldLogs } from "../../../db/logs.ts";
+import { forgetOldLogs } from "../../../db/streams/logs.ts";
 import type { TestApi } from "../../support/api.ts";
 import { eventually } from "../../support/eventually.ts";
 import { type RealNode, startRealNode } from "../../support/real-node.ts";

@@ -1,10 +1,10 @@
 import { mkdtemp, realpath } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { Container, Pod } from "../../../contract/pod.ts";
+import type { Container, Pod } from "../../../contract/pod/pod.ts";
+import type { PodValues } from "../../../node-agent/disk/materials.ts";
+import { type Places, placesIn } from "../../../node-agent/disk/places.ts";
 import { removeMountedFolder } from "../../../node-agent/host/volumes.ts";
-import type { PodValues } from "../../../node-agent/materials.ts";
-import { type Places, placesIn } from "../../../node-agent/places.ts";
 import type { BoundMount } from "../../../node-agent/runtime/cri-config.ts";
 import {
   containerMounts,

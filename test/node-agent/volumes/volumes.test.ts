@@ -1,9 +1,9 @@
 import { mkdir, readdir, readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
+import { StartError } from "../../../node-agent/act/start-error.ts";
 import { mounts, mountTmpfs, unmount } from "../../../node-agent/host/mounts.ts";
 import { removeMountedFolder } from "../../../node-agent/host/volumes.ts";
-import { StartError } from "../../../node-agent/start-error.ts";
 import { aHost, bytesOf, podWith } from "./a-host.ts";
 
 const mode = async (path: string) => ((await stat(path)).mode & 0o7777).toString(8);

@@ -5,7 +5,7 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { PAUSE_REPOSITORY } from "../../../contract/node-protocol.ts";
+import { PAUSE_REPOSITORY } from "../../../contract/node/protocol.ts";
 import { exec } from "../../../kit/exec.ts";
 import { openBases } from "../../../worker/build/base.ts";
 import { digestOf } from "../../../worker/build/digest.ts";

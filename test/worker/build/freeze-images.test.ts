@@ -1,10 +1,10 @@
 import { expect, test } from "vitest";
-import { AppSpec } from "../../../contract/app-spec.ts";
-import { declareApp } from "../../../db/apps.ts";
+import { AppSpec } from "../../../contract/app/app-spec.ts";
+import { ensureProject } from "../../../db/access/projects.ts";
+import { declareApp } from "../../../db/apps/apps.ts";
 import type { Db } from "../../../db/client.ts";
-import { ensureProject } from "../../../db/projects.ts";
-import { releases } from "../../../db/schema.ts";
-import { events } from "../../../db/schema-history.ts";
+import { releases } from "../../../db/schema/core.ts";
+import { events } from "../../../db/schema/history.ts";
 import { openLog } from "../../../kit/log.ts";
 import { openRegistry, type Registry } from "../../../worker/build/registry.ts";
 import { type BuildDeps, buildRelease } from "../../../worker/build/run.ts";

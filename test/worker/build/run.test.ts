@@ -1,7 +1,7 @@
 import { sql } from "drizzle-orm";
 import { expect, test } from "vitest";
 import type { Db } from "../../../db/client.ts";
-import { releases } from "../../../db/schema.ts";
+import { releases } from "../../../db/schema/core.ts";
 import { openLog } from "../../../kit/log.ts";
 import { openRegistry } from "../../../worker/build/registry.ts";
 import { type BuildDeps, buildRelease } from "../../../worker/build/run.ts";

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { PodId } from "../../../contract/ids.ts";
-import type { ContainerStatus, PodStatus } from "../../../contract/node-protocol.ts";
+import type { ContainerStatus, PodStatus } from "../../../contract/node/protocol.ts";
 import { diagnose, type Nature } from "../../../worker/schedule/diagnose.ts";
 import { describeUnready } from "../../../worker/schedule/unready.ts";
 import { aContainer, aStatus } from "./world.ts";

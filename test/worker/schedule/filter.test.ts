@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { POD_LABELS } from "../../../contract/pod.ts";
+import { POD_LABELS } from "../../../contract/pod/pod.ts";
 import type { Demands } from "../../../worker/schedule/demands.ts";
 import { canTake } from "../../../worker/schedule/filter.ts";
 import { planApp } from "../../../worker/schedule/plan.ts";

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
-import { AppSpec } from "../../../contract/app-spec.ts";
+import { AppSpec } from "../../../contract/app/app-spec.ts";
 import { Digest, PodId } from "../../../contract/ids.ts";
-import { fingerprintText, POD_LABELS } from "../../../contract/pod.ts";
+import { fingerprintText, POD_LABELS } from "../../../contract/pod/pod.ts";
 import { demandsOf } from "../../../worker/schedule/demands.ts";
 import type { FrozenRelease } from "../../../worker/schedule/frozen.ts";
 import { podOf } from "../../../worker/schedule/pod.ts";

@@ -1,15 +1,15 @@
 import { eq } from "drizzle-orm";
 import { expect, test } from "vitest";
 import type { AppId, NodeId } from "../../../contract/ids.ts";
-import type { PodStatus } from "../../../contract/node-protocol.ts";
-import { POD_LABELS } from "../../../contract/pod.ts";
-import type { Declared } from "../../../db/apps.ts";
+import type { PodStatus } from "../../../contract/node/protocol.ts";
+import { POD_LABELS } from "../../../contract/pod/pod.ts";
+import type { Declared } from "../../../db/apps/apps.ts";
+import { findUnsettled } from "../../../db/apps/unsettled.ts";
 import type { Db } from "../../../db/client.ts";
-import { nodePlans, pods, releases } from "../../../db/schema.ts";
-import { events } from "../../../db/schema-history.ts";
-import { volumes } from "../../../db/schema-material.ts";
-import { storeReport } from "../../../db/sight.ts";
-import { findUnsettled } from "../../../db/unsettled.ts";
+import { storeReport } from "../../../db/nodes/sight.ts";
+import { nodePlans, pods, releases } from "../../../db/schema/core.ts";
+import { events } from "../../../db/schema/history.ts";
+import { volumes } from "../../../db/schema/material.ts";
 import { scheduleApp } from "../../../worker/schedule/run.ts";
 import {
   aDigest,

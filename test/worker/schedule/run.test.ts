@@ -1,11 +1,11 @@
 import { eq, sql } from "drizzle-orm";
 import { expect, test } from "vitest";
 import { type AppId, type NodeId, PodId } from "../../../contract/ids.ts";
-import type { PodStatus } from "../../../contract/node-protocol.ts";
+import type { PodStatus } from "../../../contract/node/protocol.ts";
+import { forgetGonePods } from "../../../db/apps/placements.ts";
 import type { Db } from "../../../db/client.ts";
-import { forgetGonePods } from "../../../db/placements.ts";
-import { apps, nodePlans, pods, releases } from "../../../db/schema.ts";
-import { storeReport } from "../../../db/sight.ts";
+import { storeReport } from "../../../db/nodes/sight.ts";
+import { apps, nodePlans, pods, releases } from "../../../db/schema/core.ts";
 import { scheduleApp } from "../../../worker/schedule/run.ts";
 import { aDigest, aReport, built, declare, joinedNode } from "../../support/declared.ts";
 import { freshDb } from "../../support/postgres.ts";

@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { NodeId, PodId, ReleaseId } from "../../../contract/ids.ts";
-import type { ContainerStatus, PodStatus } from "../../../contract/node-protocol.ts";
-import { POD_LABELS } from "../../../contract/pod.ts";
+import type { ContainerStatus, PodStatus } from "../../../contract/node/protocol.ts";
+import { POD_LABELS } from "../../../contract/pod/pod.ts";
 import type { Demands } from "../../../worker/schedule/demands.ts";
 import { withTenant } from "../../../worker/schedule/filter.ts";
 import { type Change, planApp } from "../../../worker/schedule/plan.ts";

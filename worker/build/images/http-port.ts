@@ -1,5 +1,5 @@
-import type { ImageAppSpec, PodAppSpec } from "../../../contract/app-spec.ts";
-import { writtenHttpPort } from "../../../contract/http-port.ts";
+import type { ImageAppSpec, PodAppSpec } from "../../../contract/app/app-spec.ts";
+import { writtenHttpPort } from "../../../contract/pod/http-port.ts";
 
 /** Where requests go: as the spec says, else the lowest port that an image exposes; null when there is none. Pure. */
 export function httpPortOf(

@@ -1,7 +1,7 @@
 import { isIP } from "node:net";
 import type { ImageName } from "../../../contract/image-reference.ts";
 import { isMadeByWaybill, isReadableBy } from "../../../contract/image-reference.ts";
-import { REGISTRY_NAME } from "../../../contract/node-protocol.ts";
+import { REGISTRY_NAME } from "../../../contract/node/protocol.ts";
 
 /** Where an image may be. `asked` is how people call that place. */
 export type Place =

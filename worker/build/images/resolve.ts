@@ -1,7 +1,7 @@
-import type { ImageAppSpec, PodAppSpec } from "../../../contract/app-spec.ts";
+import type { ImageAppSpec, PodAppSpec } from "../../../contract/app/app-spec.ts";
 import type { Digest } from "../../../contract/ids.ts";
 import { parseImageName } from "../../../contract/image-reference.ts";
-import { allContainers, imagesOf } from "../../../contract/pod.ts";
+import { allContainers, imagesOf } from "../../../contract/pod/pod.ts";
 import { type CopyDeps, copyImage } from "./copy.ts";
 import { eachOf } from "./each-of.ts";
 import { type FindDeps, findImage } from "./find.ts";

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { AppSpec } from "../../../../contract/app-spec.ts";
+import { AppSpec } from "../../../../contract/app/app-spec.ts";
 import { httpPortOf } from "../../../../worker/build/images/http-port.ts";
 
 const exposed: Readonly<Record<string, readonly number[]>> = { web: [80, 443], api: [9000] };

@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { expect, test } from "vitest";
-import { AppSpec } from "../../../../contract/app-spec.ts";
+import { AppSpec } from "../../../../contract/app/app-spec.ts";
 import { addressOf, ownAddresses } from "../../../../worker/build/images/own-addresses.ts";
 import { RegistryUnreachable } from "../../../../worker/build/images/problem.ts";
 import { resolveImages } from "../../../../worker/build/images/resolve.ts";

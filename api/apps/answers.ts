@@ -1,0 +1,200 @@
+import { z } from "zod";
+import { AppSpec } from "../../contract/app/app-spec.ts";
+import { Digest } from "../../contract/ids.ts";
+import { ContainerStatus, type PodStatus } from "../../contract/node/protocol.ts";
+import { writtenHttpPort } from "../../contract/pod/http-port.ts";
+import type { AppRow } from "../../db/apps/apps.ts";
+import type { ReleaseRow } from "../../db/apps/history.ts";
+import type { NodeView } from "../../db/nodes/nodes.ts";
+import type { PodSighting } from "../../db/nodes/sight.ts";
+import { PHASES } from "../../db/schema/core.ts";
+import type { ApiConfig } from "../deps.ts";
+
+/* What the api answers, and how it is made of what the database says. Pure. */
+
+/** A node that has said nothing for this long may have lost its pods: nobody knows. */
+const SILENT_MS = 45_000;
+
+export const DeclareAnswer = z.strictObject({
+  app: z.string(),
+  release: z.int(),
+  phase: z.enum(PHASES),
+  /** The image, once it is built. */
+  digest: Digest.nullable(),
+  /** Null: as far as is known, it takes no requests. */
+  url: z.string().nullable(),
+  unchanged: z.boolean(),
+});
+export type DeclareAnswer = z.infer<typeof DeclareAnswer>;
+
+export const FieldChange = z.strictObject({
+  pointer: z.string(),
+  from: z.unknown().optional(),
+  to: z.unknown().optional(),
+});
+export const DryRunAnswer = z.strictObject({
+  app: z.string(),
+  dryRun: z.literal(true),
+  unchanged: z.boolean(),
+  changes: z.array(FieldChange),
+  spec: AppSpec,
+});
+export type DryRunAnswer = z.infer<typeof DryRunAnswer>;
+
+export const PodAnswer = z.strictObject({
+  name: z.string(),
+  node: z.string(),
+  phase: z.enum(["Pending", "Running", "Succeeded", "Failed", "Terminating", "Unknown"]),
+  ready: z.boolean(),
+  restarts: z.int(),
+  ip: z.string().nullable(),
+  release: z.int(),
+  reason: z.string().nullable(),
+  containers: z.array(ContainerStatus),
+});
+export type PodAnswer = z.infer<typeof PodAnswer>;
+
+export const AppAnswer = z.strictObject({
+  name: z.string(),
+  spec: AppSpec,
+  generation: z.int(),
+  /** The release that serves; null: none. */
+  live: z.int().nullable(),
+  /** The release that should serve; null: none. */
+  wanted: z.int().nullable(),
+  /** Null: as far as is known, it takes no requests. */
+  url: z.string().nullable(),
+  pods: z.array(PodAnswer),
+});
+export type AppAnswer = z.infer<typeof AppAnswer>;
+
+export const ReleaseAnswer = z.strictObject({
+  app: z.string(),
+  release: z.int(),
+  generation: z.int(),
+  phase: z.enum(PHASES),
+  phaseAt: z.string(),
+  createdAt: z.string(),
+  createdBy: z.string(),
+  digest: Digest.nullable(),
+  failure: z
+    .strictObject({ slug: z.string(), message: z.string(), log: z.array(z.string()) })
+    .nullable(),
+  supersededBy: z.int().nullable(),
+  cancelledBy: z.string().nullable(),
+  spec: AppSpec,
+  /** What each image's name stood for when the release was made; null before that is known. */
+  images: z.record(z.string(), z.string()).nullable(),
+  /** The versions of the secrets and config maps that it names. */
+  materials: z.strictObject({
+    secrets: z.record(z.string(), z.int()),
+    configMaps: z.record(z.string(), z.int()),
+  }),
+  /** Where its requests go; null before that is known, and where it takes none. */
+  httpPort: z.int().nullable(),
+  /** It was a restart. */
+  newPods: z.boolean(),
+});
+export type ReleaseAnswer = z.infer<typeof ReleaseAnswer>;
+
+export const NodeAnswer = z.strictObject({
+  name: z.string(),
+  ready: z.boolean(),
+  cordoned: z.boolean(),
+  labels: z.record(z.string(), z.string()),
+  version: z.string().nullable(),
+  capacity: z.strictObject({ cpuMillis: z.int(), memoryBytes: z.int(), pods: z.int() }).nullable(),
+  /** What a runtimeClassName may name there. */
+  handlers: z.array(z.string()),
+  pods: z.int(),
+  joinedAt: z.string(),
+  seenAt: z.string().nullable(),
+});
+export type NodeAnswer = z.infer<typeof NodeAnswer>;
+
+/**
+ * Where the app answers; null where it takes no requests. `httpPort` is the release's, null while that
+ * is not known: then the spec's own word counts. The last slash is there, so that nothing redirects.
+ */
+export function appUrl(config: ApiConfig, spec: AppSpec, httpPort: number | null): string | null {
+  if (httpPort === null && writtenHttpPort(spec) === undefined) return null;
+  const port = config.httpPort === 80 ? "" : `:${config.httpPort}`;
+  const path = "war" in spec && spec.war.contextPath !== "/" ? `${spec.war.contextPath}/` : "/";
+  return `http://${spec.name}.${config.appsDomain}${port}${path}`;
+}
+
+function podAnswer(pod: PodSighting, nowMs: number): PodAnswer {
+  const { name, node, release, status } = pod;
+  const base = { name, node, release };
+  if (status === null) {
+    const reason = pod.nodeSeenAt === null ? "its node has never reported" : null;
+    const unseen = { phase: "Pending", ready: false, restarts: 0, ip: null } as const;
+    return { ...base, ...unseen, reason, containers: [] };
+  }
+  const seen = {
+    ...base,
+    phase: status.phase,
+    ready: status.ready,
+    restarts: status.restarts,
+    ip: status.ip ?? null,
+    reason: reasonOf(status),
+    containers: [...status.containers],
+  };
+  const seenAtMs = pod.nodeSeenAt?.getTime() ?? 0;
+  const isOver = status.phase === "Succeeded" || status.phase === "Failed";
+  if (isOver || nowMs - seenAtMs <= SILENT_MS) return seen;
+  const since = new Date(seenAtMs).toISOString();
+  return { ...seen, phase: "Unknown", ready: false, reason: `its node is silent since ${since}` };
+}
+
+/** The pod's own word; else what its probe last heard, while it is not ready. */
+function reasonOf(status: PodStatus): string | null {
+  if (status.reason !== undefined) return status.reason;
+  if (status.ready || status.probe === undefined) return null;
+  const { status: code, times, excerpt } = status.probe;
+  const heard = code === undefined ? (excerpt ?? "no answer") : `HTTP ${code}`;
+  return `not ready: ${heard}, ${times} times in a row`;
+}
+
+export function appAnswer(
+  config: ApiConfig,
+  app: AppRow,
+  numbers: { live: number | null; wanted: number | null; httpPort: number | null },
+  pods: readonly PodSighting[],
+  nowMs: number,
+): AppAnswer {
+  return {
+    name: app.name,
+    spec: app.spec,
+    generation: app.generation,
+    live: numbers.live,
+    wanted: numbers.wanted,
+    url: appUrl(config, app.spec, numbers.httpPort),
+    pods: pods.map((pod) => podAnswer(pod, nowMs)),
+  };
+}
+
+export function releaseAnswer(app: string, row: ReleaseRow): ReleaseAnswer {
+  const { id: _, number, phaseAt, createdAt, failure, ...rest } = row;
+  return {
+    app,
+    release: number,
+    ...rest,
+    phaseAt: phaseAt.toISOString(),
+    createdAt: createdAt.toISOString(),
+    failure: failure && { ...failure, log: [...failure.log] },
+    images: rest.images && { ...rest.images },
+    materials: { ...rest.materials },
+  };
+}
+
+export function nodeAnswer(node: NodeView, nowMs: number): NodeAnswer {
+  return {
+    ...node,
+    ready: node.seenAt !== null && nowMs - node.seenAt.getTime() <= SILENT_MS,
+    labels: { ...node.labels },
+    handlers: [...node.handlers],
+    joinedAt: node.joinedAt.toISOString(),
+    seenAt: node.seenAt?.toISOString() ?? null,
+  };
+}

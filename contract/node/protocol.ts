@@ -1,0 +1,136 @@
+import { z } from "zod";
+import { DnsLabel, Name, NodeId, PodId } from "../ids.ts";
+import { ConfigMapMaterial, SecretMaterial, VolumeKey } from "../material/material.ts";
+import { Pod } from "../pod/pod.ts";
+
+/*
+ * What an agent and the api say to each other, always asked by the agent:
+ *   POST /v1/node/join      Bearer = join token   JoinRequest  -> JoinAnswer
+ *   GET  /v1/node/desired   Bearer = node token   If-None-Match: "<generation>", ?waitMs=
+ *                                                 -> 200 DesiredState with ETag, or 304
+ *   POST /v1/node/report    Bearer = node token   NodeReport   -> 204
+ *   logs and commands: logs.ts, exec.ts
+ *   GET  /v2/...            Basic, any user, password = node token: the images, through the api
+ */
+
+/** The registry name that every image reference in a pod carries; each agent maps it to its api's /v2. */
+export const REGISTRY_NAME = "waybill.internal";
+/** The image that holds a pod's namespaces, made and pushed by the worker; tags are never moved. */
+export const PAUSE_REPOSITORY = "base/pause";
+export const PAUSE_TAG = "1";
+export const PAUSE_IMAGE = `${REGISTRY_NAME}/${PAUSE_REPOSITORY}:${PAUSE_TAG}`;
+
+/** `publicKey` is the node's X25519 key, raw and in base64: secrets are sealed to it. */
+export const JoinRequest = z.strictObject({
+  version: z.string().max(100),
+  publicKey: z.string().regex(/^[A-Za-z0-9+/]{43}=$/, "must be 32 bytes in base64"),
+});
+export type JoinRequest = z.infer<typeof JoinRequest>;
+
+export const JoinAnswer = z.object({ node: NodeId, name: Name, token: z.string() });
+export type JoinAnswer = z.infer<typeof JoinAnswer>;
+
+/** Requests for `hosts` go to the ready ones among `pods`, on `port`. */
+export const Route = z.strictObject({
+  app: Name,
+  hosts: z.array(z.string().min(1)),
+  port: z.int().min(1).max(65_535),
+  pods: z.array(PodId),
+});
+export type Route = z.infer<typeof Route>;
+
+/** All that one node should run, whole: what is not in it should not be there. `generation` only grows. */
+export const DesiredState = z.strictObject({
+  node: NodeId,
+  generation: z.int().min(0),
+  pods: z.array(Pod),
+  routes: z.array(Route),
+  /** What these pods name, and nothing else. */
+  configMaps: z.array(ConfigMapMaterial).default([]),
+  secrets: z.array(SecretMaterial).default([]),
+  /** Images of the releases before, which a rollback would need: not wanted, and not to be collected. */
+  keepImages: z.array(z.string()).default([]),
+  /** Named volumes whose bytes are to be deleted: only a name that stands here is ever removed. */
+  purgeVolumes: z.array(VolumeKey).default([]),
+});
+export type DesiredState = z.infer<typeof DesiredState>;
+
+/** One question of a probe that went wrong. */
+export const ProbeFailure = z.strictObject({
+  probe: z.enum(["startup", "readiness", "liveness"]),
+  at: z.iso.datetime(),
+  /** HTTP status, or the exit code of a command; absent where nothing answered. */
+  status: z.int().optional(),
+  latencyMs: z.number().min(0),
+  /** First bytes of the answer, or the error. */
+  excerpt: z.string().max(500),
+});
+export type ProbeFailure = z.infer<typeof ProbeFailure>;
+
+/** What a container takes at the moment; working-set memory, as Kubernetes counts it. */
+export const Usage = z.strictObject({ cpuMillis: z.number().min(0), memoryBytes: z.int().min(0) });
+export type Usage = z.infer<typeof Usage>;
+
+export const ContainerStatus = z.strictObject({
+  name: DnsLabel,
+  kind: z.enum(["init", "sidecar", "main"]).default("main"),
+  state: z.enum(["waiting", "running", "exited"]),
+  ready: z.boolean().default(false),
+  exitCode: z.int().optional(),
+  /** The signal that ended it, where one did. */
+  signal: z.int().optional(),
+  /** Kubernetes' words where it has one: OOMKilled, Error, Completed, CrashLoopBackOff, ErrImagePull, ... */
+  reason: z.string().max(200).optional(),
+  message: z.string().max(2_000).optional(),
+  restarts: z.int().min(0),
+  startedAt: z.iso.datetime().optional(),
+  finishedAt: z.iso.datetime().optional(),
+  usage: Usage.optional(),
+  /** The last questions that went wrong, oldest first. */
+  probeFailures: z.array(ProbeFailure).max(10).default([]),
+});
+export type ContainerStatus = z.infer<typeof ContainerStatus>;
+
+/** What the probe last heard from a pod that is not ready. */
+export const ProbeSight = z.strictObject({
+  /** HTTP status of the last answer; absent where nothing answered. */
+  status: z.int().optional(),
+  /** How often in a row the last outcome was the same. */
+  times: z.int().min(0),
+  latencyMs: z.number().min(0).optional(),
+  /** First bytes of the answer, or the error of the connection. */
+  excerpt: z.string().max(500).optional(),
+});
+export type ProbeSight = z.infer<typeof ProbeSight>;
+
+export const PodStatus = z.strictObject({
+  pod: PodId,
+  phase: z.enum(["Pending", "Running", "Succeeded", "Failed", "Terminating"]),
+  ready: z.boolean(),
+  restarts: z.int().min(0),
+  ip: z.string().max(64).optional(),
+  reason: z.string().max(500).optional(),
+  containers: z.array(ContainerStatus).max(64),
+  probe: ProbeSight.optional(),
+  /** Last lines of the container's output, only while the pod is not ready. */
+  logTail: z.array(z.string().max(2_000)).max(50).default([]),
+});
+export type PodStatus = z.infer<typeof PodStatus>;
+
+/** What a node saw, whole. `observedGeneration` says which wish it had in hand when it looked. */
+export const NodeReport = z.strictObject({
+  observedGeneration: z.int().min(0),
+  bootId: z.string().max(100),
+  version: z.string().max(100),
+  capacity: z.strictObject({
+    cpuMillis: z.int().min(0),
+    memoryBytes: z.int().min(0),
+    pods: z.int().min(0),
+  }),
+  /** The runtime's handlers that a `runtimeClassName` may name; the default one has no name. */
+  handlers: z.array(DnsLabel).max(100).default([]),
+  /** Volumes whose deletion was asked for and that are gone from here. */
+  purgedVolumes: z.array(VolumeKey).max(1_000).default([]),
+  pods: z.array(PodStatus).max(2_000),
+});
+export type NodeReport = z.infer<typeof NodeReport>;

@@ -1,0 +1,126 @@
+import { and, eq, gt, isNull, lt, ne, or, sql } from "drizzle-orm";
+import type { ProjectId } from "../../contract/ids.ts";
+import type { TokenKind } from "../../contract/token.ts";
+import type { Tx } from "../client.ts";
+import { projects, type Scope, tokens } from "../schema/core.ts";
+
+/** How long a node's token lives after its last use, and a join token after its making. */
+const NODE_TOKEN_LIFE = sql`interval '24 hours'`;
+
+export type TokenRow = {
+  readonly id: string;
+  readonly kind: TokenKind;
+  readonly projectId: ProjectId;
+  readonly projectName: string;
+  readonly nodeName: string | null;
+  readonly secretHash: Uint8Array;
+  readonly scopes: readonly Scope[];
+  /** Its last use was noted more than a minute ago, or never. */
+  readonly stale: boolean;
+};
+
+/** The token of this id that is neither expired nor revoked. Whether the secret fits is the caller's check. */
+export async function findLiveToken(tx: Tx, id: string): Promise<TokenRow | undefined> {
+  const [row] = await tx
+    .select({
+      id: tokens.id,
+      kind: tokens.kind,
+      projectId: tokens.projectId,
+      projectName: projects.name,
+      nodeName: tokens.nodeName,
+      secretHash: tokens.secretHash,
+      scopes: tokens.scopes,
+      stale: sql<boolean>`${tokens.lastUsedAt} is null or ${tokens.lastUsedAt} < now() - interval '1 minute'`,
+    })
+    .from(tokens)
+    .innerJoin(projects, eq(projects.id, tokens.projectId))
+    .where(and(eq(tokens.id, id), isNull(tokens.revokedAt), notExpired()));
+  return row;
+}
+
+/**
+ * Notes the use of a token, a minute's grain. A node's token slides: each use gives it another 24
+ * hours, so that only a node that was away for a day has to join again.
+ */
+export async function touchToken(tx: Tx, token: Pick<TokenRow, "id" | "kind">): Promise<void> {
+  await tx
+    .update(tokens)
+    .set({
+      lastUsedAt: sql`now()`,
+      ...(token.kind === "node" && { expiresAt: sql`now() + ${NODE_TOKEN_LIFE}` }),
+    })
+    .where(
+      and(
+        eq(tokens.id, token.id),
+        or(isNull(tokens.lastUsedAt), lt(tokens.lastUsedAt, sql`now() - interval '1 minute'`)),
+      ),
+    );
+}
+
+export type NewToken = {
+  readonly id: string;
+  readonly kind: TokenKind;
+  readonly projectId: ProjectId;
+  readonly nodeName: string | null;
+  readonly secretHash: Uint8Array;
+  readonly last4: string;
+  readonly scopes: readonly Scope[];
+  readonly createdBy: string;
+  /** Null: for ever. */
+  readonly lifeSeconds: number | null;
+};
+
+/** Stores a token's hash. A token that is stored already stays as it is. */
+export async function insertToken(tx: Tx, token: NewToken): Promise<void> {
+  const { lifeSeconds, ...row } = token;
+  await tx
+    .insert(tokens)
+    .values({
+      ...row,
+      scopes: [...row.scopes],
+      expiresAt: lifeSeconds === null ? null : sql`now() + ${lifeSeconds} * interval '1 second'`,
+    })
+    .onConflictDoNothing();
+}
+
+/** The token of this id has exactly these scopes from now on. */
+export async function grantScopes(tx: Tx, id: string, scopes: readonly Scope[]): Promise<void> {
+  await tx
+    .update(tokens)
+    .set({ scopes: [...scopes] })
+    .where(eq(tokens.id, id));
+}
+
+/** Uses up a join token: true for the one caller that gets it, false for everyone after. */
+export async function consumeJoinToken(tx: Tx, id: string): Promise<boolean> {
+  const used = await tx
+    .update(tokens)
+    .set({ revokedAt: sql`now()`, lastUsedAt: sql`now()` })
+    .where(and(eq(tokens.id, id), eq(tokens.kind, "join"), isNull(tokens.revokedAt), notExpired()))
+    .returning({ id: tokens.id });
+  return used.length === 1;
+}
+
+/** Ends the tokens of this kind that a node has, but for `keep`. */
+export async function revokeNodeTokens(
+  tx: Tx,
+  kind: "node" | "join",
+  nodeName: string,
+  keep: string,
+): Promise<void> {
+  await tx
+    .update(tokens)
+    .set({ revokedAt: sql`now()` })
+    .where(
+      and(
+        eq(tokens.kind, kind),
+        eq(tokens.nodeName, nodeName),
+        ne(tokens.id, keep),
+        isNull(tokens.revokedAt),
+      ),
+    );
+}
+
+function notExpired() {
+  return or(isNull(tokens.expiresAt), gt(tokens.expiresAt, sql`now()`));
+}

@@ -1,0 +1,290 @@
+import { sql } from "drizzle-orm";
+import {
+  bigint,
+  bigserial,
+  boolean,
+  customType,
+  index,
+  integer,
+  jsonb,
+  pgTable,
+  primaryKey,
+  text,
+  timestamp,
+  unique,
+  uniqueIndex,
+  uuid,
+} from "drizzle-orm/pg-core";
+import type { AppSpec } from "../../contract/app/app-spec.ts";
+import type { AppId, Digest, NodeId, PodId, ProjectId, ReleaseId } from "../../contract/ids.ts";
+import type { NodeReport, PodStatus } from "../../contract/node/protocol.ts";
+import type { Pod } from "../../contract/pod/pod.ts";
+import type { TokenKind } from "../../contract/token.ts";
+
+// Every fact of an installation, grouped by who writes it. Wish and sight never share a row; a
+// column has one writer, named above its table; generations only grow. Config maps, secrets and
+// volumes are in material.ts, logs and commands in streams.ts, events and audit in history.ts.
+
+export const bytea = customType<{ data: Uint8Array; driverData: Uint8Array }>({
+  dataType: () => "bytea",
+});
+const at = (name: string) => timestamp(name, { withTimezone: true, mode: "date" });
+const now = (name: string) => at(name).notNull().defaultNow();
+
+// ---- wishes: written by api ---------------------------------------------------------------------
+
+export const projects = pgTable("projects", {
+  id: uuid("id").primaryKey().defaultRandom().$type<ProjectId>(),
+  name: text("name").notNull().unique("projects_name_key"),
+  createdAt: now("created_at"),
+});
+
+const ofProject = () =>
+  uuid("project_id")
+    .notNull()
+    .references(() => projects.id)
+    .$type<ProjectId>();
+
+export type Scope =
+  | "app:read"
+  | "app:deploy"
+  | "app:admin"
+  | "secret:write"
+  | "node:admin"
+  | "audit:read"
+  | "org:admin";
+
+/** Only the hash of a secret is kept. `node` is whose token it is, for the kinds node and join. */
+export const tokens = pgTable("tokens", {
+  id: text("id").primaryKey(),
+  kind: text("kind").notNull().$type<TokenKind>(),
+  projectId: ofProject(),
+  nodeName: text("node_name"),
+  secretHash: bytea("secret_hash").notNull(),
+  last4: text("last4").notNull(),
+  scopes: text("scopes").array().notNull().$type<Scope[]>(),
+  createdBy: text("created_by").notNull(),
+  createdAt: now("created_at"),
+  expiresAt: at("expires_at"),
+  lastUsedAt: at("last_used_at"),
+  revokedAt: at("revoked_at"),
+});
+
+export const apps = pgTable(
+  "apps",
+  {
+    id: uuid("id").primaryKey().defaultRandom().$type<AppId>(),
+    projectId: ofProject(),
+    name: text("name").notNull(),
+    spec: jsonb("spec").notNull().$type<AppSpec>(),
+    generation: bigint("generation", { mode: "number" }).notNull(),
+    createdAt: now("created_at"),
+    updatedAt: now("updated_at"),
+    /** A wish to be gone. The name is free at once; the pods go when the scheduler gets to it. */
+    deletedAt: at("deleted_at"),
+  },
+  (t) => [
+    uniqueIndex("apps_project_name_key").on(t.projectId, t.name).where(sql`${t.deletedAt} is null`),
+  ],
+);
+
+const ofApp = () =>
+  uuid("app_id")
+    .notNull()
+    .references(() => apps.id, { onDelete: "cascade" })
+    .$type<AppId>();
+
+export const artifacts = pgTable(
+  "artifacts",
+  {
+    projectId: ofProject(),
+    digest: text("digest").notNull().$type<Digest>(),
+    sizeBytes: bigint("size_bytes", { mode: "number" }).notNull(),
+    createdAt: now("created_at"),
+  },
+  (t) => [primaryKey({ name: "artifacts_pkey", columns: [t.projectId, t.digest] })],
+);
+
+export const nodes = pgTable("nodes", {
+  id: uuid("id").primaryKey().defaultRandom().$type<NodeId>(),
+  name: text("name").notNull().unique("nodes_name_key"),
+  labels: jsonb("labels").notNull().$type<Record<string, string>>().default({}),
+  cordoned: boolean("cordoned").notNull().default(false),
+  joinedAt: now("joined_at"),
+  /** X25519, raw: what secrets are sealed to on their way there. */
+  publicKey: bytea("public_key"),
+});
+
+export const idempotencyKeys = pgTable(
+  "idempotency_keys",
+  {
+    projectId: ofProject(),
+    tokenId: text("token_id").notNull(),
+    key: text("key").notNull(),
+    requestHash: text("request_hash").notNull(),
+    status: integer("status").notNull(),
+    body: jsonb("body").notNull(),
+    createdAt: now("created_at"),
+  },
+  (t) => [
+    primaryKey({ name: "idempotency_keys_pkey", columns: [t.projectId, t.tokenId, t.key] }),
+    index("idempotency_keys_created").on(t.createdAt),
+  ],
+);
+
+// ---- releases: inserted by api; moved forward by worker/build, then by worker/schedule -----------
+
+export const PHASES = [
+  "pending",
+  "building",
+  "built",
+  "rolling",
+  "live",
+  "retired",
+  "failed",
+  "superseded",
+  "cancelled",
+] as const;
+export type Phase = (typeof PHASES)[number];
+
+/** Why a release failed: a stable slug, a sentence for people, and the app's last lines where it ran. */
+export type Failure = {
+  readonly slug: string;
+  readonly message: string;
+  readonly log: readonly string[];
+};
+
+export type Materials = {
+  readonly secrets: Readonly<Record<string, number>>;
+  readonly configMaps: Readonly<Record<string, number>>;
+};
+export const NO_MATERIALS: Materials = { secrets: {}, configMaps: {} };
+
+/** By the name as the spec writes it: `repository@digest` in Waybill's own registry. */
+export type ResolvedImages = Readonly<Record<string, string>>;
+
+export const releases = pgTable(
+  "releases",
+  {
+    id: uuid("id").primaryKey().defaultRandom().$type<ReleaseId>(),
+    appId: ofApp(),
+    number: integer("number").notNull(),
+    generation: bigint("generation", { mode: "number" }).notNull(),
+    spec: jsonb("spec").notNull().$type<AppSpec>(),
+    /** Frozen by api: the version of each secret and config map that the spec names. */
+    materials: jsonb("materials").notNull().$type<Materials>().default(NO_MATERIALS),
+    /** Asked for by a restart: no pod of an earlier release is taken over, however equal. */
+    newPods: boolean("new_pods").notNull().default(false),
+    createdBy: text("created_by").notNull(),
+    createdAt: now("created_at"),
+    phase: text("phase").notNull().$type<Phase>().default("pending"),
+    phaseAt: now("phase_at"),
+    failure: jsonb("failure").$type<Failure>(),
+    supersededBy: integer("superseded_by"),
+    cancelledBy: text("cancelled_by"),
+    /** Grows with each worker that takes the build; a write of an older attempt is refused. */
+    buildAttempt: integer("build_attempt").notNull().default(0),
+    /** How many of those attempts ended with the stop of their worker: they are not held against it. */
+    buildInterrupted: integer("build_interrupted").notNull().default(0),
+    /** Until then its worker holds it, or, after a failure, nobody takes it. */
+    buildLeaseUntil: at("build_lease_until"),
+    /** The image `repository@digest` and what it was made from, once built. */
+    imageRepository: text("image_repository"),
+    imageDigest: text("image_digest").$type<Digest>(),
+    baseDigest: text("base_digest").$type<Digest>(),
+    /** For the sources `image` and `pod`: what each image's name stood for when the release was made. */
+    images: jsonb("images").$type<ResolvedImages>(),
+    /** Where requests go; null for a release that takes none. */
+    httpPort: integer("http_port"),
+  },
+  (t) => [
+    unique("releases_app_number_key").on(t.appId, t.number),
+    unique("releases_app_generation_key").on(t.appId, t.generation),
+    index("releases_unsettled")
+      .on(t.phase)
+      .where(sql`${t.phase} in ('pending','building','built','rolling')`),
+    index("releases_live").on(t.appId).where(sql`${t.phase} = 'live'`),
+  ],
+);
+
+// ---- decisions: written by worker/schedule -------------------------------------------------------
+
+export const pods = pgTable(
+  "pods",
+  {
+    id: uuid("id").primaryKey().$type<PodId>(),
+    appId: ofApp(),
+    releaseId: uuid("release_id")
+      .notNull()
+      .references(() => releases.id, { onDelete: "cascade" })
+      .$type<ReleaseId>(),
+    nodeId: uuid("node_id")
+      .notNull()
+      .references(() => nodes.id)
+      .$type<NodeId>(),
+    spec: jsonb("spec").notNull().$type<Pod>(),
+    wanted: text("wanted").notNull().$type<"run" | "gone">().default("run"),
+    createdAt: now("created_at"),
+    goneAt: at("gone_at"),
+  },
+  (t) => [index("pods_node").on(t.nodeId), index("pods_app").on(t.appId)],
+);
+
+/**
+ * +1 with every change to what a node should run, by compare-and-set; and by api, without, when what
+ * goes with it changes: the node's key, and volumes to purge.
+ */
+export const nodePlans = pgTable("node_plans", {
+  nodeId: uuid("node_id")
+    .primaryKey()
+    .references(() => nodes.id, { onDelete: "cascade" })
+    .$type<NodeId>(),
+  generation: bigint("generation", { mode: "number" }).notNull().default(0),
+});
+
+export const workers = pgTable("workers", { id: text("id").primaryKey(), seenAt: now("seen_at") });
+
+// ---- sight: written by api, from an agent's report -----------------------------------------------
+
+export const nodeStatus = pgTable("node_status", {
+  nodeId: uuid("node_id")
+    .primaryKey()
+    .references(() => nodes.id, { onDelete: "cascade" })
+    .$type<NodeId>(),
+  observedGeneration: bigint("observed_generation", { mode: "number" }).notNull(),
+  bootId: text("boot_id").notNull(),
+  version: text("version").notNull(),
+  capacity: jsonb("capacity").notNull().$type<NodeReport["capacity"]>(),
+  handlers: text("handlers").array().notNull().default([]),
+  seenAt: now("seen_at"),
+});
+
+/** No row for a pod that its node has not, or no longer. `status` is the agent's own word; when it was last said, node_status knows. */
+export const podStatus = pgTable(
+  "pod_status",
+  {
+    podId: uuid("pod_id")
+      .primaryKey()
+      .references(() => pods.id, { onDelete: "cascade" })
+      .$type<PodId>(),
+    nodeId: uuid("node_id")
+      .notNull()
+      .references(() => nodes.id)
+      .$type<NodeId>(),
+    status: jsonb("status").notNull().$type<PodStatus>(),
+    since: now("since"),
+  },
+  (t) => [index("pod_status_node").on(t.nodeId)],
+);
+
+// ---- nudges: inserted by api and worker, deleted by worker/relay ---------------------------------
+
+export const TOPICS = ["build", "schedule"] as const;
+export type Topic = (typeof TOPICS)[number];
+
+export const outbox = pgTable("outbox", {
+  id: bigserial("id", { mode: "number" }).primaryKey(),
+  topic: text("topic").notNull().$type<Topic>(),
+  subject: text("subject").notNull(),
+  createdAt: now("created_at"),
+});

@@ -1,0 +1,95 @@
+import {
+  index,
+  integer,
+  jsonb,
+  pgTable,
+  primaryKey,
+  text,
+  timestamp,
+  uuid,
+} from "drizzle-orm/pg-core";
+import type { NodeId, ProjectId } from "../../contract/ids.ts";
+import { bytea, nodes, projects } from "./core.ts";
+
+// What pods are given beside their images: config maps, secrets and named volumes.
+
+const at = (name: string) => timestamp(name, { withTimezone: true, mode: "date" });
+const ofProject = () =>
+  uuid("project_id")
+    .notNull()
+    .references(() => projects.id)
+    .$type<ProjectId>();
+
+// ---- written by api: a version is never changed, and another content is another version -----------
+
+export const configMaps = pgTable(
+  "config_maps",
+  {
+    projectId: ofProject(),
+    name: text("name").notNull(),
+    version: integer("version").notNull(),
+    data: jsonb("data").notNull().$type<Record<string, string>>(),
+    /** Base64. */
+    binary: jsonb("binary").notNull().$type<Record<string, string>>(),
+    createdBy: text("created_by").notNull(),
+    createdAt: at("created_at").notNull().defaultNow(),
+  },
+  (t) => [primaryKey({ name: "config_maps_pkey", columns: [t.projectId, t.name, t.version] })],
+);
+
+/**
+ * A secret at rest (security.md section 7): its own AES-256 key, wrapped by the installation's key
+ * `kid`, which is never in the database. Both ciphertexts are bound to project, name and version.
+ */
+export const secrets = pgTable(
+  "secrets",
+  {
+    projectId: ofProject(),
+    name: text("name").notNull(),
+    version: integer("version").notNull(),
+    /** Which keys it has, and no values. */
+    keys: text("keys").array().notNull(),
+    /** First 8 hex digits of a keyed hash of the content: equal contents of one secret show it. */
+    mark: text("mark").notNull(),
+    kid: text("kid").notNull(),
+    wrappedKey: bytea("wrapped_key").notNull(),
+    sealed: bytea("sealed").notNull(),
+    createdBy: text("created_by").notNull(),
+    createdAt: at("created_at").notNull().defaultNow(),
+  },
+  (t) => [
+    primaryKey({ name: "secrets_pkey", columns: [t.projectId, t.name, t.version] }),
+    index("secrets_kid").on(t.kid),
+  ],
+);
+
+/**
+ * A named volume. It comes to be with the first app that names it, and gets its node from
+ * worker/schedule with the first pod; everything else is api's. Its end has two steps: removed (no
+ * app may name it, its bytes stay), then purged (its node deletes them; the row goes with its word).
+ */
+export const volumes = pgTable(
+  "volumes",
+  {
+    projectId: ofProject(),
+    name: text("name").notNull(),
+    createdAt: at("created_at").notNull().defaultNow(),
+    removedAt: at("removed_at"),
+    purgeAskedAt: at("purge_asked_at"),
+    /** worker/schedule's, and set once. */
+    nodeId: uuid("node_id")
+      .references(() => nodes.id)
+      .$type<NodeId>(),
+  },
+  (t) => [
+    primaryKey({ name: "volumes_pkey", columns: [t.projectId, t.name] }),
+    index("volumes_node").on(t.nodeId),
+  ],
+);
+
+/** The installation's keys that something is sealed with, each with a text that only that key opens. */
+export const sealingKeys = pgTable("sealing_keys", {
+  kid: text("kid").primaryKey(),
+  check: bytea("check").notNull(),
+  createdAt: at("created_at").notNull().defaultNow(),
+});

@@ -1,0 +1,216 @@
+import { z } from "zod";
+import {
+  DesiredState,
+  JoinAnswer,
+  type JoinRequest,
+  type NodeReport,
+} from "../../contract/node/protocol.ts";
+import { readIfThere, writeDurably } from "../disk/durable-file.ts";
+import { type HttpAnswer, type HttpCall, httpCall } from "./http-call.ts";
+
+/** Who this node is to its api, kept in `node.json`; `publicKey` is what the api seals its secrets for. */
+const Identity = JoinAnswer.extend({ api: z.string(), publicKey: z.string().optional() });
+export type Identity = z.infer<typeof Identity>;
+
+/** What a question gave. Nothing but a whole, valid document is news; no answer ever means "stop". */
+export type Heard =
+  | { readonly kind: "desired"; readonly state: DesiredState; readonly identity: Identity }
+  | { readonly kind: "unchanged" }
+  | { readonly kind: "nothing-new"; readonly because: string };
+
+export type Sent =
+  | { readonly kind: "sent" }
+  | { readonly kind: "not-sent"; readonly because: string };
+
+export type ApiClient = {
+  /** Who this node is, once it has joined, in this run or an earlier one. */
+  identity(): Identity | undefined;
+  /** Waits up to 25 s for a wish of another generation; joins first where that is needed. */
+  fetchDesired(generation: number | undefined, signal: AbortSignal): Promise<Heard>;
+  putReport(report: NodeReport, signal: AbortSignal): Promise<Sent>;
+  /** Any other question, in this node's name: an answer of whatever status, or why there is none. */
+  ask(question: NodeQuestion, signal: AbortSignal): Promise<HttpAnswer | string>;
+};
+
+export type NodeQuestion = {
+  readonly method: "GET" | "POST";
+  readonly path: string;
+  readonly json?: unknown;
+  /** How long the api may take its time on purpose. */
+  readonly waitMs?: number;
+};
+
+export type ApiClientOptions = {
+  readonly apiUrl: string;
+  readonly identityFile: string;
+  readonly joinTokenFile: string;
+  readonly version: string;
+  /** The node's, raw. */
+  readonly publicKey: Uint8Array;
+  readonly waitMs?: number;
+};
+
+const MAX_ANSWER_BYTES = 32 * 1024 * 1024;
+/** A garbled answer of many pods has a complaint for each; this much of it helps, and fits a log line. */
+const COMPLAINT_CHARS = 1_000;
+const CALL_MS = 10_000;
+const WAIT_MS = 25_000;
+/** How often a node that is known by an older key tries to join with its own. */
+const JOIN_AGAIN_MS = 60_000;
+
+/** The agent's side of contract/node/protocol.ts. */
+export async function openApiClient(options: ApiClientOptions): Promise<ApiClient> {
+  const publicKey = Buffer.from(options.publicKey).toString("base64");
+  let identity = await keptIdentity(options);
+  const waitMs = options.waitMs ?? WAIT_MS;
+  let refused = false;
+  let sealedForUs = true;
+  let joinTriedAtMs = 0;
+
+  /**
+   * A node whose token is refused, or whose key the api does not know, joins again where it can. Where
+   * it cannot it goes on with the token that it has: the refusal may have been a passing fault.
+   */
+  async function joined(signal: AbortSignal): Promise<Identity | string> {
+    const known = identity?.publicKey === publicKey;
+    if (identity && known && !refused) return identity;
+    if (identity && !refused && Date.now() - joinTriedAtMs < JOIN_AGAIN_MS) return identity;
+    joinTriedAtMs = Date.now();
+    // Read anew each time, since whoever runs the node may replace it meanwhile.
+    const joinToken = (await readIfThere(options.joinTokenFile))?.trim();
+    const request = { version: options.version, publicKey };
+    const answer = await join(options, joinToken, request, signal);
+    if (typeof answer === "string") return identity ?? answer;
+    identity = { ...answer, api: options.apiUrl, publicKey };
+    refused = false;
+    sealedForUs = false;
+    await writeDurably(options.identityFile, JSON.stringify(identity));
+    return identity;
+  }
+
+  function noted(by: Identity, answer: HttpAnswer): HttpAnswer {
+    if (identity === by) refused = answer.status === 401;
+    return answer;
+  }
+
+  return {
+    identity: () => identity,
+    async fetchDesired(generation, signal) {
+      const who = await joined(signal);
+      if (typeof who === "string") return { kind: "nothing-new", because: who };
+      // What was told before joining anew is sealed for an older key.
+      const known = sealedForUs ? generation : undefined;
+      const answer = await ask(options.apiUrl, {
+        method: "GET",
+        path: `/v1/node/desired?waitMs=${waitMs}`,
+        headers: {
+          ...bearer(who.token),
+          ...(known !== undefined && { "if-none-match": `"${known}"` }),
+        },
+        timeoutMs: waitMs + CALL_MS,
+        signal,
+      });
+      if (typeof answer === "string") return { kind: "nothing-new", because: answer };
+      if (noted(who, answer).status === 304) return { kind: "unchanged" };
+      if (answer.status !== 200) return { kind: "nothing-new", because: answered(answer) };
+      const state = parsed(DesiredState, answer.text);
+      if (typeof state === "string") return { kind: "nothing-new", because: state };
+      sealedForUs = true;
+      return { kind: "desired", state, identity: who };
+    },
+    async putReport(report, signal) {
+      if (!identity) return { kind: "not-sent", because: "this node has not joined yet" };
+      const who = identity;
+      const answer = await ask(options.apiUrl, {
+        method: "POST",
+        path: "/v1/node/report",
+        headers: { ...bearer(who.token), "content-type": "application/json" },
+        body: JSON.stringify(report),
+        timeoutMs: CALL_MS,
+        signal,
+      });
+      if (typeof answer === "string") return { kind: "not-sent", because: answer };
+      const { status } = noted(who, answer);
+      if (status >= 200 && status < 300) return { kind: "sent" };
+      return { kind: "not-sent", because: answered(answer) };
+    },
+    async ask({ method, path, json, waitMs: patienceMs = 0 }, signal) {
+      if (!identity) return "this node has not joined yet";
+      const who = identity;
+      const answer = await ask(options.apiUrl, {
+        method,
+        path,
+        headers: {
+          ...bearer(who.token),
+          ...(json !== undefined && { "content-type": "application/json" }),
+        },
+        ...(json !== undefined && { body: JSON.stringify(json) }),
+        timeoutMs: patienceMs + CALL_MS,
+        signal,
+      });
+      return typeof answer === "string" ? answer : noted(who, answer);
+    },
+  };
+}
+
+async function keptIdentity(options: ApiClientOptions): Promise<Identity | undefined> {
+  const text = await readIfThere(options.identityFile);
+  const kept = text === undefined ? "none" : parsed(Identity, text);
+  return typeof kept === "string" || kept.api !== options.apiUrl ? undefined : kept;
+}
+
+async function join(
+  { apiUrl, joinTokenFile }: ApiClientOptions,
+  token: string | undefined,
+  request: JoinRequest,
+  signal: AbortSignal,
+): Promise<JoinAnswer | string> {
+  if (token === undefined) return `there is no join token at ${joinTokenFile}`;
+  const answer = await ask(apiUrl, {
+    method: "POST",
+    path: "/v1/node/join",
+    headers: { ...bearer(token), "content-type": "application/json" },
+    body: JSON.stringify(request),
+    timeoutMs: CALL_MS,
+    signal,
+  });
+  if (typeof answer === "string") return answer;
+  if (answer.status !== 200 && answer.status !== 201)
+    return `${answered(answer)} to the join token`;
+  return parsed(JoinAnswer, answer.text);
+}
+
+function answered({ status }: HttpAnswer): string {
+  return `the api answered ${status}`;
+}
+
+type Question = Pick<HttpCall, "method" | "headers" | "body" | "timeoutMs" | "signal"> & {
+  readonly path: string;
+};
+
+/** The answer, or why there is none, in words. */
+async function ask(apiUrl: string, question: Question): Promise<HttpAnswer | string> {
+  const { path, ...call } = question;
+  try {
+    const to = { url: `${apiUrl}${path}` };
+    return await httpCall({ ...call, to, maxBytes: MAX_ANSWER_BYTES });
+  } catch (error) {
+    return `the api cannot be asked: ${error instanceof Error ? error.message : String(error)}`;
+  }
+}
+
+function parsed<T>(schema: z.ZodType<T>, text: string): T | string {
+  try {
+    const read = schema.safeParse(JSON.parse(text));
+    return read.success
+      ? read.data
+      : `the answer does not validate: ${z.prettifyError(read.error)}`.slice(0, COMPLAINT_CHARS);
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    return `the answer is not JSON: ${why}`.slice(0, COMPLAINT_CHARS);
+  }
+}
+
+function bearer(token: string): { readonly authorization: string } {
+  return { authorization: `Bearer ${token}` };
+}

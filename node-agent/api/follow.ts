@@ -1,0 +1,71 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { backoffMs } from "../../kit/backoff.ts";
+import type { Log } from "../../kit/log.ts";
+import type { Ledger } from "../disk/ledger.ts";
+import type { ApiClient, Heard } from "./client.ts";
+import type { Silence } from "./silence.ts";
+
+const RETRY = { minMs: 250, maxMs: 10_000 };
+/** An api that answers "unchanged" at once, against the protocol, is not asked in a tight loop. */
+const SHORTEST_TURN_MS = 500;
+
+/**
+ * Asks for the wish until `signal` is aborted, puts every newer one into the ledger and then calls
+ * `onNews`. Whatever else comes back changes nothing and is asked for again, more and more slowly.
+ */
+export async function followDesired(deps: {
+  readonly client: ApiClient;
+  readonly ledger: Ledger;
+  readonly silence: Silence;
+  readonly signal: AbortSignal;
+  readonly log: Log;
+  readonly onNews: () => void;
+}): Promise<void> {
+  const { client, ledger, silence, signal, log, onNews } = deps;
+  let failures = 0;
+  while (!signal.aborted) {
+    const askedAtMs = Date.now();
+    const problem = await turn();
+    if (signal.aborted) return;
+    if (problem === undefined) {
+      silence.heard();
+      failures = 0;
+      await rest(SHORTEST_TURN_MS - (Date.now() - askedAtMs));
+    } else {
+      silence.missed(problem);
+      if (failures === 0) log.warn("no news from the api", { because: problem });
+      await rest(backoffMs(failures, RETRY));
+      failures += 1;
+    }
+  }
+
+  /** Why there was no usable answer, or undefined. */
+  async function turn(): Promise<string | undefined> {
+    try {
+      const heard = await client.fetchDesired(knownGeneration(client, ledger), signal);
+      return await take(heard);
+    } catch (error) {
+      if (!signal.aborted) log.error("the wish could not be kept", error);
+      return `the wish could not be kept: ${String(error)}`;
+    }
+  }
+
+  async function take(heard: Heard): Promise<string | undefined> {
+    if (heard.kind === "unchanged") return undefined;
+    if (heard.kind === "nothing-new") return heard.because;
+    const verdict = await ledger.accept(heard.state, heard.identity.node);
+    if (verdict === "older" || verdict === "foreign") return `an ${verdict} wish was refused`;
+    if (verdict === "taken") onNews();
+    return undefined;
+  }
+
+  async function rest(ms: number): Promise<void> {
+    if (ms > 0) await sleep(ms, undefined, { signal }).catch(() => undefined);
+  }
+}
+
+/** The generation of another node's ledger says nothing about ours. */
+function knownGeneration(client: ApiClient, ledger: Ledger): number | undefined {
+  const current = ledger.current();
+  return current?.node === client.identity()?.node ? current?.generation : undefined;
+}

@@ -1,0 +1,87 @@
+import type { DesiredState } from "../../contract/node/protocol.ts";
+import { POD_LABELS, type Pod } from "../../contract/pod/pod.ts";
+import { openSealed } from "../../kit/sealed-box.ts";
+import { StartError } from "../act/start-error.ts";
+import { rolesOf } from "../plan/kinds.ts";
+
+/** Bytes by key. */
+export type Values = ReadonlyMap<string, Uint8Array>;
+
+/** What a pod names of config maps and secrets, by versioned name; what is not here is left out. */
+export type PodValues = {
+  readonly configMaps: ReadonlyMap<string, Values>;
+  readonly secrets: ReadonlyMap<string, Values>;
+};
+
+export type KeyPair = Parameters<typeof openSealed>[0];
+
+/** Opens, for one pod, what it names. A secret's values are in memory only while they are handed over. */
+export type Materials = (pod: Pod) => Promise<PodValues>;
+
+export function openMaterials(
+  wish: () => Pick<DesiredState, "configMaps" | "secrets"> | undefined,
+  keyPair: () => KeyPair | Promise<KeyPair>,
+): Materials {
+  return async (pod) => {
+    const project = pod.metadata.labels[POD_LABELS.project];
+    const names = namedBy(pod);
+    const { configMaps = [], secrets = [] } = wish() ?? {};
+    const mine = <T extends { project: string; name: string }>(
+      all: readonly T[],
+      wanted: ReadonlySet<string>,
+    ) => all.filter((it) => it.project === project && wanted.has(it.name));
+    const opened = mine(secrets, names.secrets).map(
+      async (it) => [it.name, await opening(it, keyPair)] as const,
+    );
+    return {
+      configMaps: new Map(
+        mine(configMaps, names.configMaps).map((it) => [it.name, configValues(it)] as const),
+      ),
+      secrets: new Map(await Promise.all(opened)),
+    };
+  };
+}
+
+function namedBy({ spec }: Pod) {
+  const sources = rolesOf(spec).flatMap((it) => it.container.env.map((env) => env.valueFrom));
+  const text = (names: readonly (string | undefined)[]) =>
+    new Set(names.filter((it) => it !== undefined));
+  return {
+    configMaps: text([
+      ...spec.volumes.map((it) => it.configMap?.name),
+      ...sources.map((it) => it?.configMapKeyRef?.name),
+    ]),
+    secrets: text([
+      ...spec.volumes.map((it) => it.secret?.secretName),
+      ...sources.map((it) => it?.secretKeyRef?.name),
+    ]),
+  };
+}
+
+function configValues({ data, binary }: DesiredState["configMaps"][number]): Values {
+  return new Map<string, Uint8Array>([
+    ...Object.entries(data).map(([key, text]) => [key, Buffer.from(text, "utf8")] as const),
+    ...Object.entries(binary).map(([key, text]) => [key, Buffer.from(text, "base64")] as const),
+  ]);
+}
+
+async function opening(
+  { project, name, sealed }: DesiredState["secrets"][number],
+  keyPair: () => KeyPair | Promise<KeyPair>,
+): Promise<Values> {
+  const box = Buffer.from(sealed, "base64");
+  try {
+    const plain = await openSealed(await keyPair(), box, `${project}/${name}`);
+    const values = JSON.parse(Buffer.from(plain).toString("utf8")) as Record<string, string>;
+    return new Map(
+      Object.entries(values).map(([key, text]) => [key, Buffer.from(text, "base64")] as const),
+    );
+  } catch (error) {
+    // Nothing of the cause goes into the message: it may quote what was inside.
+    throw new StartError(
+      "CreateContainerConfigError",
+      `the secret "${name}" was sealed for another key than this node's`,
+      error,
+    );
+  }
+}

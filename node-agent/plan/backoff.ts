@@ -1,0 +1,48 @@
+import { backoffMs } from "../../kit/backoff.ts";
+import type { SeenContainer, SeenSandbox } from "../observe.ts";
+import type { Step } from "./steps.ts";
+
+/** A step that failed, `failures` times in a row. */
+export type Setback = {
+  readonly of: Step["do"];
+  readonly failures: number;
+  readonly atMs: number;
+  readonly reason: string;
+  readonly message: string;
+};
+
+const CRASH_BACKOFF = { minMs: 1_000, maxMs: 300_000 };
+const SETBACK_BACKOFF = { minMs: 500, maxMs: 30_000 };
+/** What ran for so long is not in a crash loop. */
+const HEALTHY_RUN_MS = 600_000;
+
+/** When an ended container is to be started again, in ms since the epoch. Pure, like all of these. */
+export function restartAtMs(container: SeenContainer): number {
+  return (container.detail?.finishedAtMs ?? 0) + backoffMs(crashesInARow(container), CRASH_BACKOFF);
+}
+
+/** Crashes in a row before this start of a container, unless it then ran well. */
+export function crashesInARow({ crashes, detail }: SeenContainer): number {
+  const ranMs = detail ? detail.finishedAtMs - detail.startedAtMs : 0;
+  return ranMs >= HEALTHY_RUN_MS ? 0 : crashes;
+}
+
+/** When a pod whose sandbox has died is to get another one, in ms since the epoch. */
+export function renewAtMs(sandbox: SeenSandbox): number {
+  return diedAtMs(sandbox) + backoffMs(deathsInARow(sandbox), CRASH_BACKOFF);
+}
+
+/** Deaths in a row before this sandbox, unless it then lived well. */
+export function deathsInARow(sandbox: SeenSandbox): number {
+  return diedAtMs(sandbox) - sandbox.createdAtMs >= HEALTHY_RUN_MS ? 0 : sandbox.deaths;
+}
+
+/** When a step that failed is to be tried again, in ms since the epoch. */
+export function retryAtMs({ atMs, failures }: Setback): number {
+  return atMs + backoffMs(failures - 1, SETBACK_BACKOFF);
+}
+
+/** No runtime tells when a sandbox died; its containers ended with it, or were not there yet. */
+function diedAtMs({ createdAtMs, containers }: SeenSandbox): number {
+  return Math.max(createdAtMs, ...containers.map((it) => it.detail?.finishedAtMs ?? 0));
+}

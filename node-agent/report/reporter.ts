@@ -1,0 +1,69 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import type { NodeReport } from "../../contract/node/protocol.ts";
+import type { Log } from "../../kit/log.ts";
+import { startLoop } from "../../kit/loop.ts";
+import type { ApiClient } from "../api/client.ts";
+import { urgentPart } from "./report.ts";
+
+export type Reporter = {
+  /** Keeps the newest report; it is sent at once where it says something that somebody waits for. */
+  offer(report: NodeReport): void;
+  readonly done: Promise<void>;
+};
+
+const HEARTBEAT_MS = 10_000;
+const DETAILS_EVERY_MS = 1_000;
+const SHORTEST_PAUSE_MS = 50;
+
+/**
+ * Sends what changed, and all of it every 10 s; what could not be sent is tried again each second.
+ * Measures change all the time: they wait for the others, or for the 10 s.
+ */
+export function openReporter(options: {
+  readonly client: ApiClient;
+  readonly signal: AbortSignal;
+  readonly log: Log;
+}): Reporter {
+  const { client, signal, log } = options;
+  let latest: NodeReport | undefined;
+  let sent: { readonly urgent: string; readonly text: string; readonly atMs: number } | undefined;
+  let silent = false;
+
+  async function pass(): Promise<void> {
+    const pauseMs = (sent?.atMs ?? 0) + SHORTEST_PAUSE_MS - Date.now();
+    if (pauseMs > 0) await sleep(pauseMs, undefined, { signal });
+    const report = latest;
+    if (!report) return;
+    const draft = { urgent: urgencyOf(report), text: withoutMeasures(report) };
+    const due = Date.now() - (sent?.atMs ?? 0) >= HEARTBEAT_MS;
+    if (!due && draft.urgent === sent?.urgent && draft.text === sent.text) return;
+    const outcome = await client.putReport(report, signal);
+    if (outcome.kind === "sent") sent = { ...draft, atMs: Date.now() };
+    else if (!silent) log.warn("the report was not taken", { because: outcome.because });
+    silent = outcome.kind !== "sent";
+  }
+
+  const loop = startLoop({
+    everyMs: DETAILS_EVERY_MS,
+    signal,
+    pass,
+    onError: (error) => log.error("a report could not be sent", error),
+  });
+  return {
+    offer(report) {
+      latest = report;
+      if (urgencyOf(report) !== sent?.urgent && !silent) loop.wake();
+    },
+    done: loop.done,
+  };
+}
+
+function withoutMeasures(report: NodeReport): string {
+  return JSON.stringify(report, (key, value: unknown) =>
+    key === "usage" || key === "latencyMs" ? undefined : value,
+  );
+}
+
+function urgencyOf(report: NodeReport): string {
+  return `${report.observedGeneration} ${urgentPart(report.pods)}`;
+}
