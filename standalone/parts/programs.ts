@@ -27,7 +27,13 @@ export type Program = {
 /** A small young generation keeps an idle process small; the rest of the heap grows only when used. */
 const SMALL = ["--max-semi-space-size=1"];
 /** The agent does little and sits on every host: it goes without the optimizing compiler and V8's own threads. */
-const SMALLEST = [...SMALL, "--optimize-for-size", "--no-opt", "--single-threaded"];
+export const NODE_AGENT_FLAGS = [
+  ...SMALL,
+  "--optimize-for-size",
+  "--no-opt",
+  "--single-threaded",
+  "--max-old-space-size=128",
+];
 
 /** Applies the migrations and makes the tokens; run to its end before api and worker start. */
 export function databaseProgram(w: Wiring): Program {
@@ -76,8 +82,7 @@ export function workerPart(w: Wiring): Part {
 }
 
 export function nodeAgentPart(w: Wiring): Part {
-  const flags = [...SMALLEST, "--max-old-space-size=128"];
-  const program = node(w, "node-agent/main.ts", flags, nodeAgentEnv(w));
+  const program = node(w, "node-agent/main.ts", NODE_AGENT_FLAGS, nodeAgentEnv(w));
   const check = { kind: "http-on-socket", socket: w.places.agentSocket, path: "/healthz" } as const;
   const part = ours("node-agent", program, check);
   return {

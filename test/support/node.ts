@@ -4,6 +4,7 @@ import { once } from "node:events";
 import { mkdir, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { caddyPart } from "../../standalone/parts/caddy.ts";
+import { NODE_AGENT_FLAGS } from "../../standalone/parts/programs.ts";
 import { startContainerd, type TestContainerd } from "./containerd.ts";
 import { freePort } from "./free-port.ts";
 import { type NodeApi, startNodeApi } from "./node-api.ts";
@@ -109,7 +110,7 @@ function agentProcess(env: Readonly<Record<string, string>>, stack: AsyncDisposa
     endAgent: (signal: NodeJS.Signals) => end(child, signal),
     async startAgent(folder = join(import.meta.dirname, "../..")) {
       const main = join(folder, "node-agent/main.ts");
-      child = spawn(process.execPath, [main], {
+      child = spawn(process.execPath, [...NODE_AGENT_FLAGS, main], {
         env: { ...env },
         stdio: ["ignore", "pipe", "pipe"],
       });
