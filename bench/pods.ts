@@ -11,7 +11,7 @@ import { measurePairs, median, printPairs, timed } from "./pairs.ts";
 import { openRawPods, type RawPods } from "./raw-pods.ts";
 
 const PAIRS = 9;
-const SINGLE_PAIRS = 15;
+const SINGLE_PAIRS = 45;
 const MANY = 60;
 const IDLE_MS = 20_000;
 /** Clock ticks a second, as /proc counts a process's time on Linux. */
