@@ -3,14 +3,12 @@ import {
   bigint,
   bigserial,
   boolean,
-  customType,
   index,
   integer,
   jsonb,
   pgTable,
   primaryKey,
   text,
-  timestamp,
   unique,
   uniqueIndex,
   uuid,
@@ -20,16 +18,11 @@ import type { AppId, Digest, NodeId, PodId, ProjectId, ReleaseId } from "../../c
 import type { NodeReport, PodStatus } from "../../contract/node/protocol.ts";
 import type { Pod } from "../../contract/pod/pod.ts";
 import type { TokenKind } from "../../contract/token.ts";
+import { at, bytea, now } from "./columns.ts";
 
 // Every fact of an installation, grouped by who writes it. Wish and sight never share a row; a
 // column has one writer, named above its table; generations only grow. Config maps, secrets and
 // volumes are in material.ts, logs and commands in streams.ts, events and audit in history.ts.
-
-export const bytea = customType<{ data: Uint8Array; driverData: Uint8Array }>({
-  dataType: () => "bytea",
-});
-const at = (name: string) => timestamp(name, { withTimezone: true, mode: "date" });
-const now = (name: string) => at(name).notNull().defaultNow();
 
 // ---- wishes: written by api ---------------------------------------------------------------------
 
@@ -39,7 +32,7 @@ export const projects = pgTable("projects", {
   createdAt: now("created_at"),
 });
 
-const ofProject = () =>
+export const ofProject = () =>
   uuid("project_id")
     .notNull()
     .references(() => projects.id)
@@ -88,7 +81,7 @@ export const apps = pgTable(
   ],
 );
 
-const ofApp = () =>
+export const ofApp = () =>
   uuid("app_id")
     .notNull()
     .references(() => apps.id, { onDelete: "cascade" })

@@ -1,14 +1,7 @@
-import { bigserial, index, pgTable, text, timestamp, uuid } from "drizzle-orm/pg-core";
-import type { AppId, ProjectId, ReleaseId } from "../../contract/ids.ts";
-import { apps, releases } from "./core.ts";
-
-const now = (name: string) =>
-  timestamp(name, { withTimezone: true, mode: "date" }).notNull().defaultNow();
-const ofApp = () =>
-  uuid("app_id")
-    .notNull()
-    .references(() => apps.id, { onDelete: "cascade" })
-    .$type<AppId>();
+import { bigserial, index, pgTable, text, uuid } from "drizzle-orm/pg-core";
+import type { ProjectId, ReleaseId } from "../../contract/ids.ts";
+import { now } from "./columns.ts";
+import { ofApp, releases } from "./core.ts";
 
 // ---- history: appended by anyone, changed by nobody, forgotten by worker/sweep -------------------
 

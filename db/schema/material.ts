@@ -1,24 +1,9 @@
-import {
-  index,
-  integer,
-  jsonb,
-  pgTable,
-  primaryKey,
-  text,
-  timestamp,
-  uuid,
-} from "drizzle-orm/pg-core";
-import type { NodeId, ProjectId } from "../../contract/ids.ts";
-import { bytea, nodes, projects } from "./core.ts";
+import { index, integer, jsonb, pgTable, primaryKey, text, uuid } from "drizzle-orm/pg-core";
+import type { NodeId } from "../../contract/ids.ts";
+import { at, bytea, now } from "./columns.ts";
+import { nodes, ofProject } from "./core.ts";
 
 // What pods are given beside their images: config maps, secrets and named volumes.
-
-const at = (name: string) => timestamp(name, { withTimezone: true, mode: "date" });
-const ofProject = () =>
-  uuid("project_id")
-    .notNull()
-    .references(() => projects.id)
-    .$type<ProjectId>();
 
 // ---- written by api: a version is never changed, and another content is another version -----------
 
@@ -32,7 +17,7 @@ export const configMaps = pgTable(
     /** Base64. */
     binary: jsonb("binary").notNull().$type<Record<string, string>>(),
     createdBy: text("created_by").notNull(),
-    createdAt: at("created_at").notNull().defaultNow(),
+    createdAt: now("created_at"),
   },
   (t) => [primaryKey({ name: "config_maps_pkey", columns: [t.projectId, t.name, t.version] })],
 );
@@ -55,7 +40,7 @@ export const secrets = pgTable(
     wrappedKey: bytea("wrapped_key").notNull(),
     sealed: bytea("sealed").notNull(),
     createdBy: text("created_by").notNull(),
-    createdAt: at("created_at").notNull().defaultNow(),
+    createdAt: now("created_at"),
   },
   (t) => [
     primaryKey({ name: "secrets_pkey", columns: [t.projectId, t.name, t.version] }),
@@ -73,7 +58,7 @@ export const volumes = pgTable(
   {
     projectId: ofProject(),
     name: text("name").notNull(),
-    createdAt: at("created_at").notNull().defaultNow(),
+    createdAt: now("created_at"),
     removedAt: at("removed_at"),
     purgeAskedAt: at("purge_asked_at"),
     /** worker/schedule's, and set once. */
@@ -91,5 +76,5 @@ export const volumes = pgTable(
 export const sealingKeys = pgTable("sealing_keys", {
   kid: text("kid").primaryKey(),
   check: bytea("check").notNull(),
-  createdAt: at("created_at").notNull().defaultNow(),
+  createdAt: now("created_at"),
 });

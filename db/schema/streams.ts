@@ -8,24 +8,16 @@ import {
   pgTable,
   primaryKey,
   text,
-  timestamp,
   unique,
   uuid,
 } from "drizzle-orm/pg-core";
-import type { AppId, NodeId, PodId } from "../../contract/ids.ts";
+import type { NodeId, PodId } from "../../contract/ids.ts";
 import type { ExecOutput } from "../../contract/node/exec.ts";
 import type { LogLine } from "../../contract/node/logs.ts";
-import { apps, bytea, nodes } from "./core.ts";
+import { at, bytea, now } from "./columns.ts";
+import { nodes, ofApp } from "./core.ts";
 
 // What flows: the words of containers, and commands run in them. Written by api, forgotten by worker/sweep.
-
-const now = (name: string) =>
-  timestamp(name, { withTimezone: true, mode: "date" }).notNull().defaultNow();
-const ofApp = () =>
-  uuid("app_id")
-    .notNull()
-    .references(() => apps.id, { onDelete: "cascade" })
-    .$type<AppId>();
 
 /** Some lines of one start of one container. No reference to the pod: words outlive it. */
 export const logChunks = pgTable(
@@ -77,8 +69,10 @@ export const execSessions = pgTable(
     inputEnded: boolean("input_ended").notNull().default(false),
     abandoned: boolean("abandoned").notNull().default(false),
     /** The last signs of life of both ends; null for an agent that has not taken it up: it is handed out once. */
-    agentSeenAt: timestamp("agent_seen_at", { withTimezone: true, mode: "date" }),
+    agentSeenAt: at("agent_seen_at"),
     personSeenAt: now("person_seen_at"),
+    /** The number of the last frame of output that was taken in: what is sent again is not shown twice. */
+    outputTo: integer("output_to").notNull().default(-1),
     exit: jsonb("exit").$type<NonNullable<ExecOutput["exit"]>>(),
     createdAt: now("created_at"),
   },
