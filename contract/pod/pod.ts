@@ -130,34 +130,44 @@ export function imagesOf(spec: Pod["spec"] | PodSpec): readonly string[] {
  * while they hold their default: an upgrade restarts nothing.
  */
 export function fingerprintText(pod: Pod): string {
-  return JSON.stringify(pod.spec, (_key, inner: unknown) =>
-    isObject(inner) ? sorted(withoutLaterDefaults(inner)) : inner,
-  );
+  return canonicalJson(withoutLaterDefaults(pod.spec, ""));
 }
 
+const PROBES = ["startupProbe", "readinessProbe", "livenessProbe"];
+const HOOKS = ["lifecycle.postStart", "lifecycle.preStop"];
+
 /**
- * Defaults of fields that came later, by name, as JSON. A new field with a default is added here; a
- * field without one needs nothing.
+ * Defaults of fields that came later, as JSON by path below a pod's spec, lists left out of it. A new
+ * field with a default is added here; a field without one needs nothing.
  */
-const LATER_DEFAULTS: Readonly<Record<string, string>> = {
-  httpHeaders: "[]",
-  initContainers: "[]",
-  initialDelaySeconds: "0",
-  nodeSelector: "{}",
-  protocol: '"TCP"',
-  securityContext: "{}",
-  shareProcessNamespace: "false",
-};
+const LATER_DEFAULTS: ReadonlyMap<string, string> = new Map([
+  ["initContainers", "[]"],
+  ["nodeSelector", "{}"],
+  ["securityContext", "{}"],
+  ["shareProcessNamespace", "false"],
+  ...["containers", "initContainers"].flatMap((list): [string, string][] => [
+    [`${list}.ports.protocol`, '"TCP"'],
+    ...PROBES.map((probe): [string, string] => [`${list}.${probe}.initialDelaySeconds`, "0"]),
+    ...[...PROBES, ...HOOKS].map((asker): [string, string] => [
+      `${list}.${asker}.httpGet.httpHeaders`,
+      "[]",
+    ]),
+  ]),
+]);
 
 /** JSON with sorted keys and no undefined members: equal values give equal texts. */
 export function canonicalJson(value: unknown): string {
   return JSON.stringify(value, (_key, inner: unknown) => (isObject(inner) ? sorted(inner) : inner));
 }
 
-function withoutLaterDefaults(value: object): object {
-  return Object.fromEntries(
-    Object.entries(value).filter(([key, it]) => JSON.stringify(it) !== LATER_DEFAULTS[key]),
-  );
+function withoutLaterDefaults(value: unknown, path: string): unknown {
+  if (Array.isArray(value)) return value.map((it) => withoutLaterDefaults(it, path));
+  if (!isObject(value)) return value;
+  const members = Object.entries(value)
+    .map(([key, it]) => [key, it, path === "" ? key : `${path}.${key}`] as const)
+    .filter(([_, it, at]) => JSON.stringify(it) !== LATER_DEFAULTS.get(at))
+    .map(([key, it, at]) => [key, withoutLaterDefaults(it, at)]);
+  return Object.fromEntries(members);
 }
 
 function isObject(value: unknown): value is object {

@@ -35,3 +35,10 @@ test.each([
 ])("%s is part of it", (_, container) => {
   expect(changed(container)).not.toBe(changed({}));
 });
+
+test("what a user calls like one of Waybill's own fields is the user's", () => {
+  const selecting = (nodeSelector: object) => fingerprintText(aPod({ spec: { nodeSelector } }));
+
+  expect(selecting({ protocol: "TCP" })).not.toBe(selecting({ disk: "ssd" }));
+  expect(selecting({ disk: "ssd", protocol: "TCP" })).not.toBe(selecting({ disk: "ssd" }));
+});
