@@ -214,11 +214,16 @@ export async function putOutput(
 ): Promise<void> {
   const { first, frames, exit } = output;
   const said = exit === undefined ? null : JSON.stringify(exit);
+  // The session's row is held, so that a batch waits for itself where it is sent again.
   await tx.execute(
-    sql`with put as (${insertFrames(id, "out", first, frames)} on conflict do nothing),
-        over as (
-          update exec_sessions set exit = (${said}::text)::jsonb
-          where id = ${id} and exit is null and ${said}::text is not null)
+    sql`with had as (select id, output_to from exec_sessions where id = ${id} for update),
+        moved as (
+          update exec_sessions s set exit = coalesce(s.exit, (${said}::text)::jsonb),
+            output_to = greatest(s.output_to, ${first + frames.length - 1}::int)
+          from had where s.id = had.id
+          returning had.output_to as before),
+        put as (${insertFrames(id, "out", first, frames)}
+          where f.seq > (select before from moved) on conflict do nothing)
         select pg_notify(${CHANGES_CHANNEL}, ${`exec:${id}`})`,
   );
 }

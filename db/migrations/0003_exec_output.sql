@@ -1,0 +1,1 @@
+ALTER TABLE "exec_sessions" ADD COLUMN "output_to" integer DEFAULT -1 NOT NULL;
