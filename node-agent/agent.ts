@@ -84,7 +84,9 @@ function startLoops(setting: Setting) {
   const images = openImageCollector({ runtime, view: () => pass.lastView(), log });
   const hands = openHands({ ...setting, ingress, makeRoom: images.collectAll });
   const purger = openPurger(places, () => pass.lastView());
-  const node = openNodeFacts(setting.facts, runtime, purger);
+  const node = openNodeFacts(setting.facts, runtime, purger, (error) =>
+    log.error("the runtime does not tell its handlers; those that it told last stand", error),
+  );
   const meter = openUsageMeter(runtime.stats);
   const observe = openObserver(runtime, (id, error) =>
     log.error("the runtime does not tell about one; its pod is left as it is", error, { id }),

@@ -80,12 +80,15 @@ function readBounded(
 ): void {
   const chunks: Buffer[] = [];
   let size = 0;
-  const whole = () => Buffer.concat(chunks).subarray(0, maxBytes).toString("utf8");
+  const whole = () => Buffer.concat(chunks).toString("utf8");
+  // Without what is there of a character that the cut goes through.
+  const beginning = () =>
+    new TextDecoder().decode(Buffer.concat(chunks).subarray(0, maxBytes), { stream: true });
   answer.on("data", (chunk: Buffer) => {
     chunks.push(chunk);
     size += chunk.length;
     if (size <= maxBytes) return;
-    if (cut) onText(whole());
+    if (cut) onText(beginning());
     else onError(new Error(`the answer is longer than ${maxBytes} bytes`));
   });
   answer.once("end", () => {

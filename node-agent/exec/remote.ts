@@ -1,4 +1,5 @@
 import { EXEC_CHANNEL, type ExecExit } from "../../contract/node/exec.ts";
+import { cut, innermost } from "../report/words.ts";
 import { openSpdy } from "./spdy.ts";
 
 /** A command under way in a container, at the runtime's streaming server. */
@@ -19,6 +20,8 @@ type Options = { readonly tty: boolean; readonly stdin: boolean };
 type OnOutput = (channel: number, bytes: Buffer) => void;
 
 const MAX_STATUS_BYTES = 64 * 1024;
+/** Source: the exec protocol's bound. */
+export const ERROR_CHARS = 2_000;
 
 /** Redeems the runtime's URL: from here on the command runs. */
 export async function openRemote(
@@ -93,7 +96,7 @@ function exitOf(text: string): ExecExit {
   if (said.reason === "NonZeroExitCode" && code !== undefined && /^-?\d{1,9}$/.test(code)) {
     return { exitCode: Number(code) };
   }
-  return { cause: "not-started", error: essence(said.message ?? text) };
+  return { cause: "not-started", error: cut(innermost(said.message ?? text), ERROR_CHARS) };
 }
 
 function parsed(text: string): Status {
@@ -103,10 +106,4 @@ function parsed(text: string): Status {
     if (error instanceof SyntaxError) return { message: text };
     throw error;
   }
-}
-
-/** The runtime wraps what was wrong into the names of all its layers; the innermost says it. */
-function essence(message: string): string {
-  const [, inner] = /(exec: ".*)$/s.exec(message.replace(/: unknown$/, "")) ?? [];
-  return (inner ?? message).slice(0, 2_000);
 }

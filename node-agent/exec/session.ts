@@ -1,10 +1,11 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { EXEC_CHANNEL, type ExecExit, type ExecSession } from "../../contract/node/exec.ts";
 import type { ApiClient } from "../api/client.ts";
+import { cut } from "../report/words.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import { openOutputPump } from "./output.ts";
 import { findLeader, killSession, type Leader, type Started } from "./processes.ts";
-import { openRemote, type Remote } from "./remote.ts";
+import { ERROR_CHARS, openRemote, type Remote } from "./remote.ts";
 import { type ExecWire, openExecWire } from "./wire.ts";
 
 /** Between the connection and the moment that the command is in its container. */
@@ -143,5 +144,5 @@ function wordsOf(error: unknown): string {
   for (let it = error; it instanceof Error && messages.length < 3; it = it.cause) {
     messages.push(it.message);
   }
-  return messages.join(": ").slice(0, 2_000);
+  return cut(messages.join(": "), ERROR_CHARS);
 }

@@ -1,6 +1,9 @@
 import { open } from "node:fs/promises";
+import { frameEnd, frameIn, type Stream } from "../logs/frame.ts";
+import { cut } from "../report/words.ts";
 
 const WINDOW_BYTES = 64 * 1024;
+/** Source: the node protocol's bound. */
 const LINE_CHARS = 2_000;
 
 /** The last `count` lines that a container wrote; empty when it has no log. Reads a bounded part from the end. */
@@ -14,32 +17,32 @@ export async function logTail(path: string, count: number): Promise<readonly str
     const { size } = await file.stat();
     const from = Math.max(0, size - WINDOW_BYTES);
     const { buffer, bytesRead } = await file.read(Buffer.alloc(size - from), 0, size - from, from);
-    const lines = buffer.subarray(0, bytesRead).toString("utf8").split("\n");
-    return foldFrames(parseCriLog(from > 0 ? lines.slice(1) : lines)).slice(-count);
+    const bytes = buffer.subarray(0, bytesRead);
+    const whole = from > 0 ? bytes.subarray(frameEnd(bytes, 0) ?? bytesRead) : bytes;
+    return foldFrames(wordsIn(whole)).slice(-count);
   } finally {
     await file.close();
   }
 }
 
-/**
- * The container's own lines of a CRI log: `<time> <stream> <F|P> <text>`, where P is a part that the
- * next line of that stream goes on with. Control characters are taken out. Pure.
- */
-export function parseCriLog(lines: readonly string[]): readonly string[] {
-  const parts = new Map<string, string>();
-  const whole: string[] = [];
-  for (const line of lines) {
-    const match = /^\S+ (stdout|stderr) ([FP])\S* ?(.*)$/s.exec(line);
-    if (!match) continue;
-    const [, stream = "", kind, text = ""] = match;
-    const soFar = ((parts.get(stream) ?? "") + text).slice(0, LINE_CHARS);
-    if (kind === "P") parts.set(stream, soFar);
-    else {
-      parts.delete(stream);
-      whole.push(soFar.replaceAll("\t", "    ").replaceAll(/\p{C}/gu, ""));
-    }
+/** The container's own lines of its log, without control characters, none too long for a report. Pure. */
+export function wordsIn(log: Buffer): readonly string[] {
+  const parts = new Map<Stream, Buffer[]>();
+  const lines: Buffer[][] = [];
+  for (let from = 0, end = frameEnd(log, 0); end !== undefined; end = frameEnd(log, from)) {
+    const frame = frameIn(log, from, end - 1);
+    from = end;
+    if (!frame) continue;
+    const line = [...(parts.get(frame.stream) ?? []), frame.text];
+    if (frame.full) lines.push(line);
+    if (frame.full) parts.delete(frame.stream);
+    else parts.set(frame.stream, line);
   }
-  return [...whole, ...[...parts.values()].filter((it) => it !== "")];
+  return [...lines, ...parts.values()].map((it) => printable(Buffer.concat(it).toString("utf8")));
+}
+
+function printable(line: string): string {
+  return cut(line.replaceAll("\t", "    ").replaceAll(/\p{C}/gu, ""), LINE_CHARS);
 }
 
 /** Frames of a stack trace that are kept: enough to see where, few enough to leave room for why. */

@@ -1,4 +1,5 @@
 import type { Probe } from "../../contract/pod/probe.ts";
+import { oneLine } from "../report/words.ts";
 
 /** What one question to a container gave. */
 export type Answer = {
@@ -14,14 +15,10 @@ export type Answer = {
   readonly latencyMs: number;
 };
 
-export const EXCERPT_BYTES = 200;
+const EXCERPT_CHARS = 200;
 
-/** On one line, without control characters: it ends up in terminals and logs. */
-export function printable(text: string): string {
-  return text
-    .replace(/\p{C}+/gu, " ")
-    .trim()
-    .slice(0, EXCERPT_BYTES);
+export function excerptOf(text: string): string {
+  return oneLine(text, EXCERPT_CHARS);
 }
 
 export function msSince(startedAtMs: number): number {

@@ -1,5 +1,6 @@
+import { innermost } from "../report/words.ts";
 import { type Runtime, RuntimeError } from "../runtime/runtime.ts";
-import { type Answer, msSince, noAnswerWithin, printable } from "./answer.ts";
+import { type Answer, excerptOf, msSince, noAnswerWithin } from "./answer.ts";
 
 /** The runtime's words where it is the command that cannot be started, and not the runtime that fails. */
 const NO_SUCH_COMMAND = /unable to start container process|executable file not found/;
@@ -13,11 +14,12 @@ export async function execCommand(
   const startedAtMs = performance.now();
   try {
     const { exitCode, stdout, stderr } = await execSync(container, question.command, question);
-    const words = Buffer.concat([stdout, stderr]).toString("utf8");
+    // What went wrong first: the excerpt is short.
+    const words = Buffer.concat([stderr, stdout]).toString("utf8");
     return {
       outcome: exitCode === 0 ? "good" : "bad",
       status: exitCode,
-      excerpt: printable(words),
+      excerpt: excerptOf(words),
       latencyMs: msSince(startedAtMs),
     };
   } catch (error) {
@@ -34,5 +36,5 @@ function notRun(
     return { outcome: "bad", excerpt: noAnswerWithin(question) };
   const cause = error.cause instanceof Error ? error.cause.message : String(error.cause);
   const outcome = NO_SUCH_COMMAND.test(cause) ? "bad" : "unclear";
-  return { outcome, excerpt: printable(cause) };
+  return { outcome, excerpt: excerptOf(innermost(cause)) };
 }

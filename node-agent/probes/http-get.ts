@@ -1,7 +1,10 @@
 import { isIP } from "node:net";
 import type { Probe } from "../../contract/pod/probe.ts";
 import { httpCall } from "../api/http-call.ts";
-import { type Answer, EXCERPT_BYTES, msSince, noAnswerWithin, printable } from "./answer.ts";
+import { type Answer, excerptOf, msSince, noAnswerWithin } from "./answer.ts";
+
+/** So much of an answer is waited for: one that goes on for ever is an answer, too. */
+const ANSWER_BYTES = 200;
 
 export type HttpQuestion = Pick<NonNullable<Probe["httpGet"]>, "path" | "httpHeaders"> & {
   readonly port: number;
@@ -25,12 +28,12 @@ export async function httpGet(
       method: "GET",
       headers: headersOf(question),
       timeoutMs: question.timeoutSeconds * 1_000,
-      maxBytes: EXCERPT_BYTES,
+      maxBytes: ANSWER_BYTES,
       cut: true,
       signal,
     });
     const outcome = status >= 200 && status < 400 ? "good" : "bad";
-    return { outcome, status, excerpt: printable(text), latencyMs: msSince(startedAtMs) };
+    return { outcome, status, excerpt: excerptOf(text), latencyMs: msSince(startedAtMs) };
   } catch (error) {
     return { ...unanswered(error, question), status: undefined, latencyMs: msSince(startedAtMs) };
   }
@@ -41,11 +44,11 @@ export function unanswered(
   error: unknown,
   question: { readonly port: number; readonly timeoutSeconds: number },
 ): Pick<Answer, "outcome" | "excerpt"> {
-  if (!(error instanceof Error)) return { outcome: "bad", excerpt: printable(String(error)) };
+  if (!(error instanceof Error)) return { outcome: "bad", excerpt: excerptOf(String(error)) };
   if ("code" in error && error.code === "ECONNREFUSED")
     return { outcome: "refused", excerpt: `connection refused on port ${question.port}` };
   const late = error.name === "TimeoutError";
-  return { outcome: "bad", excerpt: late ? noAnswerWithin(question) : printable(error.message) };
+  return { outcome: "bad", excerpt: late ? noAnswerWithin(question) : excerptOf(error.message) };
 }
 
 /** A name that stands there more than once is sent as often. */

@@ -5,9 +5,14 @@ import type { Purger } from "../volumes/purge.ts";
 
 /** Handlers come with a restart of the runtime, which nobody announces. */
 const HANDLERS_EVERY_MS = 30_000;
+/** No pass is to wait for a runtime that does not answer this time and again. */
+const AGAIN_MS = 5_000;
+/** Source: the node protocol's bounds. */
+const MAX_HANDLERS = 100;
+const MAX_PURGED = 1_000;
 
 export type NodeFactsSource = {
-  /** Asks the runtime again where that is due. */
+  /** Asks the runtime again where that is due. Where it does not tell, what it told last stands. */
   refresh(): Promise<void>;
   facts(): NodeFacts;
 };
@@ -17,16 +22,27 @@ export function openNodeFacts(
   fixed: Pick<NodeReport, "bootId" | "version" | "capacity">,
   runtime: Pick<Runtime, "handlers">,
   purger: Pick<Purger, "purged">,
+  onTrouble: (error: unknown) => void,
 ): NodeFactsSource {
   let handlers: readonly string[] = [];
-  let askedAtMs = Number.NEGATIVE_INFINITY;
+  let dueAtMs = Number.NEGATIVE_INFINITY;
   return {
     async refresh() {
       const nowMs = performance.now();
-      if (nowMs - askedAtMs < HANDLERS_EVERY_MS) return;
-      handlers = await runtime.handlers();
-      askedAtMs = nowMs;
+      if (nowMs < dueAtMs) return;
+      try {
+        handlers = await runtime.handlers();
+        dueAtMs = nowMs + HANDLERS_EVERY_MS;
+      } catch (error) {
+        onTrouble(error);
+        dueAtMs = nowMs + AGAIN_MS;
+      }
     },
-    facts: () => ({ ...fixed, handlers: [...handlers], purgedVolumes: [...purger.purged()] }),
+    facts: () => ({
+      ...fixed,
+      handlers: handlers.slice(0, MAX_HANDLERS),
+      // The others have their turn once the wish names these no more.
+      purgedVolumes: purger.purged().slice(0, MAX_PURGED),
+    }),
   };
 }

@@ -2,6 +2,7 @@ import type { ContainerStatus, ProbeFailure, Usage } from "../../contract/node/p
 import type { SeenContainer } from "../observe.ts";
 import { restartAtMs, type Setback } from "../plan/backoff.ts";
 import type { Role } from "../plan/kinds.ts";
+import { cut } from "./words.ts";
 
 /** What there is to say of one container of a wanted pod. */
 export type ContainerSight = {
@@ -55,7 +56,7 @@ export function stoppedStatus(sight: ContainerSight): ContainerStatus {
 /** Kubernetes' word for an end: out of memory is the runtime's to tell, and the rest the exit code's. */
 export function endReason({ detail }: SeenContainer): string {
   if (detail?.exitCode === 0) return "Completed";
-  return (detail?.reason || "Error").slice(0, REASON_CHARS);
+  return cut(detail?.reason || "Error", REASON_CHARS);
 }
 
 type State = Pick<ContainerStatus, "state" | "exitCode" | "signal" | "reason" | "message">;
@@ -68,8 +69,8 @@ function stateOf(sight: ContainerSight): State {
   if (setback && sight.turn) {
     return {
       state: "waiting",
-      reason: setback.reason.slice(0, REASON_CHARS),
-      message: setback.message.slice(0, MESSAGE_CHARS),
+      reason: cut(setback.reason, REASON_CHARS),
+      message: cut(setback.message, MESSAGE_CHARS),
       ...(ended && exitOf(seen)),
     };
   }
@@ -86,7 +87,7 @@ function reasonToWait({ seen, turn }: ContainerSight): string {
 function endedState(seen: SeenContainer, { over, nowMs }: ContainerSight): State {
   const cause = endReason(seen);
   const looping = !over && seen.crashes > 0 && cause !== "OOMKilled";
-  const waits = !over && restartAtMs(seen) > nowMs;
+  const waits = !over && restartAtMs(seen, nowMs) > nowMs;
   const words = [
     `${cause}: it ended with exit code ${seen.detail?.exitCode}`,
     ...(seen.detail?.message ? [seen.detail.message] : []),
@@ -95,7 +96,7 @@ function endedState(seen: SeenContainer, { over, nowMs }: ContainerSight): State
   return {
     state: looping ? "waiting" : "exited",
     reason: looping ? "CrashLoopBackOff" : cause,
-    message: words.join("; ").slice(0, MESSAGE_CHARS),
+    message: cut(words.join("; "), MESSAGE_CHARS),
     ...exitOf(seen),
   };
 }

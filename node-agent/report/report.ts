@@ -20,6 +20,7 @@ import {
   type Verdicts,
 } from "../plan/readiness.ts";
 import { containerStatus } from "./report-container.ts";
+import { cut } from "./words.ts";
 
 export type Sight = {
   readonly wanted: readonly WantedPod[];
@@ -107,7 +108,7 @@ function wantedStatus(
     containers: [...containers],
     logTail: [],
     ...(current?.ip !== undefined && { ip: current.ip }),
-    ...(!ready && why !== undefined && { reason: why.slice(0, REASON_CHARS) }),
+    ...(!ready && why !== undefined && { reason: cut(why, REASON_CHARS) }),
     ...(probe && { probe }),
   };
 }

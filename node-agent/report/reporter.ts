@@ -3,6 +3,7 @@ import type { NodeReport } from "../../contract/node/protocol.ts";
 import type { Log } from "../../kit/log.ts";
 import { startLoop } from "../../kit/loop.ts";
 import type { ApiClient } from "../api/client.ts";
+import { fitting } from "./fitting.ts";
 import { urgentPart } from "./report.ts";
 
 export type Reporter = {
@@ -27,18 +28,31 @@ export function openReporter(options: {
   const { client, signal, log } = options;
   let latest: NodeReport | undefined;
   let sent: { readonly urgent: string; readonly text: string; readonly atMs: number } | undefined;
+  let misfits: ReadonlySet<string> = new Set();
   let silent = false;
 
+  const sinceSentMs = () => performance.now() - (sent?.atMs ?? Number.NEGATIVE_INFINITY);
+
+  function fitted(report: NodeReport): NodeReport {
+    const all = report.pods.map(fitting);
+    for (const { status, misfit } of all) {
+      if (misfit !== undefined && !misfits.has(status.pod))
+        log.warn("what was seen of a pod does not fit", { pod: status.pod, because: misfit });
+    }
+    misfits = new Set(all.filter((it) => it.misfit !== undefined).map((it) => it.status.pod));
+    return { ...report, pods: all.map((it) => it.status) };
+  }
+
   async function pass(): Promise<void> {
-    const pauseMs = (sent?.atMs ?? 0) + SHORTEST_PAUSE_MS - Date.now();
+    const pauseMs = SHORTEST_PAUSE_MS - sinceSentMs();
     if (pauseMs > 0) await sleep(pauseMs, undefined, { signal });
     const report = latest;
     if (!report) return;
     const draft = { urgent: urgencyOf(report), text: withoutMeasures(report) };
-    const due = Date.now() - (sent?.atMs ?? 0) >= HEARTBEAT_MS;
+    const due = sinceSentMs() >= HEARTBEAT_MS;
     if (!due && draft.urgent === sent?.urgent && draft.text === sent.text) return;
-    const outcome = await client.putReport(report, signal);
-    if (outcome.kind === "sent") sent = { ...draft, atMs: Date.now() };
+    const outcome = await client.putReport(fitted(report), signal);
+    if (outcome.kind === "sent") sent = { ...draft, atMs: performance.now() };
     else if (!silent) log.warn("the report was not taken", { because: outcome.because });
     silent = outcome.kind !== "sent";
   }

@@ -4,11 +4,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { PodId } from "../../contract/ids.ts";
-import { DesiredState } from "../../contract/node/protocol.ts";
+import { DesiredState, PodStatus } from "../../contract/node/protocol.ts";
 import { orphans, staleLogs } from "../../node-agent/clean/clean-plan.ts";
 import { placesIn } from "../../node-agent/disk/places.ts";
 import { capacity } from "../../node-agent/host/capacity.ts";
-import { logTail, parseCriLog } from "../../node-agent/host/log-tail.ts";
+import { logTail, wordsIn } from "../../node-agent/host/log-tail.ts";
 import { parseMounts } from "../../node-agent/host/mounts.ts";
 import { dnsConfig } from "../../node-agent/host/resolv-conf.ts";
 import { rotateLogs } from "../../node-agent/logs/rotate.ts";
@@ -18,17 +18,45 @@ import { openMemoryRuntime } from "../support/memory-runtime.ts";
 test("the lines of a log are the container's own, joined where the runtime cut them, and harmless", () => {
   const at = "2026-01-01T00:00:00.000000000Z";
 
-  expect(
-    parseCriLog([
-      `${at} stdout F plain`,
-      `${at} stderr P half `,
-      `${at} stdout F between`,
-      `${at} stderr F and half`,
-      `${at} stdout F \u001b]52;c;ZXZpbA==\u0007tab\there`,
-      "not a log line",
-      `${at} stdout P unfinished`,
-    ]),
-  ).toEqual(["plain", "between", "half and half", "]52;c;ZXZpbA==tab    here", "unfinished"]);
+  const lines = [
+    `${at} stdout F plain`,
+    `${at} stderr P half `,
+    `${at} stdout F between`,
+    `${at} stderr F and half`,
+    `${at} stdout F \u001b]52;c;ZXZpbA==\u0007tab\there`,
+    "not a log line",
+    `${at} stdout P unfinished\0`,
+  ];
+
+  expect(wordsIn(Buffer.from(`${lines.join("\n")}\n`))).toEqual([
+    "plain",
+    "between",
+    "half and half",
+    "]52;c;ZXZpbA==tab    here",
+    "unfinished",
+  ]);
+});
+
+test("a line is as long as a report takes, whatever it is made of, and ends with a whole character", () => {
+  const said = [
+    "\t".repeat(2_000),
+    `${"x".repeat(1_999)}🦀`,
+    "\0".repeat(3_000),
+    "é".repeat(3_000),
+  ];
+  const split = Buffer.from(said.map((it) => `2026-01-01T00:00:00Z stdout F ${it}\n`).join(""));
+  const cut = Buffer.concat([
+    Buffer.from("2026-01-01T00:00:00Z stdout P caf"),
+    Buffer.from("é").subarray(0, 1),
+    Buffer.from("\n2026-01-01T00:00:00Z stdout F "),
+    Buffer.from("é").subarray(1),
+    Buffer.from("\n"),
+  ]);
+
+  const lines = wordsIn(Buffer.concat([split, cut]));
+
+  expect(lines).toEqual([" ".repeat(2_000), "x".repeat(1_999), "", "é".repeat(2_000), "café"]);
+  PodStatus.shape.logTail.parse(lines);
 });
 
 test("the tail of a huge log is read from its end", async () => {

@@ -169,7 +169,7 @@ test("a command is good when it ends with 0, and its output is told when it does
     expect(watch.verdicts().get("good")?.ready).toBe(true);
     expect(watch.verdicts().get("bad")).toMatchObject({
       ready: false,
-      failures: [{ probe: "readiness", status: 3, excerpt: "no rows!" }],
+      failures: [{ probe: "readiness", status: 3, excerpt: "!no rows" }],
     });
   });
 });

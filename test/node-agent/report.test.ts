@@ -1,8 +1,9 @@
 import { describe, expect, test } from "vitest";
-import { NodeReport, type ProbeFailure } from "../../contract/node/protocol.ts";
+import { NodeReport, PodStatus, type ProbeFailure } from "../../contract/node/protocol.ts";
 import type { Setback } from "../../node-agent/plan/backoff.ts";
 import { planNode } from "../../node-agent/plan/plan.ts";
 import { failuresOf, transcriptsAfter } from "../../node-agent/probes/transcripts.ts";
+import { fitting } from "../../node-agent/report/fitting.ts";
 import {
   containerAtFault,
   podStatuses,
@@ -10,6 +11,7 @@ import {
   urgentPart,
 } from "../../node-agent/report/report.ts";
 import { usageBetween } from "../../node-agent/report/usage.ts";
+import { cut, oneLine } from "../../node-agent/report/words.ts";
 import { aContainer, aPodOf, aSandbox, aVerdict, aWorld, fp, uidOf } from "./a-world.ts";
 
 const pod = aPodOf({ main: [{ name: "web", probes: ["readiness"] }] });
@@ -293,6 +295,25 @@ test("what a probe heard before it ended a container is still told of its next s
     "c",
   ]);
   expect(words(transcriptsAfter(more, [], new Map()))).toEqual([]);
+});
+
+test("a status that no report takes is told by its bones, and stops no other", () => {
+  const status = statusOf();
+  const [web] = status.containers;
+  if (!web) throw new Error("no container");
+
+  const fitted = fitting({ ...status, containers: [{ ...web, message: "x".repeat(2_001) }] });
+
+  expect(fitting(status)).toEqual({ status });
+  expect(fitted.misfit).toContain("containers[0].message");
+  expect(PodStatus.parse(fitted.status)).toMatchObject({ pod: status.pod, ready: true });
+});
+
+test("words are cut to what is kept of them, and no character in halves", () => {
+  expect(cut("ab🦀", 3)).toBe("ab");
+  expect(cut("ab🦀", 4)).toBe("ab🦀");
+  expect(cut("\0a\ud83eb", 10)).toBe("a\ufffdb");
+  expect(oneLine(`  no\n\u001b[31mrows${"🦀".repeat(200)}`, 12)).toBe("no [31mrows");
 });
 
 function aFailure(excerpt: string): ProbeFailure {
