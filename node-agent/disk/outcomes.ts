@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { z } from "zod";
 import { DnsLabel, type PodId } from "../../contract/ids.ts";
 import { PodStatus } from "../../contract/node/protocol.ts";
+import { fitting } from "../report/fitting.ts";
 import { readIfThere, writeDurably } from "./durable-file.ts";
 
 /** How a pod ended, for good: it is told from this from then on, and never run again. */
@@ -47,7 +48,9 @@ export async function openOutcomes(options: {
       const { pod } = outcome.status;
       if (known.get(pod)?.fingerprint === outcome.fingerprint) return;
       const logTail = [...(await tailOf(pod, outcome.fault))];
-      const whole = { ...outcome, status: { ...outcome.status, logTail } };
+      // What the next agent could not read would run again.
+      const { status } = fitting({ ...outcome.status, logTail });
+      const whole = { ...outcome, status };
       await writeDurably(join(folder, fileName(pod)), JSON.stringify(whole));
       known.set(pod, whole);
     },

@@ -2,6 +2,7 @@ import type { ContainerStatus } from "../../contract/node/protocol.ts";
 import type { Pod } from "../../contract/pod/pod.ts";
 import type { PodOutcome } from "../disk/outcomes.ts";
 import { containerStatus, endReason, stoppedStatus } from "../report/report-container.ts";
+import { cut } from "../report/words.ts";
 import type { Setback } from "./backoff.ts";
 import type { WantedPod } from "./plan.ts";
 import type { Standing } from "./plan-containers.ts";
@@ -25,7 +26,7 @@ export function outcomeOf(
   const guilty = standings.filter((it) => hasFailed(it, restartPolicy));
   const [first] = guilty;
   const before = setback && guilty.length > 0 ? [`${setback.reason}: ${setback.message}`] : [];
-  const reason = [...guilty.map(wordsOf), ...before].join("; ").slice(0, REASON_CHARS);
+  const reason = cut([...guilty.map(wordsOf), ...before].join("; "), REASON_CHARS);
   return {
     fingerprint,
     status: {

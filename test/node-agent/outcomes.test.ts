@@ -43,6 +43,15 @@ test("how a pod ended outlives the agent, with the last words of who is at fault
   expect(known.get(uidOf(good))).toMatchObject({ status: { phase: "Succeeded", logTail: [] } });
 });
 
+test("an end that no report takes is found by the next agent all the same", async () => {
+  const pod = aPodOf({ policy: "Never" });
+  const { status, ...outcome } = ended(pod, 0);
+  await (await open()).record({ ...outcome, status: { ...status, reason: "x".repeat(501) } });
+
+  expect((await open()).all().get(uidOf(pod))?.status.phase).toBe("Succeeded");
+  expect(troubles).toEqual([]);
+});
+
 test("the first end of a pod stays, and another wish's takes its place", async () => {
   const outcomes = await open();
   const pod = aPodOf({ policy: "Never" });
