@@ -101,7 +101,7 @@ function due(
   const { attempt, restarts, crashes } = last;
   if (last.state === "created") return { ...role, existing: last.id, attempt, restarts, crashes };
   if (last.state !== "exited" || endedForGood(kind, policy, last)) return undefined;
-  if (nowMs < restartAtMs(last)) return undefined;
+  if (nowMs < restartAtMs(last, nowMs)) return undefined;
   return {
     ...role,
     existing: undefined,

@@ -15,7 +15,7 @@ export function nextLookAtMs(world: World): number | undefined {
   const { wanted = [], seen, setbacks, nowMs } = world;
   const byPod = Map.groupBy(seen, (it) => it.pod);
   const times = [
-    ...[...setbacks.values()].map(retryAtMs),
+    ...[...setbacks.values()].map((it) => retryAtMs(it, nowMs)),
     ...wanted.flatMap((it) => looks(it, byPod.get(it.pod.metadata.uid) ?? [], nowMs)),
   ].filter((it) => it > nowMs);
   return times.length > 0 ? Math.min(...times) : undefined;
@@ -23,14 +23,18 @@ export function nextLookAtMs(world: World): number | undefined {
 
 function looks({ pod }: WantedPod, sandboxes: World["seen"], nowMs: number): readonly number[] {
   const kept = sandboxes.find((it) => it.ready);
-  if (!kept) return deadOnes(sandboxes).slice(0, 1).map(renewAtMs);
+  if (!kept)
+    return deadOnes(sandboxes)
+      .slice(0, 1)
+      .map((it) => renewAtMs(it, nowMs));
   const ends = pod.spec.restartPolicy !== "Always";
   return rolesOf(pod.spec).flatMap(({ container, kind }) => {
     const last = newestOf(kept, container.name);
-    if (last?.state === "exited") return [restartAtMs(last)];
+    if (last?.state === "exited") return [restartAtMs(last, nowMs)];
     const awaited = kind === "init" || (kind === "main" && ends);
     if (last?.state !== "running" || !awaited) return [];
-    const ranMs = nowMs - (last.detail?.startedAtMs ?? nowMs);
+    // Where the clock was set back, how long it ran is as good as unknown, and it is no reason to hurry.
+    const ranMs = Math.abs(nowMs - (last.detail?.startedAtMs ?? nowMs));
     return [nowMs + Math.max(SHORTEST_MS, ranMs / SHARE)];
   });
 }

@@ -70,7 +70,7 @@ function firstStart(
   world: World,
 ): Step | undefined {
   const [last] = dead;
-  if (last && world.nowMs < renewAtMs(last)) return undefined;
+  if (last && world.nowMs < renewAtMs(last, world.nowMs)) return undefined;
   return start(wanted, { kept: undefined, dead }, standings, world);
 }
 

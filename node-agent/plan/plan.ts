@@ -65,5 +65,5 @@ function removals(
 /** A step that failed waits; another one of the same pod, such as its removal, does not. */
 function waits(step: Step, { setbacks, nowMs }: World): boolean {
   const setback = setbacks.get(step.uid);
-  return setback !== undefined && setback.of === step.do && nowMs < retryAtMs(setback);
+  return setback !== undefined && setback.of === step.do && nowMs < retryAtMs(setback, nowMs);
 }

@@ -19,21 +19,37 @@ export type Fates = (start: { kind: string; name: string; attempt: number }) => 
 
 /** A host in a few maps: it does what steps say, and what fate says between them. */
 export type LiveWorld = {
+  /** As the host's clock shows it. */
   nowMs: number;
+  /** By how much that clock was set back. */
+  setBackMs: number;
   wanted: readonly Pod[] | undefined;
   seen: readonly SeenSandbox[];
   outcomes: Map<PodId, PodOutcome>;
   setbacks: Map<PodId, Setback>;
   verdicts: Map<string, Verdict>;
-  /** Steps that take their time, and when they will have been done. */
+  /** Steps that take their time, and when they will have been done, as time goes. */
   slow: Map<PodId, { readonly step: Step; readonly atMs: number }>;
   /** Every start that there ever was, by pod, fingerprint, name and attempt. */
   readonly starts: Map<string, number>;
+  /** When a container was started, as time goes. */
+  readonly bornAtMs: Map<string, number>;
 };
 
 export function aLiveWorld(seen: readonly SeenSandbox[]): LiveWorld {
   const maps = { outcomes: new Map(), setbacks: new Map(), verdicts: new Map(), slow: new Map() };
-  return { nowMs: LATE_MS, wanted: [], seen, ...maps, starts: new Map() };
+  const past = { starts: new Map(), bornAtMs: new Map() };
+  return { nowMs: LATE_MS, setBackMs: 0, wanted: [], seen, ...maps, ...past };
+}
+
+/** Time goes on, whatever the clock shows. */
+export function timeOf({ nowMs, setBackMs }: LiveWorld): number {
+  return nowMs + setBackMs;
+}
+
+export function setsClockBack(live: LiveWorld, ms: number): void {
+  live.nowMs -= ms;
+  live.setBackMs += ms;
 }
 
 export function worldOf(live: LiveWorld): World {
@@ -68,14 +84,13 @@ export function failsToDo(live: LiveWorld, step: Step): void {
 export function passes(live: LiveWorld, ms: number, fates: Fates): void {
   live.nowMs += ms;
   for (const [uid, setback] of live.setbacks)
-    if (retryAtMs(setback) <= live.nowMs) live.setbacks.delete(uid);
+    if (retryAtMs(setback, live.nowMs) <= live.nowMs) live.setbacks.delete(uid);
   for (const sandbox of live.seen) {
     for (const it of sandbox.containers.filter((c) => c.state === "running")) {
       const fate = fates(it);
-      const started = it.detail?.startedAtMs ?? 0;
-      const endsAtMs = started + fate.afterMs;
-      if (fate.exitCode !== undefined && endsAtMs <= live.nowMs)
-        ends(live, it.id, fate.exitCode, endsAtMs);
+      const endsAtMs = (live.bornAtMs.get(it.id) ?? 0) + fate.afterMs;
+      if (fate.exitCode !== undefined && endsAtMs <= timeOf(live))
+        ends(live, it.id, fate.exitCode, endsAtMs - live.setBackMs);
       else if (!live.verdicts.has(it.id))
         live.verdicts.set(it.id, aVerdict({ ready: fate.becomesReady }));
     }
@@ -172,6 +187,7 @@ function created(live: LiveWorld, sandbox: string, id: string, start: ContainerS
 
 function runs(live: LiveWorld, id: string, key: string): void {
   live.starts.set(key, (live.starts.get(key) ?? 0) + 1);
+  live.bornAtMs.set(id, timeOf(live));
   const times = { startedAtMs: live.nowMs, finishedAtMs: 0 };
   const detail = { state: "running", ...times, exitCode: 0, reason: "", message: "" } as const;
   change(live, id, (it) => ({ ...it, state: "running", detail }));

@@ -17,6 +17,8 @@ import {
   type LiveWorld,
   ofPod,
   passes,
+  setsClockBack,
+  timeOf,
   worldOf,
 } from "./a-world-lives.ts";
 import { lawfulPlan, noTwins } from "./a-world-rules.ts";
@@ -87,6 +89,7 @@ const someEvents = fc.array(
       "unwanted",
       "nobody knows",
       "reboot",
+      "clock is set back",
     ),
     ms: fc.constantFrom(0, 50, 1_000, 20_000, 700_000),
   }),
@@ -164,6 +167,7 @@ function happens(live: LiveWorld, event: Event, pods: Pod[]): void {
   if (is("runtime is unclear"))
     live.seen = live.seen.map((it) => (it.pod === uid ? { ...it, unclear: true } : it));
   if (is("runtime is clear")) live.seen = live.seen.map((it) => ({ ...it, unclear: false }));
+  if (is("clock is set back")) setsClockBack(live, 7_200_000);
   if (is("reboot")) for (const it of live.seen) dies(live, it.id, false);
   if (is("other spec")) pods[event.pod] = withEnv(pod, `${event.pick}`);
   if (is("other labels"))
@@ -180,7 +184,7 @@ function withEnv(pod: Pod, value: string): Pod {
 /** One pass of an agent in a world in which `event` just happened. */
 function turn(live: LiveWorld, event: Event | undefined, known: ReadonlySet<string>): number {
   for (const [uid, { step, atMs }] of live.slow) {
-    if (atMs > live.nowMs) continue;
+    if (atMs > timeOf(live)) continue;
     carryOut(live, step);
     live.slow.delete(uid);
   }
@@ -189,7 +193,7 @@ function turn(live: LiveWorld, event: Event | undefined, known: ReadonlySet<stri
     if (event?.what === "step fails") failsToDo(live, step);
     else if (event?.what === "agent is killed") carryOut(live, step, event.pick);
     else if (event?.what === "step is slow")
-      live.slow.set(step.uid, { step, atMs: live.nowMs + 3_000 });
+      live.slow.set(step.uid, { step, atMs: timeOf(live) + 3_000 });
     else carryOut(live, step);
   }
   noTwins(live, known);

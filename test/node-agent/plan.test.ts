@@ -115,6 +115,14 @@ describe("a container", () => {
     ]);
   });
 
+  test("is not kept waiting by a clock that was set back", () => {
+    const ended = exited("web", 1, { crashes: 2, endedAtMs: 50_000_000 });
+
+    expect(doing(aWorld([pod], [aSandbox(pod, { containers: [ended] })]))).toEqual(["start web"]);
+    const dead = aSandbox(pod, { ready: false, containers: [ended] });
+    expect(doing(aWorld([pod], [dead]))).toEqual(["start web"]);
+  });
+
   test("makes up for every crash by ten healthy minutes", () => {
     const ended = exited("web", 1, { crashes: 9, ranMs: 600_000, endedAtMs: 1_000_000 });
     const sandbox = aSandbox(pod, { containers: [ended] });
@@ -406,6 +414,7 @@ describe("a step that failed", () => {
     expect(at(500, setback(1))).toHaveLength(1);
     expect(at(1_999, setback(3))).toEqual([]);
     expect(at(30_000, setback(30))).toHaveLength(1);
+    expect(at(-60_000, setback(3)), "the clock was set back").toHaveLength(1);
   });
 
   test("holds up no other step of its pod", () => {
