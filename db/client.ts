@@ -1,5 +1,6 @@
 import { drizzle, type PostgresJsDatabase } from "drizzle-orm/postgres-js";
 import postgres from "postgres";
+import { gaveWay } from "./errors.ts";
 import * as schema from "./schema/core.ts";
 
 export type Db = PostgresJsDatabase<typeof schema>;
@@ -20,7 +21,13 @@ export type Connection = {
   close(): Promise<void>;
 };
 
-/** A pool of at most `max` connections. Statements are bounded by 30 s, and idle connections are given back. */
+/** How often a transaction is tried that PostgreSQL ends for the sake of another one. */
+const MAX_TRIES = 3;
+
+/**
+ * A pool of at most `max` connections. Statements are bounded by 30 s, and idle connections are given
+ * back. What is done in a transaction may be done again from its start, where it gave way to another.
+ */
 export function connect(url: string, options: { max: number; name: string }): Connection {
   const client = postgres(url, {
     max: options.max,
@@ -31,10 +38,24 @@ export function connect(url: string, options: { max: number; name: string }): Co
     onnotice: () => undefined,
   });
   return {
-    db: drizzle(client, { schema }),
+    db: insistent(drizzle(client, { schema })),
     listen: async (channel, onNews, onReconnect) => {
       await client.listen(channel, onNews, onReconnect);
     },
     close: () => client.end({ timeout: 5 }),
   };
+}
+
+function insistent(db: Db): Db {
+  const once: Db["transaction"] = db.transaction.bind(db);
+  db.transaction = async (work, config) => {
+    for (let tries = 1; ; tries++) {
+      try {
+        return await once(work, config);
+      } catch (error) {
+        if (tries >= MAX_TRIES || !gaveWay(error)) throw error;
+      }
+    }
+  };
+  return db;
 }

@@ -6,13 +6,17 @@ export function databaseUnavailable(error: unknown): boolean {
   const code = codeOf(error);
   if (code === undefined) return false;
   const connection = ["ECONNREFUSED", "ECONNRESET", "ENOENT", "EPIPE", "ETIMEDOUT"];
-  const gaveWay = ["40001", "40P01"];
   return (
     connection.includes(code) ||
-    gaveWay.includes(code) ||
+    gaveWay(error) ||
     code.startsWith("CONNECT") ||
     /^(08|53|57)/.test(code)
   );
+}
+
+/** PostgreSQL ended the transaction for the sake of another: the same once more may well go through. */
+export function gaveWay(error: unknown): boolean {
+  return ["40001", "40P01"].includes(codeOf(error) ?? "");
 }
 
 /**

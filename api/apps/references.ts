@@ -1,4 +1,5 @@
 import type { FieldError } from "../../contract/problem.ts";
+import { lockApps } from "../../db/apps/apps.ts";
 import { knownArtifacts } from "../../db/apps/artifacts.ts";
 import type { Tx } from "../../db/client.ts";
 import { freezeMaterials, type KnownMaterial } from "../../db/materials/materials.ts";
@@ -19,6 +20,8 @@ export async function findReferences(
   call: KnownCall,
   specs: readonly Checked[],
 ): Promise<readonly Found[]> {
+  const names = specs.map(({ spec }) => spec.name);
+  await lockApps(tx, call.caller.projectId, names);
   return await find(tx, call, specs, { planned: [], volumes: ensureVolumes });
 }
 
@@ -47,12 +50,13 @@ async function find(
   const { projectId } = call.caller;
   const errors = [...(await missingArtifacts(tx, call, specs))];
   const found: Found[] = [];
-  for (const checked of specs) {
+  const plain = specs.map(({ spec }) => spec);
+  const volumes = await how.volumes(tx, projectId, plain);
+  for (const [index, checked] of specs.entries()) {
     const frozen = await freezeMaterials(tx, projectId, checked.spec, how.planned);
-    const volumes = await how.volumes(tx, projectId, checked.spec);
     const at = checked.at + checked.podAt;
     errors.push(
-      ...[...frozen.errors, ...volumes].map(({ pointer, message }) => ({
+      ...[...frozen.errors, ...(volumes[index] ?? [])].map(({ pointer, message }) => ({
         pointer: at + pointer,
         message,
       })),

@@ -1,4 +1,4 @@
-import { and, asc, desc, eq, gt, isNull, sql } from "drizzle-orm";
+import { and, asc, desc, eq, gt, inArray, isNull, sql } from "drizzle-orm";
 import type { AppSpec } from "../../contract/app/app-spec.ts";
 import type { AppId, Digest, ProjectId, ReleaseId } from "../../contract/ids.ts";
 import { canonicalJson } from "../../contract/pod/pod.ts";
@@ -62,6 +62,23 @@ export async function lockApp(
 ): Promise<AppRow | undefined> {
   const [row] = await tx.select(APP).from(apps).where(named(project, name)).for("no key update");
   return row;
+}
+
+/**
+ * Locks those of these apps that there are. Whoever locks apps and volumes in one transaction locks the
+ * apps first, as the scheduler does, and each kind in the order of names: so nobody waits in a circle.
+ */
+export async function lockApps(
+  tx: Tx,
+  project: ProjectId,
+  names: readonly string[],
+): Promise<void> {
+  await tx
+    .select({ id: apps.id })
+    .from(apps)
+    .where(and(eq(apps.projectId, project), inArray(apps.name, [...names]), isNull(apps.deletedAt)))
+    .orderBy(asc(apps.name))
+    .for("no key update");
 }
 
 export type Declared = {

@@ -1,4 +1,4 @@
-import { and, eq, inArray, isNull, or } from "drizzle-orm";
+import { and, asc, eq, inArray, isNull, or } from "drizzle-orm";
 import type { NodeId, ProjectId } from "../../contract/ids.ts";
 import { PlanOutdated } from "../apps/placements.ts";
 import type { Tx } from "../client.ts";
@@ -28,14 +28,19 @@ export async function bindVolumes(
   node: NodeId,
 ): Promise<void> {
   if (names.length === 0) return;
-  const distinct = [...new Set(names)].toSorted();
-  const bound = await tx
-    .update(volumes)
-    .set({ nodeId: node })
-    .where(and(those(project, distinct), or(isNull(volumes.nodeId), eq(volumes.nodeId, node))))
-    .returning({ name: volumes.name });
-  if (bound.length < distinct.length)
-    throw new PlanOutdated(`a volume of ${distinct.join(", ")} is not for node ${node}`);
+  const distinct = [...new Set(names)];
+  const free = or(isNull(volumes.nodeId), eq(volumes.nodeId, node));
+  // In the order of names: an update alone takes its rows in any.
+  const held = await tx
+    .select({ name: volumes.name })
+    .from(volumes)
+    .where(and(those(project, distinct), free))
+    .orderBy(asc(volumes.name))
+    .for("no key update");
+  const bound = held.map(({ name }) => name);
+  if (bound.length === distinct.length)
+    await tx.update(volumes).set({ nodeId: node }).where(those(project, bound));
+  else throw new PlanOutdated(`a volume of ${distinct.join(", ")} is not for node ${node}`);
 }
 
 function those(project: ProjectId, names: readonly string[]) {

@@ -80,24 +80,24 @@ type Claim = { readonly name: string; readonly pointer: string };
 // ---- called by api alone, with a declaration ---------------------------------------------------------
 
 /**
- * The named volumes that the spec's pod claims come to be, where they are not there yet. One that was
- * removed is an error; pointers start at the pod's spec. The rows are held until the transaction ends,
- * so that none of them is removed meanwhile.
+ * The named volumes that the specs' pods claim come to be, where they are not there yet. One that was
+ * removed is an error of each spec that claims it; pointers start at the pod's spec. The rows are held
+ * until the transaction ends, so that none of them is removed meanwhile: all at once and in the order
+ * of names, after the specs' apps (see lockApps).
  */
 export async function ensureVolumes(
   tx: Tx,
   project: ProjectId,
-  spec: AppSpec,
-): Promise<readonly FieldError[]> {
-  const claims = claimsOf(spec);
-  const names = [...new Set(claims.map(({ name }) => name))].sort();
-  if (names.length === 0) return [];
+  specs: readonly AppSpec[],
+): Promise<readonly (readonly FieldError[])[]> {
+  const names = claimedNames(specs);
+  if (names.length === 0) return specs.map(() => []);
   const rows = names.map((name) => ({ projectId: project, name }));
   for (let attempt = 0; attempt < 5; attempt++) {
     await tx.insert(volumes).values(rows).onConflictDoNothing();
     const held = await holdVolumes(tx, project, names);
     // One that was there at the insert may have been purged before it could be held.
-    if (held.length === names.length) return removedClaims(claims, held);
+    if (held.length === names.length) return specs.map((spec) => removedClaims(spec, held));
   }
   throw new Error(`the volumes ${names.join(", ")} were made and purged, again and again`);
 }
@@ -106,11 +106,15 @@ export async function ensureVolumes(
 export async function checkVolumes(
   tx: Tx,
   project: ProjectId,
-  spec: AppSpec,
-): Promise<readonly FieldError[]> {
-  const claims = claimsOf(spec);
-  const names = claims.map(({ name }) => name);
-  return removedClaims(claims, names.length === 0 ? [] : await holdVolumes(tx, project, names));
+  specs: readonly AppSpec[],
+): Promise<readonly (readonly FieldError[])[]> {
+  const names = claimedNames(specs);
+  const held = names.length === 0 ? [] : await holdVolumes(tx, project, names);
+  return specs.map((spec) => removedClaims(spec, held));
+}
+
+function claimedNames(specs: readonly AppSpec[]): readonly string[] {
+  return [...new Set(specs.flatMap(claimsOf).map(({ name }) => name))].sort();
 }
 
 function claimsOf(spec: AppSpec): readonly Claim[] {
@@ -137,9 +141,9 @@ async function holdVolumes(
     .for("share");
 }
 
-function removedClaims(claims: readonly Claim[], held: readonly Held[]): readonly FieldError[] {
+function removedClaims(spec: AppSpec, held: readonly Held[]): readonly FieldError[] {
   const removed = new Set(held.filter((it) => it.removedAt !== null).map(({ name }) => name));
-  return claims
+  return claimsOf(spec)
     .filter(({ name }) => removed.has(name))
     .map(({ name, pointer }) => ({
       pointer,

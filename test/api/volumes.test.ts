@@ -204,7 +204,7 @@ test("a removal that meets an app which is about to name the volume is refused",
   if (!spec.ok) throw new Error("the document is right");
 
   const declared = await other.hold(async (tx) => {
-    await ensureVolumes(tx, api.project, spec.value);
+    await ensureVolumes(tx, api.project, [spec.value]);
     const materials = { secrets: {}, configMaps: {} };
     await declareApp(tx, { project: api.project, spec: spec.value, materials, by: "other" });
   });

@@ -19,20 +19,23 @@ test("what a failed statement carried is not logged, however deep its error lies
   expect(logged).toContain('relation "nowhere" does not exist');
 });
 
-test("two transactions that wait for each other: the one that gives way is told to come back", async () => {
+test("two transactions that wait for each other: the one that gave way is done again", async () => {
   await using pg = await freshDb({ max: 2 });
   const lock = (tx: Pick<typeof pg.db, "execute">, key: number) =>
     tx.execute(sql`select pg_advisory_xact_lock(${key}::bigint)`);
   const [firstHolds, secondHolds] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  let tries = 0;
 
-  const outcomes = await Promise.allSettled([
+  await Promise.all([
     pg.db.transaction(async (tx) => {
+      tries++;
       await lock(tx, 1);
       firstHolds.resolve();
       await secondHolds.promise;
       await lock(tx, 2);
     }),
     pg.db.transaction(async (tx) => {
+      tries++;
       await lock(tx, 2);
       secondHolds.resolve();
       await firstHolds.promise;
@@ -40,7 +43,22 @@ test("two transactions that wait for each other: the one that gives way is told 
     }),
   ]);
 
-  const failed = outcomes.flatMap((it) => (it.status === "rejected" ? [it.reason] : []));
-  expect(failed).toHaveLength(1);
-  expect(databaseUnavailable(failed[0])).toBe(true);
+  expect(tries).toBe(3);
+});
+
+test("a transaction that always gives way is told to come back, and one that fails is not done again", async () => {
+  await using pg = await freshDb({ max: 1 });
+  const failing = async (code: string) => {
+    let tries = 0;
+    const error = await pg.db
+      .transaction(async (tx) => {
+        tries++;
+        await tx.execute(sql.raw(`do $$ begin raise exception using errcode = '${code}'; end $$`));
+      })
+      .catch((it: unknown) => it);
+    return { tries, unavailable: databaseUnavailable(error) };
+  };
+
+  expect(await failing("40P01")).toEqual({ tries: 3, unavailable: true });
+  expect(await failing("23505")).toEqual({ tries: 1, unavailable: false });
 });

@@ -31,7 +31,7 @@ export async function declareSpec(
   const spec = AppSpec.parse(document);
   return await db.transaction(async (tx) => {
     const project = await ensureProject(tx, "default");
-    const errors = await ensureVolumes(tx, project, spec);
+    const errors = (await ensureVolumes(tx, project, [spec])).flat();
     if (errors.length > 0) throw new Error(JSON.stringify(errors));
     const materials = { secrets: {}, configMaps: {} };
     return await declareApp(tx, { project, spec, materials, by: "test", ...wish });
