@@ -12,7 +12,7 @@ const SHARE = 10;
  * its end, or a pause that is over. Undefined when nothing of the kind is known. Pure.
  */
 export function nextLookAtMs(world: World): number | undefined {
-  const { wanted = [], seen, setbacks, nowMs } = world;
+  const { wanted, seen, setbacks, nowMs } = world;
   const byPod = Map.groupBy(seen, (it) => it.pod);
   const times = [
     ...[...setbacks.values()].map((it) => retryAtMs(it, nowMs)),

@@ -22,8 +22,11 @@ export function nextStep(
 ): Step | undefined {
   const { uid } = wanted.pod.metadata;
   const changed = sandboxes.filter((it) => it.fingerprint !== wanted.fingerprint);
-  if (changed.length > 0)
+  if (changed.length > 0) {
+    // Two kinds of one pod, and nobody to say which is meant.
+    if (!world.leaving) return undefined;
     return removal(uid, changed, changed.length === sandboxes.length, "changed");
+  }
   const outcome = world.outcomes.get(uid);
   if (outcome?.fingerprint === wanted.fingerprint)
     return sandboxes.length > 0 ? { do: "end-pod", uid, outcome, sandboxes } : undefined;

@@ -10,8 +10,7 @@ import type { Step } from "./steps.ts";
 export type WantedPod = { readonly pod: Pod; readonly fingerprint: string };
 
 export type World = {
-  /** Undefined when no wish is known: then nothing is planned at all. */
-  readonly wanted: readonly WantedPod[] | undefined;
+  readonly wanted: readonly WantedPod[];
   /** Whether `wanted` is all that may stay; otherwise it is only what is known of what is here. */
   readonly leaving: boolean;
   /** Newest first. */
@@ -30,30 +29,25 @@ export type World = {
  *
  * Pure, and a fixed point: in the world it asks for it returns []. Removal comes before addition, so
  * that two starts of one pod never run side by side. A pod whose fingerprint is what was asked for
- * is never touched, and neither is one that the runtime does not tell all about; a pod that is over is
- * never started again.
+ * is never touched, and neither is one that the runtime does not tell all about, unless it is to leave
+ * whole: for that nobody needs to know how it is. A pod that is over is never started again.
  */
 export function planNode(world: World): readonly Step[] {
-  if (world.wanted === undefined) return [];
   const byPod = Map.groupBy(world.seen, (it) => it.pod);
   const unclear = new Set(world.seen.filter((it) => it.unclear).map((it) => it.pod));
+  const clear = world.wanted.filter((it) => !unclear.has(it.pod.metadata.uid));
   const steps = [
-    ...removals(byPod, world.wanted, world.leaving),
-    ...world.wanted.map((it) => nextStep(it, byPod.get(it.pod.metadata.uid) ?? [], world)),
+    ...removals(byPod, world),
+    ...clear.map((it) => nextStep(it, byPod.get(it.pod.metadata.uid) ?? [], world)),
   ];
   return steps.filter(
-    (step) =>
-      step !== undefined &&
-      !world.busy.has(step.uid) &&
-      !unclear.has(step.uid) &&
-      !waits(step, world),
+    (step) => step !== undefined && !world.busy.has(step.uid) && !waits(step, world),
   ) as readonly Step[];
 }
 
 function removals(
   byPod: ReadonlyMap<PodId, readonly SeenSandbox[]>,
-  wanted: readonly WantedPod[],
-  leaving: boolean,
+  { wanted, leaving }: World,
 ): readonly Step[] {
   if (!leaving) return [];
   const staying = new Set(wanted.map((it) => it.pod.metadata.uid));

@@ -5,6 +5,7 @@ import type { SeenContainer, SeenSandbox } from "../../node-agent/observe.ts";
 import { retryAtMs, type Setback } from "../../node-agent/plan/backoff.ts";
 import type { World } from "../../node-agent/plan/plan.ts";
 import type { ContainerStart, Step } from "../../node-agent/plan/steps.ts";
+import { wishOf } from "../../node-agent/plan/wish.ts";
 import type { Verdict } from "../../node-agent/probes/verdict.ts";
 import { aSandbox, aVerdict, fp, LATE_MS, uidOf } from "./a-world.ts";
 
@@ -23,6 +24,7 @@ export type LiveWorld = {
   nowMs: number;
   /** By how much that clock was set back. */
   setBackMs: number;
+  /** Undefined while nobody has said what is. */
   wanted: readonly Pod[] | undefined;
   seen: readonly SeenSandbox[];
   outcomes: Map<PodId, PodOutcome>;
@@ -54,9 +56,9 @@ export function setsClockBack(live: LiveWorld, ms: number): void {
 
 export function worldOf(live: LiveWorld): World {
   const { outcomes, setbacks, verdicts, nowMs, seen, wanted } = live;
+  const asked = wanted?.map((pod) => ({ pod, fingerprint: fp(pod) }));
   return {
-    wanted: wanted?.map((pod) => ({ pod, fingerprint: fp(pod) })),
-    leaving: true,
+    ...(asked ? { wanted: asked, leaving: true } : wishOf(undefined, seen, fp)),
     seen,
     outcomes,
     busy: new Set(live.slow.keys()),

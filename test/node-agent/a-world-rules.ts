@@ -22,15 +22,14 @@ export function lawfulPlan(world: World): readonly Step[] {
   if (Math.floor(world.nowMs) % EVERY === 0) isRepeatable(world, plan);
   nothingComesUnlooked(world, plan);
   noPauseIsEndless(world);
-  if (world.wanted === undefined) expect(plan, "no wish, no step").toEqual([]);
+  unwantedOnesLeave(world, plan);
   expect(new Set(plan.map((it) => it.uid)).size, "one step a pod").toBe(plan.length);
   for (const step of plan) {
     const own = world.seen.filter((it) => it.pod === step.uid);
     expect(world.busy.has(step.uid), "a pod under way is left alone").toBe(false);
-    expect(
-      own.some((it) => it.unclear),
-      "an unclear pod is left alone",
-    ).toBe(false);
+    const isUnclear = own.some((it) => it.unclear);
+    if (isWanted(step, world)) expect(isUnclear, "an unclear pod is left alone").toBe(false);
+    else expect(world.leaving, "nothing leaves unless somebody has decided so").toBe(true);
     if (step.do === "start-pod") startRules(step, own, world);
     if (step.do === "remove-sandboxes") removalRules(step, own, world);
     if (step.do === "stop-container") stopRules(step, own, world);
@@ -50,6 +49,20 @@ export function noTwins(live: LiveWorld, known: ReadonlySet<string>): void {
     expect(new Set(names).size, "one start of a container runs").toBe(names.length);
   }
   for (const [start, times] of live.starts) expect(times, `${start} is started once`).toBe(1);
+}
+
+function isWanted({ uid }: Step, { wanted }: World): boolean {
+  return wanted.some((it) => it.pod.metadata.uid === uid);
+}
+
+/** Whatever is known of them, and whatever failed before. */
+function unwantedOnesLeave(world: World, plan: readonly Step[]): void {
+  if (!world.leaving) return;
+  const wanted = new Set(world.wanted.map((it) => it.pod.metadata.uid));
+  const going = new Set([...plan.map((it) => it.uid), ...world.busy]);
+  for (const [uid, it] of world.setbacks) if (it.of === "remove-sandboxes") going.add(uid);
+  const left = world.seen.filter((it) => !wanted.has(it.pod) && !going.has(it.pod));
+  expect(left, "what nobody wants leaves").toEqual([]);
 }
 
 function isRepeatable(world: World, plan: readonly Step[]): void {
@@ -155,12 +168,14 @@ function removalRules(
   own: readonly SeenSandbox[],
   world: World,
 ): void {
-  const wanted = world.wanted?.find((it) => it.pod.metadata.uid === step.uid);
+  const wanted = world.wanted.find((it) => it.pod.metadata.uid === step.uid);
   const gone = new Set(step.sandboxes.map((it) => it.id));
   expect(step.whole, "whole means all").toBe(gone.size === own.length);
   if (!wanted) return;
   for (const it of step.sandboxes) {
-    if (!it.ready || it.fingerprint !== wanted.fingerprint) continue;
+    const isAsAsked = it.fingerprint === wanted.fingerprint;
+    if (!isAsAsked) expect(world.leaving, "nobody asked for another one").toBe(true);
+    if (!it.ready || !isAsAsked) continue;
     const better = own.some(
       (other) => other.ready && !gone.has(other.id) && other.fingerprint === it.fingerprint,
     );
@@ -178,7 +193,7 @@ function stopRules(step: Step<"stop-container">, own: readonly SeenSandbox[], wo
 
 function endRules(step: Step<"end-pod">, own: readonly SeenSandbox[], world: World): void {
   if (world.outcomes.get(step.uid) === step.outcome) return;
-  const pod = world.wanted?.find((it) => it.pod.metadata.uid === step.uid)?.pod;
+  const pod = world.wanted.find((it) => it.pod.metadata.uid === step.uid)?.pod;
   expect(pod?.spec.restartPolicy, "Always never ends").not.toBe("Always");
   const sandbox = own.find((it) => it.ready);
   const newest = (name: string) => sandbox?.containers.find((it) => it.name === name);

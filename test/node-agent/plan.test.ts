@@ -46,25 +46,22 @@ describe("a pod", () => {
     ]);
   });
 
-  test("stays as it is while nobody knows what is wished for", () => {
-    const seen = [aSandbox(pod), aSandbox(aPodOf({}), { ready: false })];
-
-    expect(planNode(aWorld([], seen, { wanted: undefined }))).toEqual([]);
-  });
-
   test("stays while the wish is only what was found here, and what crashed in it starts again", () => {
     const other = aSandbox(aPodOf({}), { id: "s2", containers: [exited("web")] });
     const seen = [aSandbox(pod, { containers: [exited("web", 1)] }), other];
 
     expect(doing(aWorld([pod], seen, { leaving: false }))).toEqual(["start web"]);
+    const another = aSandbox(pod, { id: "s3", fingerprint: "another" });
+    expect(doing(aWorld([pod], [...seen, another], { leaving: false }))).toEqual([]);
   });
 
-  test("that the runtime does not tell all about is left as it is, and no other", () => {
+  test("that the runtime does not tell all about is left as it is, and no other, unless it is to leave", () => {
     const other = aPodOf({});
     const unclear = { unclear: true, containers: [exited("web")] };
 
     expect(doing(aWorld([pod, other], [aSandbox(pod, unclear)]))).toEqual(["start web"]);
-    expect(doing(aWorld([], [aSandbox(pod, unclear)]))).toEqual([]);
+    expect(doing(aWorld([], [aSandbox(pod, unclear)], { leaving: false }))).toEqual([]);
+    expect(doing(aWorld([], [aSandbox(pod, unclear)]))).toEqual(["remove-sandboxes unwanted"]);
   });
 
   test("under way is not given a second step", () => {
