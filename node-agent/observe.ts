@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { PodId } from "../contract/ids.ts";
 import { Pod } from "../contract/pod/pod.ts";
+import { readJson } from "./disk/read-json.ts";
 import type { ContainerKind } from "./plan/kinds.ts";
 import { ANNOTATIONS, LABELS, numberIn } from "./runtime/labels.ts";
 import type {
@@ -166,13 +167,7 @@ function seenContainer(row: ContainerRow, detail: ContainerDetail | undefined): 
 /** A Pod that this version of the agent cannot read counts as one that was not kept. */
 function podIn(annotations: SandboxRow["annotations"]): Pod | undefined {
   const text = annotations[ANNOTATIONS.podSpec];
-  if (text === undefined) return undefined;
-  try {
-    return Pod.safeParse(JSON.parse(text)).data;
-  } catch (error) {
-    if (error instanceof SyntaxError) return undefined;
-    throw error;
-  }
+  return text === undefined ? undefined : readJson(Pod, text).value;
 }
 
 function kindIn(annotations: ContainerRow["annotations"]): ContainerKind {

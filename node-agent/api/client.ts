@@ -6,6 +6,7 @@ import {
   type NodeReport,
 } from "../../contract/node/protocol.ts";
 import { readIfThere, writeDurably } from "../disk/durable-file.ts";
+import { readJson } from "../disk/read-json.ts";
 import { type HttpAnswer, type HttpCall, httpCall } from "./http-call.ts";
 
 /** Who this node is to its api, kept in `node.json`; `publicKey` is what the api seals its secrets for. */
@@ -51,8 +52,6 @@ export type ApiClientOptions = {
 };
 
 const MAX_ANSWER_BYTES = 32 * 1024 * 1024;
-/** A garbled answer of many pods has a complaint for each; this much of it helps, and fits a log line. */
-const COMPLAINT_CHARS = 1_000;
 const CALL_MS = 10_000;
 const WAIT_MS = 25_000;
 /** How often a node that is known by an older key tries to join with its own. */
@@ -65,7 +64,7 @@ export async function openApiClient(options: ApiClientOptions): Promise<ApiClien
   const waitMs = options.waitMs ?? WAIT_MS;
   let refused = false;
   let sealedForUs = true;
-  let joinTriedAtMs = 0;
+  let joinTriedAtMs = Number.NEGATIVE_INFINITY;
 
   /**
    * A node whose token is refused, or whose key the api does not know, joins again where it can. Where
@@ -74,8 +73,8 @@ export async function openApiClient(options: ApiClientOptions): Promise<ApiClien
   async function joined(signal: AbortSignal): Promise<Identity | string> {
     const known = identity?.publicKey === publicKey;
     if (identity && known && !refused) return identity;
-    if (identity && !refused && Date.now() - joinTriedAtMs < JOIN_AGAIN_MS) return identity;
-    joinTriedAtMs = Date.now();
+    if (identity && !refused && performance.now() - joinTriedAtMs < JOIN_AGAIN_MS) return identity;
+    joinTriedAtMs = performance.now();
     // Read anew each time, since whoever runs the node may replace it meanwhile.
     const joinToken = (await readIfThere(options.joinTokenFile))?.trim();
     const request = { version: options.version, publicKey };
@@ -113,8 +112,8 @@ export async function openApiClient(options: ApiClientOptions): Promise<ApiClien
       if (typeof answer === "string") return { kind: "nothing-new", because: answer };
       if (noted(who, answer).status === 304) return { kind: "unchanged" };
       if (answer.status !== 200) return { kind: "nothing-new", because: answered(answer) };
-      const state = parsed(DesiredState, answer.text);
-      if (typeof state === "string") return { kind: "nothing-new", because: state };
+      const { value: state, problem } = readJson(DesiredState, answer.text);
+      if (!state) return { kind: "nothing-new", because: `the answer ${problem}` };
       sealedForUs = true;
       return { kind: "desired", state, identity: who };
     },
@@ -155,8 +154,8 @@ export async function openApiClient(options: ApiClientOptions): Promise<ApiClien
 
 async function keptIdentity(options: ApiClientOptions): Promise<Identity | undefined> {
   const text = await readIfThere(options.identityFile);
-  const kept = text === undefined ? "none" : parsed(Identity, text);
-  return typeof kept === "string" || kept.api !== options.apiUrl ? undefined : kept;
+  const kept = text === undefined ? undefined : readJson(Identity, text).value;
+  return kept?.api === options.apiUrl ? kept : undefined;
 }
 
 async function join(
@@ -177,7 +176,8 @@ async function join(
   if (typeof answer === "string") return answer;
   if (answer.status !== 200 && answer.status !== 201)
     return `${answered(answer)} to the join token`;
-  return parsed(JoinAnswer, answer.text);
+  const { value, problem } = readJson(JoinAnswer, answer.text);
+  return value ?? `the answer ${problem}`;
 }
 
 function answered({ status }: HttpAnswer): string {
@@ -196,18 +196,6 @@ async function ask(apiUrl: string, question: Question): Promise<HttpAnswer | str
     return await httpCall({ ...call, to, maxBytes: MAX_ANSWER_BYTES });
   } catch (error) {
     return `the api cannot be asked: ${error instanceof Error ? error.message : String(error)}`;
-  }
-}
-
-function parsed<T>(schema: z.ZodType<T>, text: string): T | string {
-  try {
-    const read = schema.safeParse(JSON.parse(text));
-    return read.success
-      ? read.data
-      : `the answer does not validate: ${z.prettifyError(read.error)}`.slice(0, COMPLAINT_CHARS);
-  } catch (error) {
-    const why = error instanceof Error ? error.message : String(error);
-    return `the answer is not JSON: ${why}`.slice(0, COMPLAINT_CHARS);
   }
 }
 

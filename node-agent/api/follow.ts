@@ -1,6 +1,6 @@
-import { setTimeout as sleep } from "node:timers/promises";
 import { backoffMs } from "../../kit/backoff.ts";
 import type { Log } from "../../kit/log.ts";
+import { rest } from "../../kit/rest.ts";
 import type { Ledger } from "../disk/ledger.ts";
 import type { ApiClient, Heard } from "./client.ts";
 import type { Silence } from "./silence.ts";
@@ -24,17 +24,17 @@ export async function followDesired(deps: {
   const { client, ledger, silence, signal, log, onNews } = deps;
   let failures = 0;
   while (!signal.aborted) {
-    const askedAtMs = Date.now();
+    const askedAtMs = performance.now();
     const problem = await turn();
     if (signal.aborted) return;
     if (problem === undefined) {
       silence.heard();
       failures = 0;
-      await rest(SHORTEST_TURN_MS - (Date.now() - askedAtMs));
+      await rest(SHORTEST_TURN_MS - (performance.now() - askedAtMs), signal);
     } else {
       silence.missed(problem);
       if (failures === 0) log.warn("no news from the api", { because: problem });
-      await rest(backoffMs(failures, RETRY));
+      await rest(backoffMs(failures, RETRY), signal);
       failures += 1;
     }
   }
@@ -57,10 +57,6 @@ export async function followDesired(deps: {
     if (verdict === "older" || verdict === "foreign") return `an ${verdict} wish was refused`;
     if (verdict === "taken") onNews();
     return undefined;
-  }
-
-  async function rest(ms: number): Promise<void> {
-    if (ms > 0) await sleep(ms, undefined, { signal }).catch(() => undefined);
   }
 }
 

@@ -1,6 +1,7 @@
 import { rename } from "node:fs/promises";
 import { z } from "zod";
 import { readIfThere, writeDurably } from "../disk/durable-file.ts";
+import { readJson } from "../disk/read-json.ts";
 
 /** The node's X25519 key pair, as kit/sealed-box.ts opens boxes with it; `publicKey` is raw, 32 bytes. */
 export type NodeKey = Awaited<ReturnType<typeof imported>>;
@@ -24,7 +25,9 @@ export async function openNodeKey(
   const text = await readIfThere(path);
   if (text !== undefined) {
     try {
-      return await imported(Jwk.parse(JSON.parse(text)));
+      const { value, problem } = readJson(Jwk, text);
+      if (!value) throw new Error(`the key ${problem}`);
+      return await imported(value);
     } catch (error) {
       const setAside = `${path}.broken`;
       await rename(path, setAside);

@@ -2,6 +2,7 @@ import { rename } from "node:fs/promises";
 import type { NodeId } from "../../contract/ids.ts";
 import { DesiredState } from "../../contract/node/protocol.ts";
 import { readIfThere, writeDurably } from "./durable-file.ts";
+import { readJson } from "./read-json.ts";
 
 export type Accepted = "taken" | "same" | "older" | "foreign";
 
@@ -90,7 +91,10 @@ async function readLedger(
 ): Promise<DesiredState | undefined> {
   try {
     const text = await readIfThere(path);
-    return text === undefined ? undefined : DesiredState.parse(JSON.parse(text));
+    if (text === undefined) return undefined;
+    const { value, problem } = readJson(DesiredState, text);
+    if (!value) throw new Error(`the ledger ${problem}`);
+    return value;
   } catch (error) {
     onBroken(await setAsideOrLeft(path), error);
     return undefined;

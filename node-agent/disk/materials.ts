@@ -1,8 +1,13 @@
+import { z } from "zod";
 import type { DesiredState } from "../../contract/node/protocol.ts";
 import { POD_LABELS, type Pod } from "../../contract/pod/pod.ts";
 import { openSealed } from "../../kit/sealed-box.ts";
 import { StartError } from "../act/start-error.ts";
 import { rolesOf } from "../plan/kinds.ts";
+import { readJson } from "./read-json.ts";
+
+/** Base64 by key. */
+const SecretValues = z.record(z.string(), z.string());
 
 /** Bytes by key. */
 export type Values = ReadonlyMap<string, Uint8Array>;
@@ -70,18 +75,17 @@ async function opening(
   keyPair: () => KeyPair | Promise<KeyPair>,
 ): Promise<Values> {
   const box = Buffer.from(sealed, "base64");
-  try {
-    const plain = await openSealed(await keyPair(), box, `${project}/${name}`);
-    const values = JSON.parse(Buffer.from(plain).toString("utf8")) as Record<string, string>;
-    return new Map(
-      Object.entries(values).map(([key, text]) => [key, Buffer.from(text, "base64")] as const),
-    );
-  } catch (error) {
-    // Nothing of the cause goes into the message: it may quote what was inside.
-    throw new StartError(
-      "CreateContainerConfigError",
-      `the secret "${name}" was sealed for another key than this node's`,
-      error,
-    );
-  }
+  const plain = await openSealed(await keyPair(), box, `${project}/${name}`).catch((error) => {
+    throw unusable(`the secret "${name}" was sealed for another key than this node's`, error);
+  });
+  // Without a cause and its words, which may quote what was inside.
+  const { value } = readJson(SecretValues, Buffer.from(plain).toString("utf8"));
+  if (!value) throw unusable(`what was sealed as the secret "${name}" is no secret`);
+  return new Map(
+    Object.entries(value).map(([key, text]) => [key, Buffer.from(text, "base64")] as const),
+  );
+}
+
+function unusable(message: string, cause?: unknown): StartError {
+  return new StartError("CreateContainerConfigError", message, cause);
 }

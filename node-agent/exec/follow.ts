@@ -1,10 +1,11 @@
-import { setTimeout as sleep } from "node:timers/promises";
 import type { PodId } from "../../contract/ids.ts";
 import { type ExecSession, ExecWork } from "../../contract/node/exec.ts";
 import { backoffMs } from "../../kit/backoff.ts";
 import type { Log } from "../../kit/log.ts";
+import { rest } from "../../kit/rest.ts";
 import type { ApiClient } from "../api/client.ts";
 import type { Places } from "../disk/places.ts";
+import { readJson } from "../disk/read-json.ts";
 import type { View } from "../run.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import { openLeftovers } from "./leftovers.ts";
@@ -36,7 +37,7 @@ export async function followExecs(deps: Deps): Promise<void> {
   await leftovers.end().catch((error: unknown) => log.error("old commands may go on", error));
   let failures = 0;
   while (!signal.aborted) {
-    const askedAtMs = Date.now();
+    const askedAtMs = performance.now();
     const work = await ask(client, signal);
     if (signal.aborted) break;
     if (typeof work === "string") {
@@ -49,7 +50,7 @@ export async function followExecs(deps: Deps): Promise<void> {
       const ends = run(session).finally(() => running.delete(ends));
       running.add(ends);
     }
-    await rest(SHORTEST_TURN_MS - (Date.now() - askedAtMs), signal);
+    await rest(SHORTEST_TURN_MS - (performance.now() - askedAtMs), signal);
   }
   await Promise.all(running);
 
@@ -91,15 +92,6 @@ async function ask(client: ApiClient, signal: AbortSignal): Promise<ExecWork | s
   const answer = await client.ask({ method: "GET", path, waitMs: WAIT_MS }, signal);
   if (typeof answer === "string") return answer;
   if (answer.status !== 200) return `the api answered ${answer.status}`;
-  try {
-    const read = ExecWork.safeParse(JSON.parse(answer.text));
-    return read.success ? read.data : "the answer does not validate";
-  } catch (error) {
-    if (error instanceof SyntaxError) return "the answer is not JSON";
-    throw error;
-  }
-}
-
-async function rest(ms: number, signal: AbortSignal): Promise<void> {
-  if (ms > 0) await sleep(ms, undefined, { signal }).catch(() => undefined);
+  const { value, problem } = readJson(ExecWork, answer.text);
+  return value ?? `the answer ${problem}`;
 }

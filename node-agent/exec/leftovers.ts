@@ -1,6 +1,8 @@
-import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
+import { namesIn } from "../disk/durable-file.ts";
+import { readJson } from "../disk/read-json.ts";
 import { findLeader, killSession, type Started } from "./processes.ts";
 
 /** What runs on somebody's behalf is written down, so that an agent that was killed leaves nothing running. */
@@ -28,28 +30,12 @@ export function openLeftovers(folder: string): Leftovers {
     async end() {
       for (const name of await namesIn(folder)) {
         const file = join(folder, name);
-        const started = read(await readFile(file, "utf8"));
+        // One that was cut off while it was written was of a command that had not begun.
+        const started = readJson(Note, await readFile(file, "utf8")).value;
         const leader = started && (await findLeader(started));
         if (leader) await killSession(started.cgroup, leader);
         await rm(file, { force: true });
       }
     },
   };
-}
-
-/** One that was cut off while it was written was of a command that had not begun. */
-function read(text: string): Started | undefined {
-  try {
-    return Note.safeParse(JSON.parse(text)).data;
-  } catch (error) {
-    if (error instanceof SyntaxError) return undefined;
-    throw error;
-  }
-}
-
-async function namesIn(folder: string): Promise<readonly string[]> {
-  return readdir(folder).catch((error: NodeJS.ErrnoException) => {
-    if (error.code === "ENOENT") return [];
-    throw error;
-  });
 }

@@ -1,7 +1,7 @@
-import { setTimeout as sleep } from "node:timers/promises";
-import type { z } from "zod";
 import { ExecInput, type ExecOutput, MAX_EXEC_INPUT_WAIT_MS } from "../../contract/node/exec.ts";
+import { rest } from "../../kit/rest.ts";
 import type { ApiClient } from "../api/client.ts";
+import { readJson } from "../disk/read-json.ts";
 
 /** The api does not answer for so long: whoever waited for the command has been told that we are gone. */
 const AWAY_MS = 15_000;
@@ -34,9 +34,9 @@ export function openExecWire(client: ApiClient, id: string): ExecWire {
           continue;
         }
       }
-      awaySinceMs ??= Date.now();
-      if (Date.now() - awaySinceMs > AWAY_MS) return "over";
-      await sleep(RETRY_MS, undefined, { signal }).catch(() => undefined);
+      awaySinceMs ??= performance.now();
+      if (performance.now() - awaySinceMs > AWAY_MS) return "over";
+      await rest(RETRY_MS, signal);
     }
     return "over";
   }
@@ -49,7 +49,7 @@ export function openExecWire(client: ApiClient, id: string): ExecWire {
           path: `${path}/input?after=${after}&waitMs=${MAX_EXEC_INPUT_WAIT_MS}`,
           waitMs: MAX_EXEC_INPUT_WAIT_MS,
         },
-        (status, text) => (status === 200 ? parsed(ExecInput, text) : undefined),
+        (status, text) => (status === 200 ? readJson(ExecInput, text).value : undefined),
         signal,
       ),
     output: (json, signal) =>
@@ -59,14 +59,4 @@ export function openExecWire(client: ApiClient, id: string): ExecWire {
         signal,
       ),
   };
-}
-
-function parsed<T>(schema: z.ZodType<T>, text: string): T | undefined {
-  try {
-    const read = schema.safeParse(JSON.parse(text));
-    return read.success ? read.data : undefined;
-  } catch (error) {
-    if (error instanceof SyntaxError) return undefined;
-    throw error;
-  }
 }

@@ -95,11 +95,11 @@ export function openIngress(options: {
     upstreams: () => applied?.upstreams,
     reaches: (ip) => applied === undefined || reaches(applied.upstreams, ip),
     async withdrawn(ip, withinMs) {
-      const endMs = Date.now() + withinMs;
-      while (!signal.aborted && reaches(applied?.upstreams, ip) && Date.now() < endMs) {
+      const endMs = performance.now() + withinMs;
+      while (!signal.aborted && reaches(applied?.upstreams, ip) && performance.now() < endMs) {
         const turn = Promise.withResolvers<void>();
         waiting = [...waiting, turn.resolve];
-        const timer = setTimeout(turn.resolve, endMs - Date.now());
+        const timer = setTimeout(turn.resolve, endMs - performance.now());
         await turn.promise;
         clearTimeout(timer);
         if (silent) return;

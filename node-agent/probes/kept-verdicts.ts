@@ -2,6 +2,7 @@ import { rename, writeFile } from "node:fs/promises";
 import { setImmediate } from "node:timers/promises";
 import { z } from "zod";
 import { readIfThere } from "../disk/durable-file.ts";
+import { readJson } from "../disk/read-json.ts";
 import type { KnownBefore } from "./verdict.ts";
 
 /**
@@ -78,5 +79,8 @@ function textOf(kept: Readonly<Record<string, KnownBefore>>): string {
 
 async function readKept(path: string): Promise<z.infer<typeof Kept> | undefined> {
   const text = await readIfThere(path);
-  return text === undefined ? undefined : Kept.parse(JSON.parse(text));
+  if (text === undefined) return undefined;
+  const { value, problem } = readJson(Kept, text);
+  if (!value) throw new Error(`what was kept ${problem}`);
+  return value;
 }

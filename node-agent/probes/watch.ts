@@ -1,4 +1,4 @@
-import { setTimeout as sleep } from "node:timers/promises";
+import { rest } from "../../kit/rest.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import { type Asked, askOnce } from "./ask.ts";
 import type { KeptVerdicts } from "./kept-verdicts.ts";
@@ -118,7 +118,7 @@ function listen(
     let dueMs = initialDelayMs(probe);
     let nextMs = dueMs;
     for (;;) {
-      await sleep(Math.max(0, nextMs - ranMs()), undefined, { signal }).catch(() => undefined);
+      await rest(nextMs - ranMs(), signal);
       if (signal.aborted || !openQuestions(hearing, probes).includes(kind)) return;
       const askedMs = ranMs();
       const early = askedMs < dueMs;

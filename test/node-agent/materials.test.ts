@@ -1,5 +1,6 @@
 import type { webcrypto } from "node:crypto";
 import { expect, test } from "vitest";
+import { causeChain } from "../../kit/log.ts";
 import { sealTo } from "../../kit/sealed-box.ts";
 import { openMaterials } from "../../node-agent/disk/materials.ts";
 import { aPod } from "../support/pods.ts";
@@ -81,6 +82,27 @@ test("a secret for another node, or moved under another name, does not open, and
     });
   }
 });
+
+test.each(["hunter2-hunter2", '{"password": "hunter2', '{"password": 1234567}', "[]"])(
+  "of what was sealed and is no secret, %j, nothing is told, to no log either",
+  async (plain) => {
+    const key = await aKeyPair();
+    const sealed = await sealTo(key.publicKey, Buffer.from(plain), "team/db.v1");
+    const secret = {
+      project: "team",
+      name: "db.v1",
+      sealed: Buffer.from(sealed).toString("base64"),
+    };
+
+    const error: unknown = await openMaterials(
+      () => ({ configMaps: [], secrets: [secret] }),
+      () => key,
+    )(pod).catch((it: unknown) => it);
+
+    expect(causeChain(error)[0]).toContain('what was sealed as the secret "db.v1" is no secret');
+    expect(causeChain(error).join()).not.toMatch(/hunter2|1234567/);
+  },
+);
 
 test("where no wish is known, nothing is there, and nothing fails", async () => {
   const key = await aKeyPair();
