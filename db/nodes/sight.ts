@@ -4,8 +4,9 @@ import type { NodeReport, PodStatus } from "../../contract/node/protocol.ts";
 import type { Db, Tx } from "../client.ts";
 import { recordOnce } from "../events.ts";
 import { announce, nudge } from "../outbox.ts";
-import { nodeStatus, nodes, podStatus, pods, releases } from "../schema/core.ts";
+import { nodeStatus, nodes, type PodUsage, podStatus, pods, releases } from "../schema/core.ts";
 import { planSight, type SightChange } from "./sight-plan.ts";
+import { usageOf, withoutUsage, withUsage } from "./usage.ts";
 
 /** A probe that fails every other second is one event a minute. */
 const SAME_EVENT_SECONDS = 60;
@@ -36,6 +37,7 @@ export async function podsOfApps(
       release: releases.number,
       wanted: pods.wanted,
       status: podStatus.status,
+      usage: sql<PodUsage | null>`${nodeStatus.usage} -> ${pods.id}::text`,
       nodeSeenAt: nodeStatus.seenAt,
     })
     .from(pods)
@@ -51,7 +53,11 @@ export async function podsOfApps(
     )
     .orderBy(asc(releases.number), asc(pods.createdAt), asc(pods.id))
     .limit(20_000);
-  return Map.groupBy(rows, (row) => row.app);
+  const seen = rows.map(({ usage, status, ...row }) => ({
+    ...row,
+    status: status && withUsage(status, usage),
+  }));
+  return Map.groupBy(seen, (row) => row.app);
 }
 
 // ---- called by api alone, with an agent's report ----------------------------------------------------
@@ -70,7 +76,7 @@ export async function storeReport(db: Db, node: NodeId, report: NodeReport): Pro
   return await db.transaction(async (tx): Promise<SightOutcome> => {
     const known = await storeSignOfLife(tx, node, report);
     if (known > report.observedGeneration) return { kind: "older", known };
-    const change = planSight(await knownPods(tx, node, report), report.pods);
+    const change = planSight(await knownPods(tx, node, report), report.pods.map(withoutUsage));
     await storePods(tx, node, change);
     for (const event of change.happened) await recordOnce(tx, event, SAME_EVENT_SECONDS);
     for (const app of change.apps) {
@@ -83,11 +89,11 @@ export async function storeReport(db: Db, node: NodeId, report: NodeReport): Pro
 
 /** Answers the newest generation that this node ever reported, this report included. */
 async function storeSignOfLife(tx: Tx, node: NodeId, report: NodeReport): Promise<number> {
-  const { pods: _, purgedVolumes: __, ...life } = report;
+  const { pods: reported, purgedVolumes: _, ...life } = report;
   const newer = sql`excluded.observed_generation >= ${nodeStatus.observedGeneration}`;
   const [row] = await tx
     .insert(nodeStatus)
-    .values({ nodeId: node, ...life })
+    .values({ nodeId: node, ...life, usage: usageOf(reported) })
     .onConflictDoUpdate({
       target: nodeStatus.nodeId,
       set: {
@@ -96,6 +102,7 @@ async function storeSignOfLife(tx: Tx, node: NodeId, report: NodeReport): Promis
         bootId: sql`case when ${newer} then excluded.boot_id else ${nodeStatus.bootId} end`,
         version: sql`case when ${newer} then excluded.version else ${nodeStatus.version} end`,
         capacity: sql`case when ${newer} then excluded.capacity else ${nodeStatus.capacity} end`,
+        usage: sql`case when ${newer} then excluded.usage else ${nodeStatus.usage} end`,
         handlers: sql`case when ${newer} then excluded.handlers else ${nodeStatus.handlers} end`,
       },
     })

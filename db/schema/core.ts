@@ -15,7 +15,7 @@ import {
 } from "drizzle-orm/pg-core";
 import type { AppSpec } from "../../contract/app/app-spec.ts";
 import type { AppId, Digest, NodeId, PodId, ProjectId, ReleaseId } from "../../contract/ids.ts";
-import type { NodeReport, PodStatus } from "../../contract/node/protocol.ts";
+import type { NodeReport, PodStatus, Usage } from "../../contract/node/protocol.ts";
 import type { Pod } from "../../contract/pod/pod.ts";
 import type { TokenKind } from "../../contract/token.ts";
 import { at, bytea, now } from "./columns.ts";
@@ -239,6 +239,11 @@ export const workers = pgTable("workers", { id: text("id").primaryKey(), seenAt:
 
 // ---- sight: written by api, from an agent's report -----------------------------------------------
 
+/** What containers take: by pod, and in it by container. */
+export type NodeUsage = Readonly<Record<PodId, PodUsage>>;
+export type PodUsage = Readonly<Record<string, Usage>>;
+
+/** Written with every report: its pages have room for the next version of a row (fillfactor). */
 export const nodeStatus = pgTable("node_status", {
   nodeId: uuid("node_id")
     .primaryKey()
@@ -249,10 +254,11 @@ export const nodeStatus = pgTable("node_status", {
   version: text("version").notNull(),
   capacity: jsonb("capacity").notNull().$type<NodeReport["capacity"]>(),
   handlers: text("handlers").array().notNull().default([]),
+  usage: jsonb("usage").notNull().$type<NodeUsage>().default({}),
   seenAt: now("seen_at"),
 });
 
-/** No row for a pod that its node has not, or no longer. `status` is the agent's own word; when it was last said, node_status knows. */
+/** No row for a pod that its node has not, or no longer. `status` is the agent's own word, but for usage; when it was last said, node_status knows. */
 export const podStatus = pgTable(
   "pod_status",
   {
