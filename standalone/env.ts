@@ -21,14 +21,19 @@ const urlWith = (...protocols: string[]) =>
     )
     .optional();
 
+/** What a client on this machine reads as well. */
+const Where = {
+  WAYBILL_DATA_DIR: z.string().default("/var/lib/waybill"),
+  WAYBILL_API_HOST: z
+    .string()
+    .refine((host) => isIP(host) !== 0 || HostName.test(host), "must be an address or a name")
+    .default("127.0.0.1"),
+  WAYBILL_API_PORT: Port.default(7070),
+};
+
 const Variables = z
   .object({
-    WAYBILL_DATA_DIR: z.string().default("/var/lib/waybill"),
-    WAYBILL_API_HOST: z
-      .string()
-      .refine((host) => isIP(host) !== 0 || HostName.test(host), "must be an address or a name")
-      .default("127.0.0.1"),
-    WAYBILL_API_PORT: Port.default(7070),
+    ...Where,
     WAYBILL_HTTP_PORT: Port.default(8080),
     WAYBILL_APPS_DOMAIN: z.string().regex(HostName, "must be a domain name").default("localhost"),
     DATABASE_URL: urlWith("postgres:", "postgresql:"),
@@ -111,14 +116,19 @@ export function readClientEnv(source: Readonly<Record<string, string | undefined
   readonly dataDir: string;
 } {
   const set = Object.fromEntries(Object.entries(source).filter(([, value]) => value !== ""));
-  const { WAYBILL_URL, WAYBILL_TOKEN, WAYBILL_DATA_DIR } = readEnv(ClientVariables, set);
-  return { url: WAYBILL_URL, token: WAYBILL_TOKEN, dataDir: resolve(WAYBILL_DATA_DIR) };
+  const read = readEnv(ClientVariables, set);
+  const here = { apiHost: read.WAYBILL_API_HOST, apiPort: read.WAYBILL_API_PORT };
+  return {
+    url: read.WAYBILL_URL ?? apiUrl(here),
+    token: read.WAYBILL_TOKEN,
+    dataDir: resolve(read.WAYBILL_DATA_DIR),
+  };
 }
 
 const ClientVariables = z.object({
-  WAYBILL_URL: z.url({ protocol: /^https?$/ }).default("http://127.0.0.1:7070"),
+  WAYBILL_URL: z.url({ protocol: /^https?$/ }).optional(),
   WAYBILL_TOKEN: z.string().optional(),
-  WAYBILL_DATA_DIR: z.string().default("/var/lib/waybill"),
+  ...Where,
 });
 
 /** Where a program on this machine reaches the api, also when it listens on every address. */

@@ -19,18 +19,22 @@ export const EXEC_HELP = `Runs a command in a container of an app.
   -i, --stdin       send what is typed or piped in
   -t, --tty         with a terminal, as a shell wants it
 
-The api is at $WAYBILL_URL (http://127.0.0.1:7070), the token is $WAYBILL_TOKEN or in
-$WAYBILL_DATA_DIR/admin.token (/var/lib/waybill). The exit code is the command's.
+The api is at $WAYBILL_URL, else where npm start puts it with the same variables; the token is
+$WAYBILL_TOKEN, else in $WAYBILL_DATA_DIR/admin.token. The exit code is the command's.
 
   npm run exec -- shop -it -- sh
   npm run exec -- shop -c db -- pg_dump shop > shop.sql
 `;
 
+/** Whether the words ask for help. What is behind the dashes is the command's, as in `df -h`. Pure. */
+export function wantsHelp(argv: readonly string[]): boolean {
+  const { options } = splitAtDashes(argv);
+  return argv.length === 0 || options.includes("--help") || options.includes("-h");
+}
+
 /** The words, or what is wrong with them. Pure. */
 export function parseExecWords(argv: readonly string[]): ExecWords | string {
-  const split = argv.indexOf("--");
-  const options = split < 0 ? argv : argv.slice(0, split);
-  const command = split < 0 ? [] : argv.slice(split + 1);
+  const { options, command } = splitAtDashes(argv);
   const read = readOptions(options);
   if (typeof read === "string") return read;
   const { values, positionals } = read;
@@ -40,6 +44,12 @@ export function parseExecWords(argv: readonly string[]): ExecWords | string {
   if (command.length === 0) return 'which command? It comes behind "--"';
   const { container, pod, tty = false, stdin = false } = values;
   return { app, container, pod, tty, stdin, command };
+}
+
+function splitAtDashes(argv: readonly string[]) {
+  const split = argv.indexOf("--");
+  if (split < 0) return { options: argv, command: [] };
+  return { options: argv.slice(0, split), command: argv.slice(split + 1) };
 }
 
 function readOptions(args: readonly string[]) {

@@ -1,7 +1,14 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { readClientEnv } from "./env.ts";
-import { EXEC_HELP, type ExecWords, execUrl, exitOf, parseExecWords } from "./exec-plan.ts";
+import {
+  EXEC_HELP,
+  type ExecWords,
+  execUrl,
+  exitOf,
+  parseExecWords,
+  wantsHelp,
+} from "./exec-plan.ts";
 
 /* `npm run exec`: a command in an app's container, with this terminal. */
 
@@ -10,6 +17,7 @@ const PROTOCOLS = ["v5.channel.k8s.io", "v4.channel.k8s.io"];
 /** While so much waits to be sent, nothing more is read. */
 const MAX_WAITING_BYTES = 256 * 1024;
 const PIECE_BYTES = 32 * 1024;
+const BROKEN = "the connection broke";
 
 function run(words: ExecWords, base: string, token: string): Promise<number> {
   const done = Promise.withResolvers<number>();
@@ -17,6 +25,7 @@ function run(words: ExecWords, base: string, token: string): Promise<number> {
   // Node.js's own takes headers here as well, which the standard's type does not know.
   const socket = new WebSocket(execUrl(base, words), options as unknown as string[]);
   socket.binaryType = "arraybuffer";
+  let told = false;
   socket.addEventListener("open", () => {
     if (words.stdin) sendInput(socket, words.tty);
     if (words.tty) followSize(socket);
@@ -27,12 +36,18 @@ function run(words: ExecWords, base: string, token: string): Promise<number> {
     if (frame[0] === CHANNEL.stdout) process.stdout.write(bytes);
     if (frame[0] === CHANNEL.stderr) process.stderr.write(bytes);
     if (frame[0] !== CHANNEL.error) return;
+    told = true;
     const { code, words: said } = exitOf(bytes.toString("utf8"));
     if (said !== undefined) process.stderr.write(`${said}\n`);
     done.resolve(code);
   });
-  socket.addEventListener("close", () => done.resolve(255));
+  socket.addEventListener("close", ({ reason }) => {
+    if (told) return;
+    process.stderr.write(`The session ended before its command did: ${reason || BROKEN}.\n`);
+    done.resolve(255);
+  });
   socket.addEventListener("error", () => {
+    told = true;
     explain(words, base, token).then((why) => {
       process.stderr.write(`${why}\n`);
       done.resolve(255);
@@ -48,7 +63,7 @@ async function explain(words: ExecWords, base: string, token: string): Promise<s
     const answer = await fetch(url, { headers: { authorization: `Bearer ${token}` } });
     const problem = (await answer.json()) as { detail?: string; type?: string };
     const refused = problem.type !== "/problems/web-socket-needed";
-    return refused ? (problem.detail ?? `HTTP ${answer.status}`) : "the connection broke";
+    return refused ? (problem.detail ?? `HTTP ${answer.status}`) : BROKEN;
   } catch (error) {
     return `${base} cannot be reached: ${error instanceof Error ? error.message : String(error)}`;
   }
@@ -82,21 +97,32 @@ function send(socket: WebSocket, channel: number, bytes: Buffer): void {
   if (socket.readyState === WebSocket.OPEN) socket.send(Buffer.concat([Buffer.of(channel), bytes]));
 }
 
+/** Where the api is and whose token counts; complains where that cannot be told. */
+function readClient(): { readonly url: string; readonly token: string } | string {
+  try {
+    const { url, token, dataDir } = readClientEnv();
+    return { url, token: token ?? readFileSync(join(dataDir, "admin.token"), "utf8").trim() };
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    return `Nobody can be asked: ${why}. Set WAYBILL_TOKEN, or WAYBILL_DATA_DIR as at npm start.`;
+  }
+}
+
 const argv = process.argv.slice(2);
 const words = parseExecWords(argv);
-if (argv.includes("--help") || argv.includes("-h") || argv.length === 0) {
+if (wantsHelp(argv)) {
   process.stdout.write(EXEC_HELP);
 } else if (typeof words === "string") {
   process.stderr.write(`${words}\n\n${EXEC_HELP}`);
   process.exitCode = 2;
 } else {
-  const { url, token, dataDir } = readClientEnv();
-  const code = await run(words, url, token ?? readToken(join(dataDir, "admin.token")));
-  if (process.stdin.isTTY) process.stdin.setRawMode(false);
-  process.stdin.destroy();
-  process.exitCode = code;
-}
-
-function readToken(file: string): string {
-  return readFileSync(file, "utf8").trim();
+  const client = readClient();
+  if (typeof client === "string") {
+    process.stderr.write(`${client}\n`);
+    process.exitCode = 255;
+  } else {
+    process.exitCode = await run(words, client.url, client.token);
+    if (process.stdin.isTTY) process.stdin.setRawMode(false);
+    process.stdin.destroy();
+  }
 }

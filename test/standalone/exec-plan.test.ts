@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { execUrl, exitOf, parseExecWords } from "../../standalone/exec-plan.ts";
+import { execUrl, exitOf, parseExecWords, wantsHelp } from "../../standalone/exec-plan.ts";
 
 const words = {
   app: "shop",
@@ -29,6 +29,14 @@ test("what is missing or too much is said", () => {
   expect(parseExecWords(["shop", "sh", "--", "sh"])).toContain('"sh" is too much');
   expect(parseExecWords(["shop", "--root", "--", "sh"])).toContain("--root");
   expect(parseExecWords(["shop", "-c"])).toContain("-c");
+});
+
+test("a command's own -h is the command's", () => {
+  expect(wantsHelp(["shop", "--", "df", "-h"])).toBe(false);
+  expect(wantsHelp(["shop", "--", "ls", "--help"])).toBe(false);
+  for (const argv of [[], ["-h"], ["shop", "--help", "--", "ls"]]) {
+    expect(wantsHelp(argv)).toBe(true);
+  }
 });
 
 test("the address carries every word as it is", () => {

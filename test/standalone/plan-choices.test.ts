@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { freePodCidr, parseCidr } from "../../standalone/cidr.ts";
-import { apiUrl, readSettings } from "../../standalone/env.ts";
+import { apiUrl, readClientEnv, readSettings } from "../../standalone/env.ts";
 import { mountsUnder } from "../../standalone/mounts.ts";
 import { masqueradeRules } from "../../standalone/network.ts";
 import { placesOf } from "../../standalone/places.ts";
@@ -75,4 +75,14 @@ test("the commands to try can be pasted, whatever the folder is called", () => {
     `curl -T /opt/waybill/examples/hello-war/hello.war -H "Authorization: Bearer $(cat '/srv/it'\\''s here/admin.token')" "http://127.0.0.1:7070/v1/apps/hello/war?wait=healthy&timeout=180"`,
   );
   expect(text).toContain("curl http://hello.localhost/\n");
+});
+
+test("a client finds the api where npm start put it, unless it is told where", () => {
+  expect(readClientEnv({ WAYBILL_API_PORT: "7171", WAYBILL_API_HOST: "0.0.0.0" })).toMatchObject({
+    url: "http://127.0.0.1:7171",
+    dataDir: "/var/lib/waybill",
+  });
+  expect(readClientEnv({ WAYBILL_URL: "https://waybill.example.com" })).toMatchObject({
+    url: "https://waybill.example.com",
+  });
 });
