@@ -37,6 +37,7 @@ export type BuildDeps = {
 
 /** One attempt, the making of a base image or the copying of images included. */
 const DEADLINE_MS = 15 * 60_000;
+const TOO_LATE = "it took longer than 15 minutes";
 /** A third of a lease, so that one late beat loses nothing. */
 const BEAT_MS = 3_000;
 /** 2 s, 4 s, 8 s and 16 s: a registry that starts anew is back before the last attempt. */
@@ -68,17 +69,19 @@ async function whileHeld(
 ): Promise<void> {
   const lost = new AbortController();
   const beat = holdLease(deps, claim, lost);
+  const tooLate = new AbortController();
+  const deadline = setTimeout(() => tooLate.abort(new Error(TOO_LATE)), DEADLINE_MS);
   try {
-    const deadline = AbortSignal.timeout(DEADLINE_MS);
-    await work(AbortSignal.any([deps.signal, lost.signal, deadline]));
+    await work(AbortSignal.any([deps.signal, lost.signal, tooLate.signal]));
   } finally {
+    clearTimeout(deadline);
     lost.abort();
     await beat;
   }
 }
 
 async function build(deps: BuildDeps, claim: BuildClaim, signal: AbortSignal): Promise<void> {
-  const { db, log } = deps;
+  const { db, bases, log } = deps;
   const { app, release, spec } = claim;
   const progress = (message: string) =>
     record(db, { app, release, type: "build-progress", message });
@@ -91,6 +94,8 @@ async function build(deps: BuildDeps, claim: BuildClaim, signal: AbortSignal): P
     await failBuild(db, claim, { slug: made.slug, message: made.message, log: [] });
     return;
   }
+  // No pod starts without it, and the registry may have been away, or another one, when this worker started.
+  await bases.pause(progress, signal);
   const tookMs = Date.now() - startedMs;
   const written = await finishBuild(db, claim, made.built, `${made.message} in ${tookMs} ms`);
   log.info(written ? "built" : "built for nothing, the claim was lost", {

@@ -1,11 +1,16 @@
-import { expect, test } from "vitest";
+import { rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, expect, test } from "vitest";
 import { AppSpec } from "../../../contract/app/app-spec.ts";
+import { PAUSE_REPOSITORY, PAUSE_TAG } from "../../../contract/node/protocol.ts";
 import { ensureProject } from "../../../db/access/projects.ts";
 import { declareApp } from "../../../db/apps/apps.ts";
 import type { Db } from "../../../db/client.ts";
 import { releases } from "../../../db/schema/core.ts";
 import { events } from "../../../db/schema/history.ts";
 import { openLog } from "../../../kit/log.ts";
+import { openBases } from "../../../worker/build/base.ts";
 import { openRegistry, type Registry } from "../../../worker/build/registry.ts";
 import { type BuildDeps, buildRelease } from "../../../worker/build/run.ts";
 import { parseAllowed } from "../../../worker/egress/policy.ts";
@@ -15,10 +20,12 @@ import { pushImage } from "../../support/pushed-image.ts";
 import { startRegistry } from "../../support/registry.ts";
 import { startGate } from "../../support/registry-gate.ts";
 
+const workDir = join(tmpdir(), `waybill-test-freeze-${process.pid}`);
+afterAll(() => rm(workDir, { recursive: true, force: true }));
+
 function aWorker(db: Db, registry: Registry): BuildDeps {
-  const away = () => Promise.reject(new Error("no base is made here"));
   return {
-    ...{ db, registry, bases: { tomcat: away, pause: away }, workDir: "/nowhere" },
+    ...{ db, registry, bases: openBases({ registry, workDir }), workDir },
     egress: openEgress(parseAllowed("") ?? expect.fail()),
     ownAddresses: new Set(),
     log: openLog("test", () => undefined),
@@ -59,6 +66,18 @@ test("a release that names an image is frozen to its digest and its port, and sa
   });
   const told = (await pg.db.select().from(events)).map(({ message }) => message);
   expect(told).toContainEqual(expect.stringMatching(/^copying .*\/web: 2 of 2 layers, /));
+});
+
+test("the registry has the pause image once it has what a pod runs", async () => {
+  await using pg = await freshDb();
+  await using own = await startRegistry();
+  await pushImage(own.url, "library/web");
+  const { release } = await declareImage(pg.db, "web");
+
+  await buildRelease(aWorker(pg.db, own.client), release);
+
+  const soon = AbortSignal.timeout(5_000);
+  expect(await own.client.manifestDigest(PAUSE_REPOSITORY, PAUSE_TAG, soon)).toBeDefined();
 });
 
 test("a release whose image does not exist fails at once, and names where it was looked for", async () => {
