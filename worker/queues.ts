@@ -5,7 +5,8 @@ import { TOPICS, type Topic } from "../db/schema/core.ts";
 /** All that a job says: look at this. Running it twice, late or never is harmless. */
 export type LookAt = { readonly subject: string };
 
-const CONCURRENCY: Readonly<Record<Topic, number>> = { build: 1, schedule: 4 };
+/** More than one build, so that a registry that hardly answers holds up one app and not all. */
+const CONCURRENCY: Readonly<Record<Topic, number>> = { build: 3, schedule: 4 };
 
 export type Queues = {
   /** Rings for a subject, now or later. Where a job of this `key` waits or runs, there it stays at that. */

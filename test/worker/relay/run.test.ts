@@ -71,6 +71,29 @@ test("a stop waits for the looks under way, so that each can write down how far 
   await queues.close();
 });
 
+test("a build that goes on for long holds up no other", async () => {
+  await using redis = await startRedis();
+  const prefix = aPrefix();
+  const queues = openQueues(redis.url, prefix, () => undefined);
+  const end = Promise.withResolvers<void>();
+  const built: string[] = [];
+  const build = async (subject: string) => {
+    if (subject === "slow") await end.promise;
+    built.push(subject);
+  };
+  const looks = { build, schedule: async () => undefined };
+  const processors = startProcessors(redis.url, prefix, looks, () => undefined);
+  await eventually(() => queues.add("build", "slow", "n1"));
+  await queues.add("build", "quick", "n2");
+
+  await eventually(() => expect(built).toEqual(["quick"]));
+
+  end.resolve();
+  await processors.close();
+  expect(built).toEqual(["quick", "slow"]);
+  await queues.close();
+});
+
 test("a look that is due later comes then, and holds up none that is due now", async () => {
   await using redis = await startRedis();
   const prefix = aPrefix();
