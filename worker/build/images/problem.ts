@@ -7,7 +7,8 @@ export type ImageProblem =
   | "image-platform-missing"
   | "image-manifest-invalid"
   | "image-config-refused"
-  | "image-too-large";
+  | "image-too-large"
+  | "http-port-missing";
 
 /** Thrown anywhere below `resolveImages`, which hands it to its caller as a value. `message` is a sentence without the image's name. */
 export class ImageRefused extends Error {

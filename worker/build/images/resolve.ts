@@ -5,7 +5,7 @@ import { allContainers, imagesOf } from "../../../contract/pod/pod.ts";
 import { type CopyDeps, copyImage } from "./copy.ts";
 import { eachOf } from "./each-of.ts";
 import { type FindDeps, findImage } from "./find.ts";
-import { httpPortOf } from "./http-port.ts";
+import { httpPortOf, portProblem } from "./http-port.ts";
 import type { FoundImage } from "./inspect.ts";
 import type { ImageUse } from "./manifest.ts";
 import { type ImageProblem, ImageRefused, RegistryUnreachable } from "./problem.ts";
@@ -40,6 +40,10 @@ export async function resolveImages(
   const found = await findAll(deps, uses);
   if (found.kind === "refused") return found;
   const { images } = found;
+  const httpPort = httpPortOf(spec, (name) => images.get(name)?.tcpPorts ?? []);
+  const problem = portProblem(spec, httpPort);
+  if (problem !== undefined)
+    return { kind: "refused", slug: "http-port-missing", message: problem };
   for (const [name, image] of images) {
     if (image.isHere) continue;
     const refusal = await copied(deps, name, image);
@@ -54,7 +58,7 @@ export async function resolveImages(
     ),
     repository: first.repository,
     image: first.digest,
-    httpPort: httpPortOf(spec, (name) => images.get(name)?.tcpPorts ?? []),
+    httpPort,
   };
 }
 

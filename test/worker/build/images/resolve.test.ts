@@ -82,6 +82,22 @@ test("an address of the api or of the registry behind it is Waybill's own regist
   }
 });
 
+test("a page of health is asked for at a port that somebody names", async () => {
+  await using own = await startRegistry();
+  await pushImage(own.url, "library/quiet");
+  const health = { path: "/status" };
+
+  expect(await resolve(own, { image: "quiet", http: { health } })).toEqual({
+    kind: "refused",
+    slug: "http-port-missing",
+    message:
+      "http.health wants /status asked for, and the image exposes no TCP port: name one in http.port",
+  });
+  expect(await resolve(own, { image: "quiet", http: { health, port: 80 } })).toMatchObject({
+    httpPort: 80,
+  });
+});
+
 test("every image of a pod is resolved, those of init containers and volumes as well", async () => {
   await using own = await startRegistry();
   const web = await pushImage(own.url, "library/web");
