@@ -25,17 +25,24 @@ export type EgressAnswer = {
 /** The one way out: asks for what lies outside Waybill. */
 export type Egress = (url: URL, request: EgressRequest) => Promise<EgressAnswer>;
 
+/** The addresses of a host; none where its name is known to have none. */
+export type Resolve = (host: string) => Promise<readonly string[]>;
+
 /**
  * Follows at most three redirects, each checked like the first address. A host is resolved once and
  * its addresses pinned into the socket, so that a name cannot change between the check and the
  * connection. Another origin gets no Authorization header.
  */
-export function openEgress(policy: EgressPolicy): Egress {
+export function openEgress(policy: EgressPolicy, resolve: Resolve = resolveHere): Egress {
   return async (url, request) => {
     let at = url;
     let { reach, headers } = request;
     for (let redirects = 0; ; redirects++) {
-      const answer = await askOnce(policy, at, { ...request, reach, ...(headers && { headers }) });
+      const answer = await askOnce({ policy, resolve }, at, {
+        ...request,
+        reach,
+        ...(headers && { headers }),
+      });
       const location = REDIRECTS.has(answer.status) ? answer.headers.get("location") : null;
       if (location === null) return answer;
       answer.body.destroy();
@@ -55,14 +62,13 @@ const MAX_REDIRECTS = 3;
 const IDLE_MS = 30_000;
 
 async function askOnce(
-  policy: EgressPolicy,
+  { policy, resolve }: { readonly policy: EgressPolicy; readonly resolve: Resolve },
   url: URL,
   { method, headers, reach, signal }: EgressRequest,
 ): Promise<EgressAnswer> {
   insist(mayAsk(url, reach));
   const host = bare(url.hostname);
-  const found = isIP(host) === 0 ? await lookup(host, { all: true }) : [{ address: host }];
-  const addresses = found.map(({ address }) => address);
+  const addresses = isIP(host) === 0 ? await inTime(resolve(host), signal) : [host];
   insist(mayConnect(policy, host, addresses, reach));
   const pinned = addresses.map((address) => ({ address, family: isIP(address) }));
   const start = url.protocol === "https:" ? httpsRequest : httpRequest;
@@ -82,6 +88,29 @@ async function askOnce(
   request.end();
   const [body] = (await once(request, "response")) as [IncomingMessage];
   return { status: body.statusCode ?? 0, headers: headersOf(body), body };
+}
+
+/** A resolver that is away is an error, and may be back; one that knows of no such name is an answer. */
+async function resolveHere(host: string): Promise<readonly string[]> {
+  try {
+    return (await lookup(host, { all: true })).map(({ address }) => address);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOTFOUND") return [];
+    throw error;
+  }
+}
+
+/** For work that cannot be stopped: nobody waits for it any more once `signal` is aborted. */
+async function inTime<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  const left = Promise.withResolvers<never>();
+  const onAbort = () => left.reject(signal.reason);
+  if (signal.aborted) onAbort();
+  signal.addEventListener("abort", onAbort);
+  try {
+    return await Promise.race([work, left.promise]);
+  } finally {
+    signal.removeEventListener("abort", onAbort);
+  }
 }
 
 function insist(verdict: Verdict): void {

@@ -104,3 +104,36 @@ test("an operator's list opens a private network, and never the address where cl
   const failure = await ask("https://10.255.255.1/").catch((error: unknown) => error);
   expect(failure).not.toBeInstanceOf(EgressRefused);
 });
+
+test("a name is refused that has no address, or one among others that is not fit", async () => {
+  const addresses: Readonly<Record<string, readonly string[]>> = {
+    "typo.example": [],
+    "both.example": ["192.0.43.8", "10.0.0.1"],
+  };
+  const asking = openEgress(
+    parseAllowed("") ?? expect.fail(),
+    async (host) => addresses[host] ?? expect.fail(host),
+  );
+  const ask = (url: string) =>
+    asking(new URL(url), { method: "GET", reach: "outside", signal: AbortSignal.timeout(5_000) });
+
+  await expect(ask("https://typo.example/")).rejects.toThrow(
+    new EgressRefused("its name has no address"),
+  );
+  await expect(ask("https://both.example/")).rejects.toThrow("10.0.0.1 is not public");
+});
+
+test("nobody waits for a resolver that hangs once the request is aborted", async () => {
+  const policy = parseAllowed("") ?? expect.fail();
+  const stop = new AbortController();
+  const hanging = openEgress(policy, () => {
+    stop.abort(new Error("the worker stops"));
+    return new Promise(() => undefined);
+  });
+
+  const asked = hanging(new URL("https://registry.example.com/"), {
+    ...{ method: "GET", reach: "outside", signal: stop.signal },
+  });
+
+  await expect(asked).rejects.toThrow("the worker stops");
+});
