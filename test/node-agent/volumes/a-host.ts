@@ -1,4 +1,4 @@
-import { mkdtemp, realpath } from "node:fs/promises";
+import { mkdtemp, realpath, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Container, Pod } from "../../../contract/pod/pod.ts";
@@ -66,4 +66,9 @@ export function podWith(
 
 export function bytesOf(values: Readonly<Record<string, string>>): ReadonlyMap<string, Uint8Array> {
   return new Map(Object.entries(values).map(([key, text]) => [key, Buffer.from(text)] as const));
+}
+
+/** In octal digits. */
+export async function mode(path: string): Promise<string> {
+  return ((await stat(path)).mode & 0o7777).toString(8);
 }

@@ -1,84 +1,39 @@
-import { mkdir, readdir, readFile, stat, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { chmod, mkdir, readdir, readFile, stat, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { StartError } from "../../../node-agent/act/start-error.ts";
-import { mounts, mountTmpfs, unmount } from "../../../node-agent/host/mounts.ts";
+import { mounts, mountTmpfs } from "../../../node-agent/host/mounts.ts";
 import { removeMountedFolder } from "../../../node-agent/host/volumes.ts";
-import { aHost, bytesOf, podWith } from "./a-host.ts";
+import { aHost, bytesOf, mode, podWith } from "./a-host.ts";
 
-const mode = async (path: string) => ((await stat(path)).mode & 0o7777).toString(8);
 const MIB = 1024 * 1024;
 
-describe("an emptyDir", () => {
-  test("is a folder that every user of the pod may write to, and is found again with what is in it", async () => {
-    await using host = await aHost();
-    const pod = podWith([{ name: "data", emptyDir: {} }]);
+/** Every kind of volume that an app may write to. */
+const WRITABLE: readonly (readonly [string, object])[] = [
+  ["an emptyDir", { emptyDir: {} }],
+  ["an emptyDir in memory", { emptyDir: { medium: "Memory" } }],
+  ["an emptyDir with a limit", { emptyDir: { sizeLimit: "2Mi" } }],
+  ["a named volume", { persistentVolumeClaim: { claimName: "data" } }],
+];
 
-    const path = (await host.ready(pod)).get("data")?.path ?? "";
-    await writeFile(join(path, "kept"), "words");
-    const again = (await host.ready(pod)).get("data")?.path ?? "";
-
-    expect(await mode(path)).toBe("777");
-    expect(await readFile(join(again, "kept"), "utf8")).toBe("words");
-  });
-
+describe.each(WRITABLE)("%s", (_what, source) => {
   test.each([
-    ["in memory", { medium: "Memory", sizeLimit: "1Mi" }],
-    ["on disk", { sizeLimit: "8Mi" }],
-  ])("with a limit, %s, is full when it is full", async (_where, emptyDir) => {
-    await using host = await aHost();
-    const pod = podWith([{ name: "data", emptyDir }]);
-    const limit = Number.parseInt(emptyDir.sizeLimit, 10) * MIB;
+    ["its pod has no group", {}, "777"],
+    ["its pod has an fsGroup", { securityContext: { fsGroup: 4_711 } }, "2777"],
+  ])(
+    "has the mode that its app gives it, from the second start on, where %s",
+    async (_group, spec, first) => {
+      await using host = await aHost();
+      const pod = podWith([{ name: "data", ...source }], [], spec);
+      const path = (await host.ready(pod)).get("data")?.path ?? "";
+      expect(await mode(path)).toBe(first);
+      await chmod(path, 0o700);
 
-    const path = (await host.ready(pod)).get("data")?.path ?? "";
-    await host.ready(pod);
+      await host.ready(pod);
 
-    await writeFile(join(path, "fits"), Buffer.alloc(limit * 0.95));
-    expect(await mode(path)).toBe("777");
-    expect(await readdir(path)).toEqual(["fits"]);
-    await expect(writeFile(join(path, "too-much"), Buffer.alloc(limit * 0.3))).rejects.toThrow(
-      "ENOSPC",
-    );
-    expect((await mounts()).filter((it) => it.path === path)).toHaveLength(1);
-  });
-
-  test("in memory without a limit takes no more than the pod's containers may", async () => {
-    await using host = await aHost();
-    const pod = podWith([{ name: "data", emptyDir: { medium: "Memory" } }]);
-
-    const path = (await host.ready(pod)).get("data")?.path ?? "";
-
-    await expect(writeFile(join(path, "file"), Buffer.alloc(65 * MIB))).rejects.toThrow("ENOSPC");
-  });
-
-  test("on disk with a limit comes back after a reboot with what was in it", async () => {
-    await using host = await aHost();
-    const pod = podWith([{ name: "data", emptyDir: { sizeLimit: "8Mi" } }]);
-    const path = (await host.ready(pod)).get("data")?.path ?? "";
-    await writeFile(join(path, "kept"), "words");
-    await unmount(path);
-
-    await host.ready(pod);
-
-    expect(await readFile(join(path, "kept"), "utf8")).toBe("words");
-  });
-
-  test("belongs to the pod's fsGroup, and so does what is made in it", async () => {
-    await using host = await aHost();
-    const volumes = [
-      { name: "disk", emptyDir: {} },
-      { name: "memory", emptyDir: { medium: "Memory", sizeLimit: "1Mi" } },
-      { name: "named", persistentVolumeClaim: { claimName: "data" } },
-    ];
-    const ready = await host.ready(podWith(volumes, [], { securityContext: { fsGroup: 4_711 } }));
-
-    for (const { path } of ready.values()) {
-      await mkdir(join(path, "made"));
-      expect((await stat(join(path, "made"))).gid).toBe(4_711);
-      expect(await mode(path)).toBe("2777");
-    }
-    expect(ready.size).toBe(3);
-  });
+      expect(await mode(path)).toBe("700");
+    },
+  );
 });
 
 describe("a secret's and a config map's volume", () => {
@@ -183,6 +138,29 @@ describe("a named volume", () => {
 
     expect(await readFile(join(later, "order"), "utf8")).toBe("1");
     expect(later).toBe(host.places.namedVolume({ project: "team", name: "shop-data" }));
+  });
+
+  test("that an agent was killed over is opened to every user all the same", async () => {
+    await using host = await aHost();
+    const pod = podWith([{ name: "data", persistentVolumeClaim: { claimName: "data" } }]);
+    const path = host.places.namedVolume({ project: "team", name: "data" });
+    await mkdir(dirname(path), { recursive: true });
+    await mkdir(path, { mode: 0o1000 });
+
+    await host.ready(pod);
+
+    expect(await mode(path)).toBe("777");
+  });
+
+  test("is given to the fsGroup of a later pod, and keeps what its app has set beside it", async () => {
+    await using host = await aHost();
+    const claim = { name: "data", persistentVolumeClaim: { claimName: "data" } };
+    const path = (await host.ready(podWith([claim]))).get("data")?.path ?? "";
+    await chmod(path, 0o701);
+
+    await host.ready(podWith([claim], [], { securityContext: { fsGroup: 4_711 } }));
+
+    expect([await mode(path), (await stat(path)).gid]).toEqual(["2771", 4_711]);
   });
 
   test("is read-only where the claim says so", async () => {
