@@ -64,7 +64,8 @@ async function opened(prefix: string, { path, there }: Resolved, type: HostPath[
   if (type !== "FileOrCreate") return openBeneath("/", path, MADE_FOLDER);
   if (path === prefix) throw new PathError("nothing is there");
   await using folder = await openBeneath("/", dirname(path), undefined);
-  return madeFile(folder, path);
+  // Awaited here: the folder stays open until then.
+  return await madeFile(folder, path);
 }
 
 async function madeFile(folder: FileHandle, path: string): Promise<FileHandle> {

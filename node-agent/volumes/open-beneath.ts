@@ -40,13 +40,17 @@ async function openStep(
   const step = await open(path, O_PATH | constants.O_NOFOLLOW).catch((error: unknown) => {
     throw explained(error, name);
   });
-  if ((await step.stat()).isSymbolicLink()) {
+  try {
+    const found = await step.stat();
+    if (found.isSymbolicLink())
+      throw new PathError(`"${name}" is a link, and links are not followed here`);
+    // By the open folder itself: its name may stand for another one by now, and not for a file.
+    if (made && found.isDirectory()) await chmod(`/proc/self/fd/${step.fd}`, make.mode);
+    return step;
+  } catch (error) {
     await step.close();
-    throw new PathError(`"${name}" is a link, and links are not followed here`);
+    throw error;
   }
-  // By the open folder itself: its name may stand for another one by now.
-  if (made) await chmod(`/proc/self/fd/${step.fd}`, make.mode);
-  return step;
 }
 
 async function madeFolder(path: string, mode: number): Promise<boolean> {
@@ -55,7 +59,8 @@ async function madeFolder(path: string, mode: number): Promise<boolean> {
     return true;
   } catch (error) {
     const code = error instanceof Error && "code" in error ? error.code : undefined;
-    if (code === "EEXIST" || code === "EROFS" || code === "ENOTDIR") return false;
+    // Whoever opens it next says what is wrong; without an entry the folder is gone meanwhile.
+    if (["EEXIST", "EROFS", "ENOTDIR", "ENOENT"].includes(String(code))) return false;
     throw error;
   }
 }

@@ -1,9 +1,29 @@
-import { mkdir, readFile, rename, stat, symlink, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, rename, stat, symlink, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { openBeneath, PathError } from "../../../node-agent/volumes/open-beneath.ts";
 import { aHost, podWith } from "./a-host.ts";
+
+/** Somebody who makes "good" and "bad" in turn what is found as "door", until it is disposed of. */
+function swapper(root: string): AsyncDisposable {
+  let swapping = true;
+  const door = join(root, "door");
+  const swapped = (async () => {
+    for (let turn = 0; swapping; turn++) {
+      const name = join(root, turn % 2 === 0 ? "good" : "bad");
+      await rename(name, door).catch(() => undefined);
+      const away = rename(door, name).catch(() => rename(door, join(root, `other-${turn}`)));
+      await away.catch(() => undefined);
+    }
+  })();
+  return {
+    async [Symbol.asyncDispose]() {
+      swapping = false;
+      await swapped;
+    },
+  };
+}
 
 describe("a subPath", () => {
   const pod = (subPath: string) =>
@@ -73,14 +93,7 @@ describe("a subPath", () => {
     await mkdir(join(root, "good/room"), { recursive: true });
     await symlink(outside, join(root, "bad"));
     const { dev, ino } = await stat(join(root, "good/room"));
-    let swapping = true;
-    const swapper = (async () => {
-      for (let turn = 0; swapping; turn++) {
-        const name = join(root, turn % 2 === 0 ? "good" : "bad");
-        await rename(name, join(root, "door")).catch(() => undefined);
-        await rename(join(root, "door"), name).catch(() => undefined);
-      }
-    })();
+    await using _ = swapper(root);
 
     const opened: string[] = [];
     for (let turn = 0; turn < 2_000; turn++) {
@@ -92,10 +105,30 @@ describe("a subPath", () => {
         if (!(error instanceof PathError)) throw error;
       }
     }
-    swapping = false;
-    await swapper;
 
     expect(new Set(opened)).toEqual(new Set(["inside"]));
+  });
+
+  test("makes no folder out of its volume, however fast somebody swaps folders for links", async () => {
+    await using host = await aHost();
+    const root = join(host.dir, "volume");
+    const outside = join(host.dir, "outside");
+    for (const folder of [outside, join(root, "good")]) await mkdir(folder, { recursive: true });
+    await symlink(outside, join(root, "bad"));
+    await using _ = swapper(root);
+
+    let made = 0;
+    for (let turn = 0; turn < 600; turn++) {
+      try {
+        await using _room = await openBeneath(root, `door/room-${turn}`, { mode: 0o777 });
+        made += 1;
+      } catch (error) {
+        if (!(error instanceof PathError)) throw error;
+      }
+    }
+
+    expect(await readdir(outside)).toEqual([]);
+    expect(made).toBeGreaterThan(0);
   });
 
   test("of a volume that cannot be written to is there or is an error", async () => {
