@@ -118,11 +118,12 @@ function startLoops(setting: Setting) {
   const rotating = repeat("the logs' rotation", LOGS_EVERY_MS, () => rotateLogs(cleaning));
   const cleaner = repeat("cleaning up", CLEAN_EVERY_MS, openCleaner(cleaning));
   const purging = repeat("purging volumes", PURGE_EVERY_MS, purger.pass);
-  const collecting = repeat("collecting artifacts", CLEAN_EVERY_MS, async () => {
-    const view = pass.lastView();
-    const inUse = view && artifactsInUse(view);
-    if (inUse) await hands.artifacts.keepOnly(inUse);
-  });
+  const collecting = repeat("collecting artifacts", CLEAN_EVERY_MS, () =>
+    hands.artifacts.keepOnly(() => {
+      const view = pass.lastView();
+      return view && artifactsInUse(view);
+    }),
+  );
   const measuring = repeat("measuring usage", MEASURE_EVERY_MS, meter.measure);
   const api = openSilence();
   const following = followDesired({ client, ledger, silence: api, signal, log, onNews: wake });

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { ConfigKey, Name, ObjectName } from "../ids.ts";
+import { ConfigKey, DnsLabel, Name, ObjectName } from "../ids.ts";
 
 /*
  * What pods are given beside their images: config maps and secrets, by version. A release freezes the
@@ -36,5 +36,5 @@ export const SecretMaterial = z.strictObject({
 export type SecretMaterial = z.infer<typeof SecretMaterial>;
 
 /** A named volume, on the node that holds it. */
-export const VolumeKey = z.strictObject({ project: Name, name: z.string().max(63) });
+export const VolumeKey = z.strictObject({ project: Name, name: DnsLabel });
 export type VolumeKey = z.infer<typeof VolumeKey>;

@@ -1,10 +1,9 @@
-import { mkdir, rename, stat } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import type { VolumeKey } from "../../contract/material/material.ts";
 import { POD_LABELS, type Pod } from "../../contract/pod/pod.ts";
 import type { Places } from "../disk/places.ts";
-import { removeTree } from "../host/volumes.ts";
 import type { View } from "../run.ts";
+import { eachInTurn, takeAway } from "./take-away.ts";
 
 export type Purger = {
   /** Deletes what the wish names for it and no pod here uses. */
@@ -17,15 +16,14 @@ export type Purger = {
 export function openPurger(places: Places, view: () => View | undefined): Purger {
   let gone: readonly VolumeKey[] = [];
 
-  /** First out of its place, whole, so that no pod ever finds the half of a volume. */
-  async function purge(key: VolumeKey): Promise<void> {
-    const path = places.namedVolume(key);
+  function mayGo(key: VolumeKey): boolean {
+    const now = view();
+    return now !== undefined && isDoomed(key, now) && !mayBeUsed(key, now);
+  }
+
+  async function purge(key: VolumeKey): Promise<boolean> {
     const doomed = join(places.namedVolumesDir, ".purged", key.project, key.name);
-    await removeTree(doomed);
-    if ((await stat(path).catch(() => undefined)) === undefined) return;
-    await mkdir(dirname(doomed), { recursive: true, mode: 0o700 });
-    await rename(path, doomed);
-    await removeTree(doomed);
+    return takeAway(places.namedVolume(key), doomed, () => mayGo(key));
   }
 
   return {
@@ -33,11 +31,20 @@ export function openPurger(places: Places, view: () => View | undefined): Purger
     async pass() {
       const now = view();
       if (!now) return;
-      const unused = now.desired.purgeVolumes.filter((it) => !mayBeUsed(it, now));
-      for (const key of unused) await purge(key);
-      gone = unused;
+      const done: VolumeKey[] = [];
+      try {
+        await eachInTurn(now.desired.purgeVolumes, async (key) => {
+          if (await purge(key)) done.push(key);
+        });
+      } finally {
+        gone = done;
+      }
     },
   };
+}
+
+function isDoomed({ project, name }: VolumeKey, { desired }: View): boolean {
+  return desired.purgeVolumes.some((it) => it.project === project && it.name === name);
 }
 
 /** Pure. A pod of which nothing is known may use any volume. */

@@ -5,25 +5,34 @@ import { pipeline } from "node:stream/promises";
 import { createGunzip, createZstdDecompress } from "node:zlib";
 import { exec } from "../../../kit/exec.ts";
 import { removeTree } from "../../host/volumes.ts";
+import { eachInTurn, takeAway } from "../take-away.ts";
 import { type ArtifactName, type ArtifactRegistry, artifactName, type Layer } from "./registry.ts";
 import { readTar } from "./tar.ts";
-import { unpackFile, unpackLayer } from "./unpack.ts";
+import { openUnpacker, UNPACK_LIMITS, type Unpacker, type UnpackLimits } from "./unpack.ts";
 
 const SYNC_MS = 120_000;
 const TITLE = "org.opencontainers.image.title";
 /** What ORAS says of a folder that it packed; a title without it is a file's name. */
 const UNPACK = "io.deis.oras.content.unpack";
 const DRAFT = ".new";
+const DOOMED = ".gone";
 
 /** Artifacts on this node, each unpacked once, by digest, and shared by all pods that mount it. */
 export type Artifacts = {
   /** The folder with what the artifact holds. Two callers share one pull. */
   folder(reference: string): Promise<string>;
-  /** Removes those that none of these references names, and what a killed agent left half-done. */
-  keepOnly(references: Iterable<string>): Promise<void>;
+  /**
+   * Removes those that no reference in use names, and what a killed agent left half-done. What is in
+   * use is asked again before each removal; undefined is "nobody knows", and nothing goes.
+   */
+  keepOnly(inUse: () => readonly string[] | undefined): Promise<void>;
 };
 
-export function openArtifacts(artifactsDir: string, registry: ArtifactRegistry): Artifacts {
+export function openArtifacts(
+  artifactsDir: string,
+  registry: ArtifactRegistry,
+  limits: UnpackLimits = UNPACK_LIMITS,
+): Artifacts {
   const underWay = new Map<string, Promise<string>>();
 
   async function unpacked(name: ArtifactName): Promise<string> {
@@ -32,22 +41,31 @@ export function openArtifacts(artifactsDir: string, registry: ArtifactRegistry):
     const draft = `${done}${DRAFT}`;
     await removeTree(draft);
     await mkdir(draft, { recursive: true, mode: 0o755 });
-    for (const layer of await registry.layers(name)) await addLayer(draft, name.repository, layer);
+    const unpacker = openUnpacker(draft, limits);
+    for (const layer of await registry.layers(name))
+      await addLayer(unpacker, name.repository, layer);
     // Its bytes are on the disk before its name says that it is whole.
     await exec("/usr/bin/sync", ["--file-system", draft], { timeoutMs: SYNC_MS });
     await rename(draft, done);
     return done;
   }
 
-  async function addLayer(root: string, repository: string, layer: Layer): Promise<void> {
+  async function addLayer(unpacker: Unpacker, repository: string, layer: Layer): Promise<void> {
     const bytes = () => registry.bytes(repository, layer);
     const title = layer.annotations[TITLE];
     if (title !== undefined && layer.annotations[UNPACK] !== "true")
-      return unpackFile(root, title, bytes());
+      return unpacker.file(title, bytes());
     const packing = packingOf(layer.mediaType);
-    if (packing === "none") return unpackLayer(root, readTar(bytes()));
+    if (packing === "none") return unpacker.layer(readTar(bytes()));
     const opener = packing === "gzip" ? createGunzip() : createZstdDecompress();
-    await pipeline(Readable.from(bytes()), opener, (tar) => unpackLayer(root, readTar(tar)));
+    await pipeline(Readable.from(bytes()), opener, (tar) => unpacker.layer(readTar(tar)));
+  }
+
+  function mayGo(name: string, inUse: readonly string[] | undefined): boolean {
+    if (inUse === undefined) return false;
+    const digest = name.replace(DRAFT, "");
+    if ([...underWay.keys()].some((it) => folderName(it) === digest)) return false;
+    return !inUse.some((it) => folderName(it.slice(it.indexOf("@") + 1)) === name);
   }
 
   return {
@@ -59,15 +77,12 @@ export function openArtifacts(artifactsDir: string, registry: ArtifactRegistry):
       underWay.set(name.digest, pull);
       return pull;
     },
-    async keepOnly(references) {
-      const wanted = [...references].map((it) => folderName(it.slice(it.indexOf("@") + 1)));
-      const pulling = [...underWay.keys()].flatMap((it) => [
-        folderName(it),
-        `${folderName(it)}${DRAFT}`,
-      ]);
-      const kept = new Set([...wanted, ...pulling]);
-      for (const name of await namesIn(artifactsDir))
-        if (!kept.has(name)) await removeTree(join(artifactsDir, name));
+    async keepOnly(inUse) {
+      await eachInTurn(await namesIn(artifactsDir), async (name) => {
+        const path = join(artifactsDir, name);
+        if (name.endsWith(DOOMED)) await removeTree(path);
+        else await takeAway(path, `${path}${DOOMED}`, () => mayGo(name, inUse()));
+      });
     },
   };
 }

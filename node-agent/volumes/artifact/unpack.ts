@@ -15,9 +15,10 @@ import { pipeline } from "node:stream/promises";
 import { removeTree } from "../../host/volumes.ts";
 import type { TarEntry } from "./tar.ts";
 
-/** An archive that unpacks to more is a bomb or belongs into a volume of its own. */
-export const MAX_UNPACKED_BYTES = 16 * 1024 ** 3;
-const MAX_ENTRIES = 1_000_000;
+/** What all parts of one artifact may come to together. */
+export type UnpackLimits = { readonly bytes: number; readonly entries: number };
+/** An artifact that unpacks to more is a bomb or belongs into a volume of its own. */
+export const UNPACK_LIMITS: UnpackLimits = { bytes: 16 * 1024 ** 3, entries: 1_000_000 };
 /** As many as the kernel follows. */
 const MAX_LINKS = 40;
 const WHITEOUT = ".wh.";
@@ -25,76 +26,86 @@ const OPAQUE = ".wh..wh..opq";
 /** No setuid, no setgid: this host runs none of it. */
 const MODES = 0o1777;
 
-/**
- * Puts the entries of one layer over what earlier layers left in `root`, as a container's runtime
- * does: whiteouts take away, links on the way are followed as if `root` were the root of everything,
- * so that no entry ends up outside. `root` must be nobody else's meanwhile. Devices are left out.
- */
-export async function unpackLayer(root: string, entries: AsyncIterable<TarEntry>): Promise<void> {
-  const fresh = new Set<string>();
-  let count = 0;
-  let bytes = 0;
-  const counted = (chunk: Buffer) => {
-    bytes += chunk.length;
-    if (bytes > MAX_UNPACKED_BYTES)
-      throw new Error(`it unpacks to more than ${MAX_UNPACKED_BYTES} bytes`);
-  };
-  for await (const entry of entries) {
-    count += 1;
-    if (count > MAX_ENTRIES) throw new Error(`it has more than ${MAX_ENTRIES} entries`);
-    const names = namesOf(entry.path);
-    const name = names.pop();
-    if (name === undefined) continue;
-    const folder = await folderInside(root, names);
-    if (name === OPAQUE) await clear(folder, fresh);
-    else if (name.startsWith(WHITEOUT)) await whiteOut(folder, name.slice(WHITEOUT.length));
-    else await putEntry(root, join(folder, name), entry, counted);
-    for (let at = join(folder, name); at.length > root.length; at = dirname(at)) fresh.add(at);
+/** Fills one folder from the parts of one artifact, in their order. */
+export type Unpacker = {
+  /**
+   * Puts the entries of one layer over what earlier layers left, as a container's runtime does:
+   * whiteouts take away, links on the way are followed as if the folder were the root of everything,
+   * so that no entry ends up outside. Devices are left out.
+   */
+  layer(entries: AsyncIterable<TarEntry>): Promise<void>;
+  /** A single file, under the name that it was given. */
+  file(title: string, chunks: AsyncIterable<Buffer>): Promise<void>;
+};
+
+/** `root` must be nobody else's meanwhile. */
+export function openUnpacker(root: string, limits: UnpackLimits): Unpacker {
+  const count = openCount(limits);
+
+  async function layer(entries: AsyncIterable<TarEntry>): Promise<void> {
+    const fresh = new Set<string>();
+    for await (const entry of entries) {
+      count.entry();
+      const names = namesOf(entry.path);
+      const name = names.pop();
+      if (name === undefined) continue;
+      const folder = await folderInside(root, names, count);
+      if (name === OPAQUE) await clear(folder, fresh);
+      else if (name.startsWith(WHITEOUT)) await whiteOut(folder, name.slice(WHITEOUT.length));
+      else await putEntry(root, join(folder, name), entry, count);
+      for (let at = join(folder, name); at.length > root.length; at = dirname(at)) fresh.add(at);
+    }
   }
+
+  return {
+    layer,
+    file: (path, body) =>
+      layer(
+        one({ kind: "file", path, body, link: "", mode: 0o644, uid: 0, gid: 0, mtimeSeconds: 0 }),
+      ),
+  };
 }
 
-/** A single file of an artifact, under the name that it was given. */
-export async function unpackFile(
-  root: string,
-  title: string,
-  chunks: AsyncIterable<Buffer>,
-): Promise<void> {
-  const plain = { link: "", mode: 0o644, uid: 0, gid: 0, mtimeSeconds: 0 };
-  const entry: TarEntry = { kind: "file", path: title, ...plain, body: chunks };
-  await unpackLayer(root, one(entry));
+type Count = ReturnType<typeof openCount>;
+
+/** Throws as soon as there is too much. Folders on the way that no entry names count as well. */
+function openCount(limits: UnpackLimits) {
+  let entries = 0;
+  let bytes = 0;
+  return {
+    entry() {
+      entries += 1;
+      if (entries > limits.entries) throw new Error(`it has more than ${limits.entries} entries`);
+    },
+    bytes(more: number) {
+      bytes += more;
+      if (bytes > limits.bytes) throw new Error(`it unpacks to more than ${limits.bytes} bytes`);
+    },
+  };
 }
 
 async function* one<T>(item: T): AsyncGenerator<T> {
   yield item;
 }
 
-async function putEntry(
-  root: string,
-  path: string,
-  entry: TarEntry,
-  counted: (chunk: Buffer) => void,
-): Promise<void> {
+async function putEntry(root: string, path: string, entry: TarEntry, count: Count): Promise<void> {
   if (entry.kind === "other") return;
   const there = await lstatIfThere(path);
   const stays = entry.kind === "folder" && there?.isDirectory();
   if (there && !stays) await removeTree(path);
-  if (entry.kind === "hardlink") return link(await fileInside(root, entry.link), path);
+  if (entry.kind === "hardlink") return link(await fileInside(root, entry.link, count), path);
   if (entry.kind === "symlink") await symlink(entry.link, path);
   if (entry.kind === "folder" && !stays) await mkdir(path);
-  if (entry.kind === "file") await writeBody(path, entry.body, counted);
+  if (entry.kind === "file") await writeBody(path, entry.body, count);
   await lchown(path, entry.uid, entry.gid);
   if (entry.kind !== "symlink") await chmod(path, entry.mode & MODES);
   await lutimes(path, entry.mtimeSeconds, entry.mtimeSeconds);
 }
 
-async function writeBody(
-  path: string,
-  body: AsyncIterable<Buffer>,
-  counted: (chunk: Buffer) => void,
-): Promise<void> {
+async function writeBody(path: string, body: AsyncIterable<Buffer>, count: Count): Promise<void> {
   const measured = async function* () {
     for await (const chunk of body) {
-      counted(chunk);
+      count.bytes(chunk.length);
       yield chunk;
     }
   };
@@ -110,7 +121,7 @@ function namesOf(path: string): string[] {
 }
 
 /** The folder that the names lead to, made where it is missing; a link's `..` stops at `root`. */
-async function folderInside(root: string, names: readonly string[]): Promise<string> {
+async function folderInside(root: string, names: readonly string[], count: Count): Promise<string> {
   let at: string[] = [];
   let links = 0;
   const todo = [...names];
@@ -129,17 +140,19 @@ async function folderInside(root: string, names: readonly string[]): Promise<str
       todo.unshift(...target.split("/").filter((it) => it !== "" && it !== "."));
       continue;
     }
-    if (!there) await mkdir(path, { mode: 0o755 });
-    else if (!there.isDirectory()) throw new Error(`"${names.join("/")}" is no folder`);
+    if (!there) {
+      count.entry();
+      await mkdir(path, { mode: 0o755 });
+    } else if (!there.isDirectory()) throw new Error(`"${names.join("/")}" is no folder`);
     at.push(name);
   }
   return join(root, ...at);
 }
 
-async function fileInside(root: string, target: string): Promise<string> {
+async function fileInside(root: string, target: string, count: Count): Promise<string> {
   const names = namesOf(target);
   const name = names.pop() ?? "";
-  return join(await folderInside(root, names), name);
+  return join(await folderInside(root, names, count), name);
 }
 
 /** What the layers before left in a folder goes; what this layer has put there stays. */

@@ -1,4 +1,5 @@
-import { createHash, randomUUID } from "node:crypto";
+import { createHash } from "node:crypto";
+import { readdirSync } from "node:fs";
 import {
   lstat,
   mkdir,
@@ -14,14 +15,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { gzipSync, zstdCompressSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
-import { DesiredState } from "../../../contract/node/protocol.ts";
 import { exec } from "../../../kit/exec.ts";
-import { placesIn } from "../../../node-agent/disk/places.ts";
-import type { View } from "../../../node-agent/run.ts";
+import { mountTmpfs, unmount } from "../../../node-agent/host/mounts.ts";
 import type { ArtifactRegistry, Layer } from "../../../node-agent/volumes/artifact/registry.ts";
 import { openArtifacts } from "../../../node-agent/volumes/artifact/store.ts";
-import { openPurger } from "../../../node-agent/volumes/purge.ts";
-import { podWith } from "./a-host.ts";
 
 const TAR = "application/vnd.oci.image.layer.v1.tar";
 const DIGEST = `sha256:${"a".repeat(64)}`;
@@ -156,7 +153,7 @@ describe("an artifact", () => {
 
     await expect(openArtifacts(store, registry).folder(REFERENCE)).rejects.toThrow();
 
-    await openArtifacts(store, registry).keepOnly([]);
+    await openArtifacts(store, registry).keepOnly(() => []);
     expect(await readdir(store)).toEqual([]);
     expect(await readdir(folder.path)).toEqual(["store"]);
   });
@@ -183,47 +180,79 @@ describe("an artifact", () => {
     expect((await lstat(join(root, "file"))).isFile()).toBe(true);
   });
 
-  test("goes when nothing names it any more", async () => {
+  test("goes when nothing names it any more, and not while that is unknown", async () => {
     await using folder = await aFolder();
     const bytes = Buffer.from("words");
     const artifacts = openArtifacts(folder.path, aRegistry([{ type: "x", bytes, title: "file" }]));
     await artifacts.folder(REFERENCE);
 
-    await artifacts.keepOnly([REFERENCE]);
+    await artifacts.keepOnly(() => [REFERENCE]);
+    await artifacts.keepOnly(() => undefined);
     expect(await readdir(folder.path)).toHaveLength(1);
-    await artifacts.keepOnly([]);
+    await artifacts.keepOnly(() => []);
 
     expect(await readdir(folder.path)).toEqual([]);
   });
-});
 
-test("a named volume is deleted only when the wish names it, and not while a pod may use it", async () => {
-  await using folder = await aFolder();
-  const places = placesIn(folder.path, "/waybill-test");
-  const key = { project: "team", name: "data" };
-  const pod = podWith([{ name: "data", persistentVolumeClaim: { claimName: "data" } }]);
-  for (const name of ["data", "other"]) {
-    await mkdir(places.namedVolume({ project: "team", name }), { recursive: true });
-    await writeFile(join(places.namedVolume({ project: "team", name }), "file"), "words");
-  }
-  let view: View | undefined;
-  const purger = openPurger(places, () => view);
-  const wish = (pods: readonly (typeof pod)[], purgeVolumes: readonly (typeof key)[]) => {
-    const desired = { node: randomUUID(), generation: 1, pods, routes: [], purgeVolumes };
-    view = { desired: DesiredState.parse(desired), seen: [], busy: new Set() };
-  };
-  const left = () => readdir(join(places.namedVolumesDir, "team"));
+  test("is not whole any more from the moment that it begins to go, and what is left of it goes too", async () => {
+    await using folder = await aFolder();
+    const bytes = Buffer.from("words");
+    const registry = aRegistry([{ type: "x", bytes, title: "file" }]);
+    const root = await openArtifacts(folder.path, registry).folder(REFERENCE);
+    const precious = join(root, "mounted");
+    await mkdir(precious);
+    await mountTmpfs(precious, 4_096, []);
 
-  await purger.pass();
-  wish([], []);
-  await purger.pass();
-  wish([pod], [key]);
-  await purger.pass();
-  expect([await left(), purger.purged()]).toEqual([["data", "other"], []]);
+    // What is mounted in it stops its removal half-way.
+    const removal = openArtifacts(folder.path, registry).keepOnly(() => []);
+    await expect(removal).rejects.toThrow();
+    const again = openArtifacts(folder.path, registry);
+    const whole = await again.folder(REFERENCE);
+    expect([whole, await readdir(whole)]).toEqual([root, ["file"]]);
 
-  wish([], [key]);
-  await purger.pass();
-  expect([await left(), purger.purged()]).toEqual([["other"], [key]]);
-  await purger.pass();
-  expect(purger.purged()).toEqual([key]);
+    await unmount(join(`${root}.gone`, "mounted"));
+    await again.keepOnly(() => [REFERENCE]);
+    expect(await readdir(folder.path)).toEqual(["a".repeat(64)]);
+  });
+
+  test("is asked about again before it goes, and one that cannot go keeps no other one", async () => {
+    await using folder = await aFolder();
+    const places = ["b", "c", "d"].map((it) => join(folder.path, it.repeat(64)));
+    for (const place of places) await mkdir(place);
+    const busy = places[0] as string;
+    await mountTmpfs(busy, 4_096, []);
+    const artifacts = openArtifacts(folder.path, aRegistry([]));
+    const left = () => readdirSync(folder.path).length;
+    const wanted = ["c", "d"].map((it) => `waybill.internal/x@sha256:${it.repeat(64)}`);
+
+    // As soon as one of the others is gone, a pod wants both.
+    await expect(artifacts.keepOnly(() => (left() < 3 ? wanted : []))).rejects.toThrow("1 of 3");
+
+    expect(left()).toBe(2);
+    await unmount(busy);
+  });
+
+  test.each([
+    ["bytes", { bytes: 9, entries: 9 }, "it unpacks to more than 9 bytes"],
+    ["entries", { bytes: 99, entries: 1 }, "it has more than 1 entries"],
+  ])("may not unpack to too many %s, all its parts together", async (_what, limits, problem) => {
+    await using folder = await aFolder();
+    const parts = ["one", "two"].map((name) => tarOfEntry(name, "0", "", "5byte"));
+    const registry = aRegistry(parts.map((bytes) => ({ type: TAR, bytes })));
+
+    const pull = (bounds: typeof limits) =>
+      openArtifacts(folder.path, registry, bounds).folder(REFERENCE);
+
+    await expect(pull(limits)).rejects.toThrow(problem);
+    expect(await readdir(await pull({ bytes: 10, entries: 2 }))).toEqual(["one", "two"]);
+  });
+
+  test("may not be made of more folders than it may have entries", async () => {
+    await using folder = await aFolder();
+    const registry = aRegistry([{ type: TAR, bytes: tarOfEntry("a/b/c/d/e", "0") }]);
+
+    const pull = openArtifacts(folder.path, registry, { bytes: 9, entries: 4 }).folder(REFERENCE);
+
+    await expect(pull).rejects.toThrow("it has more than 4 entries");
+  });
 });
