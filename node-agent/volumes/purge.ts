@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { VolumeKey } from "../../contract/material/material.ts";
 import { POD_LABELS, type Pod } from "../../contract/pod/pod.ts";
@@ -8,7 +9,7 @@ import { eachInTurn, takeAway } from "./take-away.ts";
 export type Purger = {
   /** Deletes what the wish names for it and no pod here uses. */
   pass(): Promise<void>;
-  /** Those of the wish that are gone, as far as the last pass has seen. */
+  /** Those of the wish that the last pass has found or made gone, and nobody has made since. */
   purged(): readonly VolumeKey[];
 };
 
@@ -27,7 +28,8 @@ export function openPurger(places: Places, view: () => View | undefined): Purger
   }
 
   return {
-    purged: () => gone,
+    // A pass may take minutes, and one of the same name may have been made meanwhile.
+    purged: () => gone.filter((it) => !existsSync(places.namedVolume(it))),
     async pass() {
       const now = view();
       if (!now) return;

@@ -57,6 +57,18 @@ function aView(purgeVolumes: readonly VolumeKey[], claimed: readonly string[]): 
   return { desired: DesiredState.parse(desired), seen: [], busy: new Set() };
 }
 
+test("a named volume that was made again is not told of as purged, before the next look, too", async () => {
+  await using folder = await aFolder();
+  const places = placesIn(folder.path, "/waybill-test");
+  const purger = openPurger(places, () => aView([key("data")], []));
+  await purger.pass();
+  expect(purger.purged()).toEqual([key("data")]);
+
+  await mkdir(places.namedVolume(key("data")), { recursive: true });
+
+  expect(purger.purged()).toEqual([]);
+});
+
 test("a named volume that a pod begins to use while others are deleted stays, and one that fails keeps no other one", async () => {
   await using folder = await aFolder();
   const places = placesIn(folder.path, "/waybill-test");
