@@ -20,10 +20,22 @@ const TELL_EVERY_MS = 2_000;
 const MB = 1_000_000;
 
 /**
- * Copies an image as it is into Waybill's own registry: what is there is not fetched, what lies in a
- * neighbour is mounted. The manifest goes last, so where it is, all of it is.
+ * Copies an image as it is into Waybill's own registry. Its index goes last and as a blob: as a
+ * manifest no registry takes it without the images of all other platforms.
  */
 export async function copyImage(deps: CopyDeps, name: string, image: FoundImage): Promise<void> {
+  await copyManifest(deps, name, image);
+  const { registry, signal } = deps;
+  const { repository, index } = image;
+  if (index === undefined || (await registry.hasBlob(repository, index.digest, signal))) return;
+  await registry.putBytes(repository, index.digest, index.bytes, signal);
+}
+
+/**
+ * What is there is not fetched, what lies in a neighbour is mounted. The manifest goes last, so where
+ * it is, all of it is.
+ */
+async function copyManifest(deps: CopyDeps, name: string, image: FoundImage): Promise<void> {
   const { registry, signal } = deps;
   const { repository, digest, bytes, mediaType } = image;
   if (await registry.manifestDigest(repository, digest, signal)) return;

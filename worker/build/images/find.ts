@@ -1,10 +1,10 @@
 import { Digest } from "../../../contract/ids.ts";
 import type { ImageName } from "../../../contract/image-reference.ts";
 import type { Egress } from "../../egress/request.ts";
-import type { Registry } from "../registry.ts";
+import type { Registry, StoredManifest } from "../registry.ts";
 import { RegistryError } from "../registry-call.ts";
-import { type FoundImage, inspectImage, type Reading, type Source } from "./inspect.ts";
-import type { ImageUse, Platform } from "./manifest.ts";
+import { type FoundImage, inspectImage, type Source } from "./inspect.ts";
+import { chosenBy, type ImageUse, type Platform } from "./manifest.ts";
 import { mirrorRepository, type Place, placesOf, type Reader } from "./places.ts";
 import { type ImageProblem, ImageRefused, RegistryUnreachable } from "./problem.ts";
 import { openRemote } from "./remote.ts";
@@ -95,25 +95,34 @@ async function lookAt(
   use: ImageUse,
 ): Promise<FoundImage> {
   const pinned = name.digest === undefined ? undefined : Digest.parse(name.digest);
-  const copied = pinned && !source.isHere && (await copyOf(deps, source, pinned));
-  const at = copied ? { ...source, ...copied } : source;
-  const top = await at.from.manifest(
-    at.fromRepository,
-    pinned ?? name.tag ?? "latest",
-    deps.signal,
-  );
-  if (pinned && !copied) await refuseMovedTag(at, name, pinned, deps.signal);
-  return await inspectImage(at, top, { use, platform: deps.platform, signal: deps.signal });
+  const look = { use, platform: deps.platform, signal: deps.signal };
+  const kept = pinned && !source.isHere ? await copyOf(deps, source, pinned) : undefined;
+  if (kept) return await inspectImage(kept.at, kept.top, look);
+  const { from, fromRepository } = source;
+  const top = await from.manifest(fromRepository, pinned ?? name.tag ?? "latest", deps.signal);
+  if (pinned) await refuseMovedTag(source, name, pinned, deps.signal);
+  return await inspectImage(source, top, look);
 }
 
-/** What was copied once and is named by digest is not asked for again. */
+type Kept = { readonly at: Source; readonly top: StoredManifest };
+
+/** What was copied once and is named by digest, its own or that of its index, is not asked for again. */
 async function copyOf(
-  { registry, signal }: FindDeps,
-  { repository }: Source,
+  { registry, platform, signal }: FindDeps,
+  source: Source,
   digest: Digest,
-): Promise<Reading | undefined> {
-  const found = await registry.manifestDigest(repository, digest, signal);
-  return found && { from: registry, fromRepository: repository, isHere: true };
+): Promise<Kept | undefined> {
+  const { repository } = source;
+  const isThere = async (it: Digest) =>
+    (await registry.manifestDigest(repository, it, signal)) !== undefined;
+  let manifest = digest;
+  if (!(await isThere(digest))) {
+    if (!(await registry.hasBlob(repository, digest, signal))) return undefined;
+    manifest = chosenBy(await registry.smallBlob(repository, digest, signal), platform);
+    if (!(await isThere(manifest))) return undefined;
+  }
+  const at = { ...source, from: registry, fromRepository: repository, isHere: true };
+  return { at, top: await registry.manifest(repository, manifest, signal) };
 }
 
 /** A name with a tag and a digest that do not go together: one of them is a mistake. */

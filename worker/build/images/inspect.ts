@@ -6,18 +6,18 @@ import { type Descriptor, type ImageUse, type Platform, readManifest } from "./m
 import { ImageRefused } from "./problem.ts";
 
 /** Where an image is read, and whether that is Waybill's own registry already. */
-export type Reading = {
+export type Source = {
   readonly from: Registry;
   readonly fromRepository: string;
   readonly isHere: boolean;
-};
-export type Source = Reading & {
   /** Where it is, or is to be, in Waybill's own registry. */
   readonly repository: string;
 };
 
 /** An image that was looked at and may run. Nothing of its layers was fetched yet. */
 export type FoundImage = Source & {
+  /** What names the image for this platform, where it was found by that. */
+  readonly index: StoredManifest | undefined;
   readonly digest: Digest;
   readonly bytes: Buffer;
   readonly mediaType: string;
@@ -50,7 +50,8 @@ export async function inspectImage(
   const { tcpPorts } =
     use === "container" ? await configOf(source, config, layers.length, platform, signal) : NONE;
   const { digest, bytes } = stored;
-  return { ...source, digest, bytes, mediaType, config, layers, tcpPorts };
+  const index = stored === top ? undefined : top;
+  return { ...source, index, digest, bytes, mediaType, config, layers, tcpPorts };
 }
 
 const NONE: ImageConfig = { tcpPorts: [] };

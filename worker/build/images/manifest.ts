@@ -93,6 +93,11 @@ export function readManifest(
   return { kind: "manifest", mediaType, config, layers };
 }
 
+/** The manifest that an index names for this platform. Throws ImageRefused. */
+export function chosenBy(index: Buffer, platform: Platform): Digest {
+  return chooseManifest(parseJson(index), platform);
+}
+
 function parseJson(bytes: Buffer): unknown {
   try {
     return JSON.parse(bytes.toString("utf8"));

@@ -173,6 +173,29 @@ test("what was copied once runs by its digest when its registry is gone", async 
   await expect(resolve(own, { image: `${gate.host}/api` })).rejects.toThrow(RegistryUnreachable);
 });
 
+test("so does what was copied by the digest of its index, whatever its tag is by then", async () => {
+  await using own = await startRegistry();
+  await using far = await startRegistry();
+  let isAway = false;
+  await using gate = await startGate(far.url, (_, answer) => {
+    if (isAway) answer.destroy();
+    return isAway;
+  });
+  const digest = await pushImage(far.url, "api", { tag: "amd" });
+  const index = await pushManifest(far.url, "api", "1", {
+    ...{ schemaVersion: 2, mediaType: OCI_INDEX },
+    manifests: [{ mediaType: OCI_MANIFEST, digest, size: 500, platform: PLATFORM }],
+  });
+  const image = `${gate.host}/api:1@${index}`;
+  const before = await resolve(own, { image });
+  expect(before).toMatchObject({ image: digest });
+
+  await pushImage(far.url, "api", { tag: "1", layers: [randomBytes(9)] });
+  expect(await resolve(own, { image })).toEqual(before);
+  isAway = true;
+  expect(await resolve(own, { image })).toEqual(before);
+});
+
 test("a layer that a neighbour has is mounted, and not fetched", async () => {
   await using own = await startRegistry();
   await using far = await startRegistry();
