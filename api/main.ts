@@ -2,7 +2,7 @@ import { createHash, randomBytes } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import type { HttpBindings } from "@hono/node-server";
 import { connect } from "../db/client.ts";
-import { databaseUnavailable } from "../db/errors.ts";
+import { databaseUnavailable, withoutValues } from "../db/errors.ts";
 import { CHANGES_CHANNEL } from "../db/outbox.ts";
 import { readEnv } from "../kit/env.ts";
 import { openLog } from "../kit/log.ts";
@@ -27,7 +27,9 @@ async function main(): Promise<void> {
   await refuseUnfitKeys(secrets);
   // It ends with the connection.
   void listenForChanges(connection, CHANGES_CHANNEL, changes, stopping, log);
-  const webSockets = openWebSocketDoor((error) => log.error("a WebSocket broke", error));
+  const webSockets = openWebSocketDoor((error) =>
+    log.error("a WebSocket broke", withoutValues(error)),
+  );
   const api = httpApi({
     db: connection.db,
     registry: { url: env.REGISTRY_URL, fetch: streamingFetch },

@@ -29,6 +29,7 @@ export const PROBLEMS = {
   "exec-not-started": { status: 422, title: "The command could not be started" },
   "release-failed": { status: 422, title: "The release failed" },
   "report-invalid": { status: 422, title: "The report does not validate" },
+  "exec-too-many": { status: 429, title: "Too many commands are open" },
   internal: { status: 500, title: "Something broke on our side" },
   "web-socket-needed": { status: 426, title: "This path speaks WebSocket" },
   "exec-cut-off": { status: 502, title: "The command was cut off" },

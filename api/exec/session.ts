@@ -1,12 +1,18 @@
 import type { AppId } from "../../contract/ids.ts";
 import type { ExecExit, ExecSession } from "../../contract/node/exec.ts";
+import { Problem } from "../../contract/problem.ts";
 import type { Tx } from "../../db/client.ts";
-import { leaveExec, openExec, takeOutput } from "../../db/streams/execs.ts";
+import { countExecs, leaveExec, openExec, showPerson, takeOutput } from "../../db/streams/execs.ts";
 import type { ApiDeps } from "../deps.ts";
 import type { ExecTarget } from "./target.ts";
 
 /** Announcements can be lost; a look every second cannot. */
 const LOOK_EVERY_MS = 1_000;
+/** While somebody takes output slowly, that they are there is shown so often. */
+const SHOW_EVERY_MS = 3_000;
+/** Commands of one app at once: more than people type, fewer than a node suffers from. */
+const MAX_OPEN = 16;
+export const TOKEN_ENDED = "the token does not allow it any more";
 
 export type ExecWish = Pick<ExecSession, "command" | "tty" | "stdin" | "timeoutSeconds">;
 
@@ -19,13 +25,22 @@ export async function beginSession(
   const { app, target, wish } = about;
   const id = crypto.randomUUID();
   const { pod, node } = target.candidate;
+  await refuseTooMany(tx, app);
   await openExec(tx, { id, pod, container: target.container, ...wish }, { app, node, input });
   return id;
 }
 
+/** In a transaction nobody else opens one more until it ends. */
+export async function refuseTooMany(tx: Tx, app: AppId): Promise<void> {
+  if ((await countExecs(tx, app)) < MAX_OPEN) return;
+  const detail = `${MAX_OPEN} commands are open in this app; end one of them first.`;
+  throw new Problem("exec-too-many", detail, { extras: { retry: true } });
+}
+
 /**
  * The person's side of a session: hands over every frame as it comes, and answers how it ended.
- * When `signal` is aborted, `mayGoOn` says no or an error is thrown, the command is ended.
+ * When `signal` is aborted, `endsBecause` says why it may not go on or an error is thrown, the
+ * command is ended.
  */
 export async function attendSession(
   deps: Pick<ApiDeps, "db" | "changes">,
@@ -33,19 +48,20 @@ export async function attendSession(
   options: {
     readonly signal: AbortSignal;
     readonly onFrame: (frame: Uint8Array) => Promise<void> | void;
-    readonly mayGoOn: () => Promise<boolean>;
+    readonly endsBecause: () => Promise<string | undefined>;
   },
 ): Promise<ExecExit> {
-  const { signal, onFrame, mayGoOn } = options;
+  const { signal, onFrame, endsBecause } = options;
   using watch = deps.changes.watch(`exec:${id}`);
   try {
     for (;;) {
       const progress = await takeOutput(deps.db, id);
       if (progress === undefined) return cutOff("the session was given up");
-      for (const frame of progress.frames) await onFrame(frame);
+      await handOver(deps, id, progress.frames, onFrame);
       if (progress.exit) return progress.exit;
       if (signal.aborted) return cutOff("nobody waited for it any more");
-      if (!(await mayGoOn())) return cutOff("the token does not allow it any more");
+      const reason = await endsBecause();
+      if (reason !== undefined) return cutOff(reason);
       if (progress.agentGone) {
         const ending = progress.taken ? "is silent" : "did not take the command up";
         return cutOff(`the pod's node ${ending}`);
@@ -57,6 +73,30 @@ export async function attendSession(
   }
 }
 
-function cutOff(error: string): ExecExit {
+export function cutOff(error: string): ExecExit {
   return { cause: "cut-off", error };
+}
+
+/** One frame after the other. Who takes them slowly is there all the same, and the agent is to know. */
+async function handOver(
+  deps: Pick<ApiDeps, "db">,
+  id: string,
+  frames: readonly Uint8Array[],
+  onFrame: (frame: Uint8Array) => Promise<void> | void,
+): Promise<void> {
+  if (frames.length === 0) return;
+  const handing = (async () => {
+    for (const frame of frames) await onFrame(frame);
+  })();
+  while (!(await isOverIn(SHOW_EVERY_MS, handing))) await showPerson(deps.db, id);
+}
+
+async function isOverIn(ms: number, work: Promise<void>): Promise<boolean> {
+  const { promise: late, resolve } = Promise.withResolvers<boolean>();
+  const timer = setTimeout(() => resolve(false), ms);
+  try {
+    return await Promise.race([work.then(() => true), late]);
+  } finally {
+    clearTimeout(timer);
+  }
 }

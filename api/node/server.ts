@@ -40,8 +40,7 @@ export async function listen(
     keepAlive: true,
     keepAliveInitialDelay: 30_000,
     // Any other protocol is not spoken here, and its request is answered as it stands.
-    shouldUpgradeCallback: (request) =>
-      address.webSockets !== undefined && request.headers.upgrade?.toLowerCase() === "websocket",
+    shouldUpgradeCallback: (request) => address.webSockets?.isFor(request) === true,
   });
   const serve = (request: IncomingMessage, response: ServerResponse) => {
     cutIdleBody(request, address.bodyIdleMs ?? BODY_IDLE_MS);

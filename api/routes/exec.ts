@@ -10,7 +10,7 @@ import type { AppRow } from "../../db/apps/apps.ts";
 import { podsForExec } from "../../db/streams/execs.ts";
 import { change, recordRead } from "../apps/change.ts";
 import { exitProblem, inputFrames, openCollector } from "../exec/output.ts";
-import { attendSession, beginSession } from "../exec/session.ts";
+import { attendSession, beginSession, refuseTooMany, TOKEN_ENDED } from "../exec/session.ts";
 import { type ExecPlace, type ExecTarget, execInvalid, execTarget } from "../exec/target.ts";
 import { serveTerminal } from "../exec/terminal.ts";
 import { readDocument, readText } from "../http/body.ts";
@@ -108,21 +108,28 @@ export const execRoutes: readonly Route[] = [
       const { command, tty, stdin } = call.query;
       const target = await targetOf(call, app, call.query);
       const wish = { command, tty, stdin, timeoutSeconds: TERMINAL_SECONDS };
-      return call.deps.upgrade(call.c, EXEC_SUBPROTOCOLS, async (wire) => {
+      const { db, upgrade } = call.deps;
+      // Asked again when it begins; here the answer is still one of HTTP.
+      await refuseTooMany(db, app.id);
+      const begin = async () => {
         await recordRead(call, objectOf(app, target, wish));
-        const id = await beginSession(call.deps.db, { app: app.id, target, wish });
-        await serveTerminal(call, id, wire);
-      });
+        return await db.transaction((tx) => beginSession(tx, { app: app.id, target, wish }));
+      };
+      const { mayGoOn } = openListener(call);
+      return upgrade(call.c, EXEC_SUBPROTOCOLS, (wire) =>
+        serveTerminal(call.deps, wire, { begin, mayGoOn }),
+      );
     },
   }),
 ];
 
 async function answerOf(call: KnownCall, session: string): Promise<Response> {
   const collector = openCollector();
+  const { mayGoOn } = openListener(call);
   const exit = await attendSession(call.deps, session, {
     signal: AbortSignal.any([call.c.req.raw.signal, call.deps.stopping]),
     onFrame: collector.add,
-    mayGoOn: openListener(call).mayGoOn,
+    endsBecause: async () => ((await mayGoOn()) ? undefined : TOKEN_ENDED),
   });
   const { stdout, stderr, cut } = collector.collected();
   if ("error" in exit) throw exitProblem(exit, { stdout, stderr });

@@ -111,14 +111,18 @@ async function roomFor(call: KnownCall, isLast: boolean): Promise<"open" | "behi
   }
 }
 
-/** A turn at once, and one after each change, until the time is up or nobody waits; true: it is the last one. */
+/**
+ * A turn at once, and one after each change, until the time is up or the api stops; true: it is the
+ * last one. None once the asker is gone: what is handed out then is lost.
+ */
 async function* turns(
   call: KnownCall<{ readonly waitMs: number }>,
   watch: { changed(ms: number, signal: AbortSignal): Promise<void> },
 ): AsyncGenerator<boolean, void> {
   const untilMs = Date.now() + call.query.waitMs;
-  const signal = AbortSignal.any([call.c.req.raw.signal, call.deps.stopping]);
-  for (;;) {
+  const gone = call.c.req.raw.signal;
+  const signal = AbortSignal.any([gone, call.deps.stopping]);
+  while (!gone.aborted) {
     const leftMs = untilMs - Date.now();
     const last = leftMs <= 0 || signal.aborted;
     yield last;

@@ -1,4 +1,4 @@
-import { and, asc, eq, sql } from "drizzle-orm";
+import { and, asc, eq, isNull, sql } from "drizzle-orm";
 import { toBase64 } from "../../contract/base64.ts";
 import type { AppId, NodeId, PodId } from "../../contract/ids.ts";
 import type { ExecExit, ExecOutput, ExecSession } from "../../contract/node/exec.ts";
@@ -19,6 +19,8 @@ const GONE_AFTER = sql`interval '15 seconds'`;
 /** Frames that may wait for each side: what a terminal shows in a moment. */
 const MAX_BACKLOG_BYTES = 1024 * 1024;
 const FRAMES_A_LOOK = 64;
+/** Somebody waits for it, and it is not over. */
+const OPEN = sql`not abandoned and exit is null and person_seen_at > now() - ${GONE_AFTER}`;
 
 // ---- the person's side: called by api, for who asks -------------------------------------------------
 
@@ -49,6 +51,15 @@ export async function podsForExec(tx: Tx, app: AppId): Promise<readonly ExecCand
     .where(and(eq(pods.appId, app), eq(pods.wanted, "run")))
     .orderBy(sql`${releases.number} desc`, asc(pods.createdAt), asc(pods.id))
     .limit(1_000);
+}
+
+/** How many of the app's commands are open; holds that number until the transaction ends. */
+export async function countExecs(tx: Tx, app: AppId): Promise<number> {
+  await tx.execute(sql`select pg_advisory_xact_lock(hashtextextended(${`exec|${app}`}::text, 0))`);
+  const [row] = await tx.execute<{ open: number }>(
+    sql`select count(*)::int as open from exec_sessions where app_id = ${app} and ${OPEN}`,
+  );
+  return row?.open ?? 0;
 }
 
 /** A new session, and word to its node; `input` is all the input there will be, where it is known. */
@@ -126,6 +137,11 @@ export async function takeOutput(db: Db, id: string): Promise<ExecProgress | und
   return { frames, exit, taken: session.taken, agentGone: session.gone };
 }
 
+/** Shows that somebody waits who cannot take more right now. */
+export async function showPerson(tx: Tx, id: string): Promise<void> {
+  await tx.execute(sql`update exec_sessions set person_seen_at = now() where id = ${id}`);
+}
+
 /** The person is done: a session that is over goes, the agent of another one is told to end it. */
 export async function leaveExec(db: Db, id: string): Promise<void> {
   await db.transaction(async (tx) => {
@@ -144,13 +160,7 @@ export async function claimExecs(tx: Tx, node: NodeId): Promise<readonly ExecSes
   return await tx
     .update(execSessions)
     .set({ agentSeenAt: sql`now()` })
-    .where(
-      and(
-        eq(execSessions.nodeId, node),
-        sql`${execSessions.agentSeenAt} is null and ${execSessions.exit} is null
-          and not ${execSessions.abandoned} and ${execSessions.personSeenAt} > now() - ${GONE_AFTER}`,
-      ),
-    )
+    .where(and(eq(execSessions.nodeId, node), isNull(execSessions.agentSeenAt), OPEN))
     .returning({
       id: execSessions.id,
       pod: execSessions.podId,
@@ -170,7 +180,7 @@ export async function touchExec(tx: Tx, node: NodeId, id: string): Promise<ExecS
   const [row] = await tx.execute<{ open: boolean; waiting: number }>(
     sql`update exec_sessions s set agent_seen_at = now()
         where id = ${id} and node_id = ${node}
-        returning not abandoned and exit is null and person_seen_at > now() - ${GONE_AFTER} as open,
+        returning ${OPEN} as open,
           (select coalesce(sum(octet_length(frame)), 0)::int from exec_frames
             where session_id = s.id and direction = 'out') as waiting`,
   );
