@@ -24,7 +24,8 @@ export async function readyEmptyDir(
   const limit = sizeLimit === undefined ? undefined : bytes(sizeLimit);
   const isMounted = mounted.has(path);
   if (medium === "Memory") {
-    if (!isMounted) await mountMemory(path, limit ?? effectiveLimits(pod.spec).memoryBytes, group);
+    const most = effectiveLimits(pod.spec).memoryBytes;
+    if (!isMounted) await mountMemory(path, Math.min(limit ?? most, most), group);
   } else if (limit === undefined) await readyFolder(path, group);
   else await readySizedDisk(join(podDir, "disks", name), limit, { path, group, isMounted });
   return { path, readOnly: false };

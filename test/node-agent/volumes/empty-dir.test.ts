@@ -39,9 +39,12 @@ describe("an emptyDir", () => {
     expect((await mounts()).filter((it) => it.path === path)).toHaveLength(1);
   });
 
-  test("in memory without a limit takes no more than the pod's containers may", async () => {
+  test.each([
+    ["without a limit", {}],
+    ["with a larger one", { sizeLimit: "1Ti" }],
+  ])("in memory %s takes no more than the pod's containers may", async (_limit, beside) => {
     await using host = await aHost();
-    const pod = podWith([{ name: "data", emptyDir: { medium: "Memory" } }]);
+    const pod = podWith([{ name: "data", emptyDir: { medium: "Memory", ...beside } }]);
 
     const path = (await host.ready(pod)).get("data")?.path ?? "";
 
