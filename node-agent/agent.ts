@@ -113,9 +113,11 @@ function startLoops(setting: Setting) {
       onError: (error) => log.error(`${what} failed`, error),
     });
   const shipper = openLogShipper({ client, logsDir: places.logsDir, signal, log });
-  const cleaning = { runtime, images, places, view: pass.lastView, isShipped: shipper.isShipped };
+  const cleaning = { images, places, view: pass.lastView, isShipped: shipper.isShipped };
   const loop = repeat("a pass", RELIST_MS, pass.run);
-  const rotating = repeat("the logs' rotation", LOGS_EVERY_MS, () => rotateLogs(cleaning));
+  const rotating = repeat("the logs' rotation", LOGS_EVERY_MS, () =>
+    rotateLogs({ runtime, places, seen: pass.lastSeen }),
+  );
   const cleaner = repeat("cleaning up", CLEAN_EVERY_MS, openCleaner(cleaning));
   const purging = repeat("purging volumes", PURGE_EVERY_MS, purger.pass);
   const collecting = repeat("collecting artifacts", CLEAN_EVERY_MS, () =>
@@ -131,7 +133,7 @@ function startLoops(setting: Setting) {
     client,
     runtime,
     places,
-    running: (pod, container) => runningId(pass.lastView(), pod, container),
+    running: (pod, container) => runningId(pass.lastSeen(), pod, container),
     signal,
     log,
   });

@@ -55,6 +55,8 @@ export type NodePass = {
   run(): Promise<void>;
   /** Undefined while nobody has decided what should be here: then nothing is left over. */
   lastView(): View | undefined;
+  /** What the last pass found here, whoever wants it. */
+  lastSeen(): readonly SeenSandbox[];
 };
 
 /** The loop itself looks this often, so nothing that is due later needs a wake of its own. */
@@ -66,12 +68,14 @@ export function openNodePass(deps: PassDeps): NodePass {
   let transcripts: Transcripts = new Map();
   let nextLook: NodeJS.Timeout | undefined;
   let view: View | undefined;
+  let lastSeen: readonly SeenSandbox[] = [];
 
   async function run(): Promise<void> {
     const desired = deps.ledger.current();
     // Taken before the list: a step that ends meanwhile must not be planned for with an old list.
     const before = underWay.steps();
     const seen = await deps.observe();
+    lastSeen = seen;
     const wish = wishOf(desired, seen, fingerprintOf);
     if (wish.leaving) keepOnlyKnown(wish, seen);
     const world = worldOf(wish, seen, before);
@@ -158,7 +162,7 @@ export function openNodePass(deps: PassDeps): NodePass {
     return unroutedPods(routes, pods, deps.ingress.upstreams() ?? new Set());
   }
 
-  return { run, lastView: () => view };
+  return { run, lastView: () => view, lastSeen: () => lastSeen };
 }
 
 function departingIn(doing: ReadonlyMap<PodId, Step>): ReadonlySet<string> {

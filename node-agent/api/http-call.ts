@@ -99,6 +99,6 @@ function readBounded(
 }
 
 /** Known by its name, as that of an AbortSignal's timeout is. */
-function timeoutError(timeoutMs: number): DOMException {
+export function timeoutError(timeoutMs: number): DOMException {
   return new DOMException(`no whole answer came within ${timeoutMs} ms`, "TimeoutError");
 }

@@ -2,6 +2,7 @@ import { statfs } from "node:fs/promises";
 import type { Log } from "../../kit/log.ts";
 import type { View } from "../run.ts";
 import type { Image, Runtime } from "../runtime/runtime.ts";
+import { each } from "./each.ts";
 import { collectable, type Disk, isFull, isRelieved, keptImages } from "./plan-images.ts";
 
 export type ImageCollector = {
@@ -32,7 +33,7 @@ export function openImageCollector({ runtime, view, log }: Deps): ImageCollector
     // Of a pod that says neither itself nor by its wish what it is made of, nobody knows its images.
     if (now.seen.some((it) => it.spec === undefined && !wanted.has(it.pod))) return [];
     const kept = keptImages(now.desired, here);
-    const nowMs = Date.now();
+    const nowMs = performance.now();
     for (const { id, references } of images) {
       const known = lastWantedAtMs.has(id);
       if (!known || references.some((it) => kept.has(it))) lastWantedAtMs.set(id, nowMs);
@@ -51,16 +52,22 @@ export function openImageCollector({ runtime, view, log }: Deps): ImageCollector
     async relieve() {
       const unwanted = await candidates();
       if (!isFull(await imageDisk(runtime))) return;
-      for (const image of unwanted) {
+      let relieved = false;
+      await each(unwanted, async (image) => {
+        if (relieved) return;
         await remove(image);
-        if (isRelieved(await imageDisk(runtime))) return;
-      }
+        relieved = isRelieved(await imageDisk(runtime));
+      });
+      if (relieved) return;
       log.warn("the images' disk is nearly full, and every image left on it is needed");
     },
     async collectAll() {
-      const unwanted = await candidates();
-      for (const image of unwanted) await remove(image);
-      return unwanted.length;
+      let gone = 0;
+      await each(await candidates(), async (image) => {
+        await remove(image);
+        gone += 1;
+      }).catch((error: unknown) => log.error("an image that nobody needs is still here", error));
+      return gone;
     },
   };
 }

@@ -1,12 +1,14 @@
-import { readdir, rm } from "node:fs/promises";
+import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { PodId } from "../../contract/ids.ts";
+import { namesIn } from "../disk/durable-file.ts";
 import type { Places } from "../disk/places.ts";
 import { groupsIn, removeCgroup } from "../host/cgroups.ts";
 import { removeMountedFolder } from "../host/volumes.ts";
 import type { View } from "../run.ts";
 import type { ImageCollector } from "./clean-images.ts";
 import { orphans, staleLogs } from "./clean-plan.ts";
+import { each } from "./each.ts";
 
 /** A gone pod's words wait so long for the api to take them. */
 const UNSHIPPED_LOGS_MS = 10 * 60_000;
@@ -21,16 +23,17 @@ export type CleanDeps = {
 
 /**
  * Removes what no wanted pod and no pod still here needs: folders, old logs, groups, and images where
- * the disk is nearly full. It lists
- * first and asks who is known afterwards, since a pod is known before its folders are made.
+ * the disk is nearly full. It lists first and asks who is known afterwards, since a pod is known
+ * before its folders are made. What cannot be removed keeps nothing else here.
  */
 export function openCleaner(deps: CleanDeps): () => Promise<void> {
   const logsLeftAtMs = new Map<string, number>();
   return async () => {
     if (!deps.view()) return;
-    await deps.images.relieve();
-    await cleanPods(deps);
-    await cleanLogs(deps, logsLeftAtMs);
+    await each(
+      [deps.images.relieve, () => cleanPods(deps), () => cleanLogs(deps, logsLeftAtMs)],
+      (it) => it(),
+    );
   };
 }
 
@@ -38,9 +41,14 @@ async function cleanPods({ places, view }: CleanDeps): Promise<void> {
   const folders = await namesIn(places.podsDir);
   const groups = await groupsIn(places.cgroup);
   const known = knownPods(view());
-  for (const name of orphans(folders, known)) await removeMountedFolder(join(places.podsDir, name));
   const groupNames = new Set([...known].map((uid) => `pod${uid}`));
-  for (const name of orphans(groups, groupNames)) await removeCgroup(`${places.cgroup}/${name}`);
+  await each(
+    [
+      ...orphans(folders, known).map((it) => () => removeMountedFolder(join(places.podsDir, it))),
+      ...orphans(groups, groupNames).map((it) => () => removeCgroup(`${places.cgroup}/${it}`)),
+    ],
+    (it) => it(),
+  );
 }
 
 async function cleanLogs(
@@ -50,19 +58,19 @@ async function cleanLogs(
   const folders = await namesIn(places.logsDir);
   const left = orphans(folders, knownPods(view()));
   for (const name of leftAtMs.keys()) if (!left.includes(name)) leftAtMs.delete(name);
-  for (const name of left) {
-    const sinceMs = leftAtMs.get(name) ?? Date.now();
-    leftAtMs.set(name, sinceMs);
+  const nowMs = performance.now();
+  for (const name of left) leftAtMs.set(name, leftAtMs.get(name) ?? nowMs);
+  const waits = (name: string) => {
     const pod = PodId.safeParse(name);
-    const waits = pod.success && !isShipped(pod.data);
-    if (waits && Date.now() - sinceMs < UNSHIPPED_LOGS_MS) continue;
-    await rm(join(places.logsDir, name), { recursive: true, force: true });
-  }
-  for (const name of folders) {
+    const isUnshipped = pod.success && !isShipped(pod.data);
+    return isUnshipped && nowMs - (leftAtMs.get(name) ?? nowMs) < UNSHIPPED_LOGS_MS;
+  };
+  await each(folders, async (name) => {
     const folder = join(places.logsDir, name);
+    if (left.includes(name) && !waits(name)) await rm(folder, { recursive: true, force: true });
     for (const file of staleLogs(await namesIn(folder)))
       await rm(join(folder, file), { force: true });
-  }
+  });
 }
 
 function knownPods(view: View | undefined): ReadonlySet<string> {
@@ -72,11 +80,4 @@ function knownPods(view: View | undefined): ReadonlySet<string> {
     ...view.seen.map((it) => it.pod),
     ...view.busy,
   ]);
-}
-
-async function namesIn(folder: string): Promise<readonly string[]> {
-  return readdir(folder).catch((error: NodeJS.ErrnoException) => {
-    if (error.code === "ENOENT") return [];
-    throw error;
-  });
 }

@@ -6,7 +6,7 @@ import { rest } from "../../kit/rest.ts";
 import type { ApiClient } from "../api/client.ts";
 import type { Places } from "../disk/places.ts";
 import { readJson } from "../disk/read-json.ts";
-import type { View } from "../run.ts";
+import type { SeenSandbox } from "../observe.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import { openLeftovers } from "./leftovers.ts";
 import { ticksNow } from "./processes.ts";
@@ -78,11 +78,11 @@ export async function followExecs(deps: Deps): Promise<void> {
 
 /** The container of this name that ran in the pod when the host was last looked at. */
 export function runningId(
-  view: View | undefined,
+  seen: readonly SeenSandbox[],
   pod: PodId,
   container: string,
 ): string | undefined {
-  const sandboxes = view?.seen.filter((it) => it.pod === pod && it.ready) ?? [];
+  const sandboxes = seen.filter((it) => it.pod === pod && it.ready);
   const containers = sandboxes.flatMap((it) => it.containers);
   return containers.find((it) => it.name === container && it.state === "running")?.id;
 }

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { EXEC_CHANNEL, type ExecExit, type ExecSession } from "../../contract/node/exec.ts";
+import { rest } from "../../kit/rest.ts";
 import type { ApiClient } from "../api/client.ts";
 import { cut } from "../report/words.ts";
 import type { Runtime } from "../runtime/runtime.ts";
@@ -60,26 +61,29 @@ type UnderWay = {
 async function untilOver(deps: Deps, session: ExecSession, parts: UnderWay): Promise<ExecExit> {
   const { remote, wire, place, ending } = parts;
   const timer = setTimeout(() => ending.abort(timedOut(session)), session.timeoutSeconds * 1_000);
-  const stop = AbortSignal.any([ending.signal, deps.signal]);
-  const asked = aborted(stop);
+  const onStop = () => ending.abort(cutOff("the node's agent was stopped"));
+  deps.signal.addEventListener("abort", onStop);
+  if (deps.signal.aborted) onStop();
   // Where that fails, whoever has to kill it looks again.
-  const leader = lookFor(place.started, stop).catch(() => undefined);
-  const done = new AbortController();
-  forwardInput(wire, remote, AbortSignal.any([stop, done.signal])).then(
+  const leader = lookFor(place.started, ending.signal).catch(() => undefined);
+  forwardInput(wire, remote, ending.signal).then(
     (outcome) => {
       if (outcome === "over") ending.abort(cutOff("nobody waits for it any more"));
     },
     (error: unknown) => ending.abort(cutOff(wordsOf(error))),
   );
-  const exit = await Promise.race([remote.ended, asked]);
+  const exit = await Promise.race([remote.ended, aborted(ending.signal)]);
   clearTimeout(timer);
-  done.abort();
-  if (exit !== undefined) return exit;
+  // The agent's own signal outlives all its sessions, and must hold on to none of them.
+  deps.signal.removeEventListener("abort", onStop);
+  if (exit !== undefined) {
+    ending.abort(exit);
+    return exit;
+  }
   await kill(place.started, await leader);
   await Promise.race([remote.ended, sleep(CLOSE_WITHIN_MS)]);
   remote.destroy();
-  const why: unknown = ending.signal.aborted ? ending.signal.reason : undefined;
-  return (why as ExecExit | undefined) ?? cutOff("the node's agent was stopped");
+  return ending.signal.reason as ExecExit;
 }
 
 /** Resolves, with nothing, once the signal is aborted. */
@@ -92,7 +96,7 @@ function aborted(signal: AbortSignal): Promise<undefined> {
 
 /** Which process the command is, soon after it started: later it may have become another program. */
 async function lookFor(started: Started, signal: AbortSignal): Promise<Leader | undefined> {
-  await sleep(LOOK_FOR_IT_MS, undefined, { signal }).catch(() => undefined);
+  await rest(LOOK_FOR_IT_MS, signal);
   return await findLeader(started);
 }
 
@@ -125,7 +129,7 @@ async function forwardInput(
       await remote.endInput();
     }
     // All input there will ever be is there: the question only shows that we live.
-    if (input.ended) await sleep(SIGN_OF_LIFE_MS, undefined, { signal }).catch(() => undefined);
+    if (input.ended) await rest(SIGN_OF_LIFE_MS, signal);
   }
   return "ended";
 }

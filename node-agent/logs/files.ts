@@ -21,7 +21,7 @@ export type LogFiles = {
   readonly parts: readonly LogPart[];
 };
 
-const NAME = /^([a-z0-9][-a-z0-9]*)\.(\d{1,9})\.log(?:\.(\d{1,15}))?$/;
+const NAME = /^([a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?)\.(\d{1,9})\.log(?:\.(\d{1,15}))?$/;
 
 /**
  * Every log there is below the folder. Synchronous, for it looks twice a second at what the kernel

@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from "node:timers/promises";
 import type { PodId } from "../../contract/ids.ts";
 import {
   LogBatchAnswer,
@@ -8,7 +7,9 @@ import {
 } from "../../contract/node/logs.ts";
 import { backoffMs } from "../../kit/backoff.ts";
 import type { Log } from "../../kit/log.ts";
+import { rest } from "../../kit/rest.ts";
 import type { ApiClient } from "../api/client.ts";
+import { readJson } from "../disk/read-json.ts";
 import { type LogFiles, logFilesIn } from "./files.ts";
 import { followLog, type LogFollower } from "./follower.ts";
 
@@ -24,7 +25,8 @@ const BUSY_PAUSE_MS = 100;
 /** A flood fills no batch alone: others have room in each. */
 const CHUNK_BYTES = 64 * 1024;
 const READ_BYTES = 64 * 1024;
-const SOURCES_A_QUESTION = 500;
+/** Well below what one question may hold. */
+const CHUNKS_AT_ONCE = 500;
 /** A source that the api did not want may have become this node's own meanwhile. */
 const ASK_AGAIN_MS = 60_000;
 const RETRY = { minMs: 250, maxMs: 10_000 };
@@ -75,11 +77,12 @@ export function openLogShipper(deps: {
 
   /** Of those that are new here, how far the api has them. */
   async function askPlaces(): Promise<void> {
-    const nowMs = Date.now();
-    const unplaced = [...followers].filter(
-      ([key, it]) => !it.isPlaced() && nowMs - (unwantedAtMs.get(key) ?? 0) > ASK_AGAIN_MS,
-    );
-    const questions = unplaced.slice(0, SOURCES_A_QUESTION).map(([, it]) => {
+    const mayBeAsked = (key: string) => {
+      const atMs = unwantedAtMs.get(key);
+      return atMs === undefined || performance.now() - atMs > ASK_AGAIN_MS;
+    };
+    const unplaced = [...followers].filter(([key, it]) => !it.isPlaced() && mayBeAsked(key));
+    const questions = unplaced.slice(0, CHUNKS_AT_ONCE).map(([, it]) => {
       return { ...it.source, from: 0, to: 0, dropped: 0, lines: [] };
     });
     if (questions.length > 0) await deliver(questions);
@@ -90,19 +93,19 @@ export function openLogShipper(deps: {
     const batch: LogChunk[] = [];
     let room = MAX_LOG_BATCH_BYTES - CHUNK_BYTES;
     for (const [key, follower] of [...followers]) {
-      if (room <= 0 || signal.aborted) break;
+      if (room <= 0 || batch.length >= CHUNKS_AT_ONCE || signal.aborted) break;
       if (!follower.hasMore()) continue;
       const chunk = await follower.next(CHUNK_BYTES, buffer);
       if (!chunk) continue;
       batch.push(chunk);
-      room -= JSON.stringify(chunk).length;
+      room -= Buffer.byteLength(JSON.stringify(chunk));
       followers.delete(key);
       followers.set(key, follower);
     }
     return batch;
   }
 
-  /** Until the api has said what becomes of it. */
+  /** Until the api has said what becomes of it, in parts where it refuses the whole. */
   async function deliver(batch: readonly LogChunk[]): Promise<void> {
     for (;;) {
       const outcome = await send(batch);
@@ -111,10 +114,23 @@ export function openLogShipper(deps: {
         failures = 0;
         return place(batch, outcome.kept);
       }
+      if (outcome.refused) return refused(batch, outcome.failed);
       if (failures === 0) log.warn("logs could not be sent", { because: outcome.failed });
-      if (outcome.refused) return;
-      await rest(backoffMs(failures, RETRY));
+      await rest(backoffMs(failures, RETRY), signal);
       failures += 1;
+    }
+  }
+
+  /** Goes on behind the chunk that is not taken, and with all that came with it. */
+  async function refused(batch: readonly LogChunk[], because: string): Promise<void> {
+    const half = Math.ceil(batch.length / 2);
+    if (half < batch.length) {
+      await deliver(batch.slice(0, half));
+      return deliver(batch.slice(half));
+    }
+    for (const { lines, dropped, ...chunk } of batch) {
+      unwantedAtMs.set(keyOf(chunk), performance.now());
+      log.warn("words that the api does not take are left out", { ...chunk, because });
     }
   }
 
@@ -124,8 +140,8 @@ export function openLogShipper(deps: {
     if (typeof answer === "string") return { failed: answer, refused: false };
     const failed = `the api answered ${answer.status}`;
     if (answer.status !== 200) return { failed, refused: [400, 413, 422].includes(answer.status) };
-    const read = LogBatchAnswer.safeParse(jsonOf(answer.text));
-    return read.success ? { kept: read.data.kept } : { failed: "garbled", refused: false };
+    const { value, problem } = readJson(LogBatchAnswer, answer.text);
+    return value ?? { failed: `the answer ${problem}`, refused: false };
   }
 
   function place(batch: readonly LogChunk[], kept: Kept): void {
@@ -135,23 +151,19 @@ export function openLogShipper(deps: {
       const to = places.get(key);
       const follower = followers.get(key);
       if (to === undefined) {
-        unwantedAtMs.set(key, Date.now());
+        unwantedAtMs.set(key, performance.now());
         follower?.forget();
       } else if (!follower?.isPlaced() || to !== chunk.to) follower?.seek(to);
     }
   }
 
-  async function rest(ms: number): Promise<void> {
-    await sleep(ms, undefined, { signal }).catch(() => undefined);
-  }
-
   async function run(): Promise<void> {
     while (!signal.aborted) {
       try {
-        await rest((await turn()) === "busy" ? BUSY_PAUSE_MS : LOOK_EVERY_MS);
+        await rest((await turn()) === "busy" ? BUSY_PAUSE_MS : LOOK_EVERY_MS, signal);
       } catch (error) {
         if (!signal.aborted) log.error("logs could not be read", error);
-        await rest(RETRY.maxMs);
+        await rest(RETRY.maxMs, signal);
       }
     }
   }
@@ -159,6 +171,8 @@ export function openLogShipper(deps: {
   return {
     done: run(),
     isShipped: (pod) => {
+      // There may be words since the last look, which waits while the api is away.
+      look();
       const own = [...followers].filter(([, it]) => it.source.pod === pod);
       return own.every(([key, it]) => (it.isPlaced() ? !it.hasMore() : unwantedAtMs.has(key)));
     },
@@ -167,13 +181,4 @@ export function openLogShipper(deps: {
 
 function keyOf({ pod, container, attempt }: LogSource): string {
   return `${pod} ${container} ${attempt}`;
-}
-
-function jsonOf(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch (error) {
-    if (error instanceof SyntaxError) return undefined;
-    throw error;
-  }
 }

@@ -1,5 +1,6 @@
 import { once } from "node:events";
 import { connect } from "node:net";
+import { timeoutError } from "../api/http-call.ts";
 import { type Answer, msSince } from "./answer.ts";
 import { unanswered } from "./http-get.ts";
 
@@ -10,13 +11,14 @@ export async function tcpSocket(
   signal: AbortSignal,
 ): Promise<Answer> {
   const startedAtMs = performance.now();
-  const timeout = AbortSignal.timeout(question.timeoutSeconds * 1_000);
+  const timeoutMs = question.timeoutSeconds * 1_000;
   const socket = connect({ host: ip, port: question.port });
+  socket.setTimeout(timeoutMs, () => socket.destroy(timeoutError(timeoutMs)));
   try {
-    await once(socket, "connect", { signal: AbortSignal.any([timeout, signal]) });
+    await once(socket, "connect", { signal });
     return { outcome: "good", status: undefined, excerpt: "", latencyMs: msSince(startedAtMs) };
   } catch (error) {
-    const why = unanswered(timeout.aborted ? timeout.reason : error, question);
+    const why = unanswered(error, question);
     return { ...why, status: undefined, latencyMs: msSince(startedAtMs) };
   } finally {
     socket.destroy();

@@ -94,6 +94,26 @@ test("images go only where the disk is nearly full, the longest unwanted first, 
   expect(after).toEqual(expect.arrayContaining(names.slice(0, 3)));
 });
 
+test("an image that cannot be removed keeps no other here", async () => {
+  const memory = onDisk();
+  const [stuck = "", ...others] = names;
+  const runtime = {
+    ...memory,
+    removeImage: async (id: string) => {
+      if (id === stuck) throw new RuntimeError("RemoveImage", "UNKNOWN", new Error("in use"));
+      await memory.removeImage(id);
+    },
+  };
+  for (const name of names) await runtime.pullImage(name, login);
+  const collector = openImageCollector({ runtime, view: () => viewOf(wish([])), log: silent });
+
+  await expect(collector.relieve()).rejects.toThrow("1 of 9 failed");
+  expect(await left(memory)).toHaveLength(8);
+  expect(await collector.collectAll()).toBe(others.length - 1);
+
+  expect(await left(memory)).toEqual([stuck]);
+});
+
 test("what is kept stays on the fullest disk, and all of it while nobody has decided anything", async () => {
   const runtime = onDisk();
   for (const name of names) await runtime.pullImage(name, login);

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { PodId } from "../../contract/ids.ts";
-import { DesiredState, PodStatus } from "../../contract/node/protocol.ts";
+import { PodStatus } from "../../contract/node/protocol.ts";
 import { orphans, staleLogs } from "../../node-agent/clean/clean-plan.ts";
 import { placesIn } from "../../node-agent/disk/places.ts";
 import { capacity } from "../../node-agent/host/capacity.ts";
@@ -12,8 +12,7 @@ import { logTail, wordsIn } from "../../node-agent/host/log-tail.ts";
 import { parseMounts } from "../../node-agent/host/mounts.ts";
 import { dnsConfig } from "../../node-agent/host/resolv-conf.ts";
 import { rotateLogs } from "../../node-agent/logs/rotate.ts";
-import type { View } from "../../node-agent/run.ts";
-import { openMemoryRuntime } from "../support/memory-runtime.ts";
+import { aContainer, aPodOf, aSandbox } from "./a-world.ts";
 
 test("the lines of a log are the container's own, joined where the runtime cut them, and harmless", () => {
   const at = "2026-01-01T00:00:00.000000000Z";
@@ -135,12 +134,12 @@ test("a log's rotation that was cut off goes on in the next turn, so that no log
     };
     const turn = () =>
       rotateLogs({
-        runtime: { ...openMemoryRuntime([]), reopenLog },
+        runtime: { reopenLog },
         places,
-        view: () => aView(pod),
+        seen: () => [aSandbox(aPodOf({}), { pod, containers: [aContainer({ name: "web" })] })],
       });
 
-    await expect(turn()).rejects.toThrow("away");
+    await expect(turn()).rejects.toThrow("1 of 1 failed");
     await turn();
     await turn();
 
@@ -149,31 +148,3 @@ test("a log's rotation that was cut off goes on in the next turn, so that no log
     await rm(folder, { recursive: true });
   }
 });
-
-function aView(pod: PodId): View {
-  const web = {
-    id: "c",
-    name: "web",
-    attempt: 0,
-    state: "running",
-    restarts: 0,
-    crashes: 0,
-    kind: "main",
-  } as const;
-  const sandbox = { id: "s", pod, fingerprint: "", ready: true, attempt: 0, createdAtMs: 0 };
-  return {
-    desired: DesiredState.parse({ node: randomUUID(), generation: 1, pods: [], routes: [] }),
-    seen: [
-      {
-        ...sandbox,
-        graceSeconds: 1,
-        deaths: 0,
-        spec: undefined,
-        ip: undefined,
-        unclear: false,
-        containers: [{ ...web, detail: undefined }],
-      },
-    ],
-    busy: new Set(),
-  };
-}
