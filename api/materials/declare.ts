@@ -5,6 +5,7 @@ import {
   materialSchema,
   type SecretContent,
 } from "../../contract/material/config-document.ts";
+import { jsonBytes, sealedBytes } from "../../contract/node/wish-size.ts";
 import { canonicalJson } from "../../contract/pod/pod.ts";
 import type { Tx } from "../../db/client.ts";
 import { insertConfigMap, newestConfigMap } from "../../db/materials/config-maps.ts";
@@ -68,7 +69,7 @@ export async function planMaterials(
     const version = await versionOf(tx, call, wish, before);
     const unchanged = before?.same === true;
     const answer: MaterialAnswer = { kind, name, version, unchanged, dryRun: true };
-    planned.push({ kind, name, version, keys: keysOf(wish), answer });
+    planned.push({ kind, name, version, keys: keysOf(wish), wireBytes: wireBytes(wish), answer });
   }
   return planned;
 }
@@ -147,6 +148,11 @@ async function hashOfWish(call: KnownCall, wish: MaterialWish): Promise<string> 
 function textOf(wish: MaterialWish): string {
   if (wish.kind === "Secret") return canonicalJson(wish.values);
   return canonicalJson({ data: wish.data, binary: wish.binary });
+}
+
+function wireBytes(wish: MaterialWish): number {
+  const text = jsonBytes(wish.kind === "Secret" ? wish.values : [wish.data, wish.binary]);
+  return wish.kind === "Secret" ? sealedBytes(text) : text;
 }
 
 function keysOf(wish: MaterialWish): readonly string[] {

@@ -94,6 +94,7 @@ export type PodRow = {
   readonly wanted: "run" | "gone";
   readonly createdAt: Date;
   readonly spec: Pod;
+  readonly textBytes: number;
   readonly status: PodStatus | null;
   readonly since: Date | null;
 };
@@ -108,6 +109,7 @@ export async function podsOfApp(tx: Tx, app: AppId): Promise<readonly PodRow[]> 
       wanted: pods.wanted,
       createdAt: pods.createdAt,
       spec: pods.spec,
+      textBytes: pods.wireBytes,
       status: podStatus.status,
       since: podStatus.since,
     })

@@ -1,6 +1,7 @@
 import { sql } from "drizzle-orm";
 import type { AppSpec } from "../../contract/app/app-spec.ts";
 import type { ProjectId } from "../../contract/ids.ts";
+import { inMib, jsonBytes, MAX_POD_BYTES } from "../../contract/node/wish-size.ts";
 import {
   type MaterialKind,
   type MaterialUse,
@@ -17,6 +18,8 @@ export type KnownMaterial = {
   readonly name: string;
   readonly version: number;
   readonly keys: readonly string[];
+  /** As a node is told it. */
+  readonly wireBytes: number;
 };
 
 export type Frozen = {
@@ -49,7 +52,25 @@ export async function freezeMaterials(
     if (found) frozen[use.kind === "Secret" ? "secrets" : "configMaps"][use.name] = found.version;
     errors.push(...missing(use, found));
   }
-  return { materials: frozen, errors };
+  const named = new Set(uses.map((it) => `${it.kind}/${it.name}`));
+  const given = [...known.values()].filter((it) => named.has(`${it.kind}/${it.name}`));
+  return { materials: frozen, errors: [...errors, ...tooMuch(spec, given)] };
+}
+
+/** What a node is told reaches it in one answer, and one pod is to be a part of that. */
+function tooMuch(spec: AppSpec, given: readonly KnownMaterial[]): readonly FieldError[] {
+  const own = jsonBytes(spec);
+  const bytes = given.reduce((sum, it) => sum + it.wireBytes, own);
+  if (bytes <= MAX_POD_BYTES) return [];
+  const largest = given
+    .toSorted((a, b) => b.wireBytes - a.wireBytes)
+    .slice(0, 5)
+    .map((it) => `, the ${it.kind} "${it.name}" ${inMib(it.wireBytes)}`);
+  const message =
+    `a pod with all that it names would send its node ${inMib(bytes)}, and ${inMib(MAX_POD_BYTES)} ` +
+    `are the most: its own text is ${inMib(own)}${largest.join("")}. Put large files into an image, ` +
+    "or into a volume";
+  return [{ pointer: "", message }];
 }
 
 function missing(use: MaterialUse, found: KnownMaterial | undefined): readonly FieldError[] {
@@ -91,8 +112,9 @@ async function holdNewest(
     kind === "Secret"
       ? sql`it.keys`
       : sql`array(select jsonb_object_keys(it.data) union select jsonb_object_keys(it.binary))`;
-  const rows = await tx.execute<{ name: string; version: number; keys: string[] }>(sql`
-    select it.name, it.version, ${keys} as keys from ${table} as it
+  type Row = { name: string; version: number; keys: string[]; wireBytes: number };
+  const rows = await tx.execute<Row>(sql`
+    select it.name, it.version, ${keys} as keys, it.wire_bytes as "wireBytes" from ${table} as it
     where it.project_id = ${project}
       and it.name in (select jsonb_array_elements_text(${JSON.stringify(names)}::jsonb))
       and it.version = (select max(newest.version) from ${table} as newest

@@ -216,6 +216,7 @@ export const pods = pgTable(
       .references(() => nodes.id)
       .$type<NodeId>(),
     spec: jsonb("spec").notNull().$type<Pod>(),
+    wireBytes: integer("wire_bytes").notNull().generatedAlwaysAs(sql`octet_length(spec::text)`),
     wanted: text("wanted").notNull().$type<"run" | "gone">().default("run"),
     createdAt: now("created_at"),
     goneAt: at("gone_at"),

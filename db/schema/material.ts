@@ -1,3 +1,4 @@
+import { sql } from "drizzle-orm";
 import { index, integer, jsonb, pgTable, primaryKey, text, uuid } from "drizzle-orm/pg-core";
 import type { NodeId } from "../../contract/ids.ts";
 import { at, bytea, now } from "./columns.ts";
@@ -16,6 +17,12 @@ export const configMaps = pgTable(
     data: jsonb("data").notNull().$type<Record<string, string>>(),
     /** Base64. */
     binary: jsonb("binary").notNull().$type<Record<string, string>>(),
+    /** What a node that is told of it reads: its content, and its name with what stands around it. */
+    wireBytes: integer("wire_bytes")
+      .notNull()
+      .generatedAlwaysAs(
+        sql`128 + octet_length(name) + octet_length("data"::text) + octet_length("binary"::text)`,
+      ),
     createdBy: text("created_by").notNull(),
     createdAt: now("created_at"),
   },
@@ -39,6 +46,10 @@ export const secrets = pgTable(
     kid: text("kid").notNull(),
     wrappedKey: bytea("wrapped_key").notNull(),
     sealed: bytea("sealed").notNull(),
+    /** The same, sealed for a node: 32 bytes more than here, and in base64. */
+    wireBytes: integer("wire_bytes")
+      .notNull()
+      .generatedAlwaysAs(sql`128 + octet_length(name) + 4 * ((octet_length(sealed) + 34) / 3)`),
     createdBy: text("created_by").notNull(),
     createdAt: now("created_at"),
   },

@@ -1,15 +1,20 @@
 import type { Amounts } from "../../contract/pod/requests.ts";
 import type { Demands } from "./demands.ts";
 import { neighbourTrouble } from "./neighbours.ts";
-import type { NodeView, Surroundings, Tenant } from "./world.ts";
+import { wishTrouble } from "./wish.ts";
+import type { NodeView, ReleaseView, Surroundings, Tenant } from "./world.ts";
 
 /** A node whose agent was silent for longer takes no new pods, and what it said last proves nothing new. */
 const SILENT_AFTER_MS = 45_000;
 
 export type Verdict = { readonly fits: true } | { readonly fits: false; readonly why: string };
 
-/** Whether `node` can take a pod with these demands now, or in words with numbers all that is against it. */
-export function canTake(node: NodeView, pod: Demands, around: Surroundings): Verdict {
+/** Whether `node` can take a pod of this release now, or in words with numbers all that is against it. */
+export function canTake(
+  node: NodeView,
+  { demands: pod, wish }: Pick<ReleaseView, "demands" | "wish">,
+  around: Surroundings,
+): Verdict {
   if (node.cordoned) return no(node, ["cordoned"]);
   if (node.seenAtMs === 0) return no(node, ["has not reported yet"]);
   if (isSilent(node, around.nowMs)) return no(node, [silence(node)]);
@@ -20,6 +25,7 @@ export function canTake(node: NodeView, pod: Demands, around: Surroundings): Ver
     ...portTrouble(node, pod),
     ...neighbourTrouble(node, pod, around.nodes),
     ...shortages(node, pod),
+    ...wishTrouble(node.wish, wish),
   ];
   return troubles.length === 0 ? { fits: true } : no(node, troubles);
 }

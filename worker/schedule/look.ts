@@ -1,5 +1,6 @@
 import { durationMs } from "../../contract/document/units.ts";
 import { PodId, type ReleaseId } from "../../contract/ids.ts";
+import { jsonBytes } from "../../contract/node/wish-size.ts";
 import { fingerprintText, isSidecar, Pod } from "../../contract/pod/pod.ts";
 import {
   type AppRow,
@@ -13,10 +14,17 @@ import {
   type TenantRow,
 } from "../../db/apps/placements.ts";
 import type { Tx } from "../../db/client.ts";
+import {
+  materialKeys,
+  materialSizes,
+  type WishSize,
+  wishSizes,
+} from "../../db/nodes/wish-sizes.ts";
 import { volumeHomes } from "../../db/volumes/homes.ts";
 import { demandsOf } from "./demands.ts";
 import { withTenant } from "./filter.ts";
 import { podOf, sourceOf } from "./pod.ts";
+import { NOTHING_TOLD } from "./wish.ts";
 import type { NodeView, PodView, ReleaseView, World } from "./world.ts";
 
 /**
@@ -40,20 +48,30 @@ export async function lookAt(tx: Tx, app: AppRow, nowMs: number): Promise<Snapsh
   const pods = await podsOfApp(tx, app.id);
   const nodes = await allNodes(tx);
   const tenants = Map.groupBy(await podsTakingRoom(tx), (it) => it.node);
-  const views = releases.map((it) => releaseView(app.project, it));
+  const sizes = await materialSizes(
+    tx,
+    app.projectId,
+    releases.map((it) => it.materials),
+  );
+  const views = releases.map((it) => releaseView(app.project, it, sizes));
+  const told = new Map((await wishSizes(tx, app.projectId)).map((it) => [it.node, it]));
   const claims = views.flatMap((it) => it.demands.claims);
   const world = {
     nowMs,
     appDeleted: app.deleted,
     releases: views,
     pods: pods.map(podView),
-    nodes: nodes.map((node) => nodeView(node, tenants.get(node.id) ?? [])),
+    nodes: nodes.map((node) => nodeView(node, tenants.get(node.id) ?? [], told.get(node.id))),
     volumes: await volumeHomes(tx, app.projectId, claims),
   };
   return { app, releases, pods, nodes, world };
 }
 
-function releaseView(project: string, release: ReleaseRow): ReleaseView {
+function releaseView(
+  project: string,
+  release: ReleaseRow,
+  sizes: ReadonlyMap<string, number>,
+): ReleaseView {
   const { id, number, phase, phaseAt, spec, newPods } = release;
   const pod = podOf({ ...release, project }, anyPod(id));
   return {
@@ -68,6 +86,10 @@ function releaseView(project: string, release: ReleaseRow): ReleaseView {
     progressDeadlineMs: durationMs(spec.rollout.progressDeadline) ?? 0,
     settleMs: isProbed(pod) ? 0 : UNPROBED_SETTLE_MS,
     demands: demandsOf(pod),
+    wish: {
+      textBytes: jsonBytes(pod),
+      materials: new Map(materialKeys(release.materials).map((it) => [it, sizes.get(it) ?? 0])),
+    },
     fingerprint: fingerprintText(pod),
     newPods,
   };
@@ -85,7 +107,7 @@ function anyPod(release: ReleaseId): PodId {
 }
 
 function podView(pod: PodRow): PodView {
-  const { id, release, node, wanted, spec, createdAt, status, since } = pod;
+  const { id, release, node, wanted, spec, createdAt, textBytes, status, since } = pod;
   return {
     id,
     name: spec.metadata.name,
@@ -94,6 +116,7 @@ function podView(pod: PodRow): PodView {
     wanted,
     createdAtMs: createdAt.getTime(),
     fingerprint: fingerprintOf(spec),
+    textBytes,
     seen: status && since ? { status, sinceMs: since.getTime() } : undefined,
   };
 }
@@ -104,7 +127,11 @@ function fingerprintOf(stored: Pod): string {
   return pod.success ? fingerprintText(pod.data) : "";
 }
 
-function nodeView(node: NodeRow, tenants: readonly TenantRow[]): NodeView {
+function nodeView(
+  node: NodeRow,
+  tenants: readonly TenantRow[],
+  told: WishSize | undefined,
+): NodeView {
   const empty: NodeView = {
     id: node.id,
     name: node.name,
@@ -115,6 +142,7 @@ function nodeView(node: NodeRow, tenants: readonly TenantRow[]): NodeView {
     allocatable: node.capacity ?? { cpuMillis: 0, memoryBytes: 0, pods: 0 },
     tenants: [],
     used: { cpuMillis: 0, memoryBytes: 0, pods: 0 },
+    wish: told ? { ...told, materials: new Set(told.materials) } : NOTHING_TOLD,
   };
   return tenants.reduce(
     (view, { pod, spec }) => withTenant(view, { pod, demands: demandsOf(spec) }),

@@ -1,7 +1,8 @@
 import type { NodeId, PodId, ReleaseId } from "../../contract/ids.ts";
 import { canTake, withoutTenant, withTenant } from "./filter.ts";
 import { best } from "./score.ts";
-import type { PodView, ReleaseView, Surroundings, World } from "./world.ts";
+import { withPart } from "./wish.ts";
+import type { NodeView, PodView, ReleaseView, Surroundings, World } from "./world.ts";
 
 export type Placing =
   | { readonly kind: "place"; readonly release: ReleaseId; readonly node: NodeId }
@@ -14,14 +15,13 @@ export function place(
   count: number,
   wanted: readonly PodView[],
 ): readonly Placing[] {
-  const { demands } = release;
   const changes: Placing[] = [];
   const taken = wanted.filter((pod) => pod.release === release.id).map((pod) => pod.node);
   let around: Surroundings = world;
   for (let placed = 0; placed < count; placed++) {
     const verdicts = around.nodes.map((node) => ({
       node,
-      verdict: canTake(node, demands, around),
+      verdict: canTake(node, release, around),
     }));
     const fitting = verdicts.filter((it) => it.verdict.fits).map((it) => it.node);
     const node = best(fitting, taken);
@@ -47,24 +47,32 @@ export function place(
  */
 export function standsInTheWay(
   world: World,
-  { demands }: ReleaseView,
+  release: ReleaseView,
   old: readonly PodView[],
 ): PodView | undefined {
-  const room = demands.claims.some((it) => world.volumes.get(it) !== undefined);
+  const room = release.demands.claims.some((it) => world.volumes.get(it) !== undefined);
   return old.find((pod) => {
     const node = world.nodes.find((it) => it.id === pod.node);
     const tenant = node?.tenants.find((it) => it.pod === pod.id);
     if (!node || !tenant) return false;
-    return canTake(withoutTenant(node, tenant, { room }), demands, world).fits;
+    return canTake(withoutTenant(node, tenant, { room }), release, world).fits;
   });
 }
 
-function withPodOn(around: Surroundings, node: NodeId, { demands }: ReleaseView): Surroundings {
+function withPodOn(
+  around: Surroundings,
+  node: NodeId,
+  { demands, wish }: ReleaseView,
+): Surroundings {
   const tenant = { pod: undefined as PodId | undefined, demands };
   const claimed = demands.claims.map((it): [string, NodeId] => [it, node]);
+  const withPod = (it: NodeView) => ({
+    ...withTenant(it, tenant),
+    wish: withPart(it.wish, wish),
+  });
   return {
     ...around,
-    nodes: around.nodes.map((it) => (it.id === node ? withTenant(it, tenant) : it)),
+    nodes: around.nodes.map((it) => (it.id === node ? withPod(it) : it)),
     volumes: new Map([...around.volumes, ...claimed]),
   };
 }

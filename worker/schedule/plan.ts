@@ -63,7 +63,7 @@ export function planApp(world: World): readonly Change[] {
 function keep(world: World, live: ReleaseView, wanted: readonly PodView[]): readonly Change[] {
   const { own, others } = split(wanted, live);
   const missing = live.replicas - own.length;
-  const back = takenBack(live, others, missing);
+  const back = takenBack(world, live, others, missing);
   return [
     ...back.map((pod) => adopt(pod, live)),
     ...without(others, back).map((pod) => remove(pod, "old-release")),
@@ -83,7 +83,7 @@ function rollOut(
   const served = older.find((it) => it.phase === "live");
   const { own, others } = split(wanted, target);
   const failure = failureOf(world, target, own);
-  if (failure) return giveUp(target, served, own, others, failure);
+  if (failure) return giveUp(world, target, served, own, others, failure);
   const taken = takenOver(world, target, others, target.replicas - own.length);
   const fresh = [...own, ...taken.map((pod) => ({ ...pod, release: target.id }))];
   const started: Change[] = target.phase === "built" ? [{ kind: "roll", release: target.id }] : [];
@@ -115,7 +115,7 @@ function goOn(world: World, rollout: Rollout): readonly Change[] {
   const { target, served, limit, fresh, old } = rollout;
   const count = Math.min(target.replicas - fresh.length, limit - fresh.length - old.length);
   const placed = place(world, target, count, [...fresh, ...old]);
-  const back = servedAgain(served, old);
+  const back = servedAgain(world, served, old);
   const restored = { ...rollout, old: [...without(old, back), ...back] };
   const gone = leaving(restored);
   const stuck = gone.length === 0 && placed[0]?.kind === "wait";
@@ -129,15 +129,20 @@ function goOn(world: World, rollout: Rollout): readonly Change[] {
 }
 
 /** Pods of overtaken releases that are what the live release lacks, as pods of that one. */
-function servedAgain(served: ReleaseView | undefined, old: readonly PodView[]): readonly PodView[] {
+function servedAgain(
+  world: World,
+  served: ReleaseView | undefined,
+  old: readonly PodView[],
+): readonly PodView[] {
   if (!served) return [];
   const { own, others } = split(old, served);
-  const back = takenBack(served, others, served.replicas - own.length);
+  const back = takenBack(world, served, others, served.replicas - own.length);
   return back.map((pod) => ({ ...pod, release: served.id }));
 }
 
 /** What the failed release took over serves on in the one before it; what it made goes. */
 function giveUp(
+  world: World,
   target: ReleaseView,
   served: ReleaseView | undefined,
   own: readonly PodView[],
@@ -145,7 +150,7 @@ function giveUp(
   failure: Failure,
 ): readonly Change[] {
   const kept = served ? split(others, served).own.length : 0;
-  const back = takenBack(served, own, (served?.replicas ?? 0) - kept);
+  const back = takenBack(world, served, own, (served?.replicas ?? 0) - kept);
   return [
     { kind: "fail", release: target.id, failure },
     ...(served ? back.map((pod) => adopt(pod, served)) : []),

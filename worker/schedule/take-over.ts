@@ -1,3 +1,4 @@
+import { MAX_WISH_BYTES } from "../../contract/node/wish-size.ts";
 import { bestFirst, hasSucceeded, isReady, silentNode } from "./condition.ts";
 import { diagnose } from "./diagnose.ts";
 import type { PodView, ReleaseView, World } from "./world.ts";
@@ -21,7 +22,7 @@ export function takenOver(
       (isReady(pod) || hasSucceeded(pod) || isYoung(pod)) &&
       !(pod.seen && diagnose(pod.seen.status, target)),
   );
-  return equals(target, sound, count);
+  return equals(world, target, sound, count);
 }
 
 /**
@@ -29,18 +30,30 @@ export function takenOver(
  * newer release took over or made, and does not come to use, serves on here. In whatever state they are.
  */
 export function takenBack(
+  world: Pick<World, "nodes">,
   served: ReleaseView | undefined,
   others: readonly PodView[],
   count: number,
 ): readonly PodView[] {
-  return served ? equals(served, others, count) : [];
+  return served ? equals(world, served, others, count) : [];
 }
 
 function equals(
-  { fingerprint }: ReleaseView,
+  { nodes }: Pick<World, "nodes">,
+  { fingerprint, wish }: ReleaseView,
   others: readonly PodView[],
   count: number,
 ): readonly PodView[] {
+  const told = new Map(nodes.map((node) => [node.id, node.wish.bytes]));
   const equal = others.filter((pod) => pod.fingerprint === fingerprint);
-  return bestFirst(equal).slice(0, Math.max(0, count));
+  const chosen: PodView[] = [];
+  for (const pod of bestFirst(equal).slice(0, Math.max(0, count))) {
+    // Its text is another where labels and annotations are, and that has to reach its node as well.
+    const growth = wish.textBytes - pod.textBytes;
+    const after = (told.get(pod.node) ?? 0) + growth;
+    if (growth > 0 && after > MAX_WISH_BYTES) continue;
+    told.set(pod.node, after);
+    chosen.push(pod);
+  }
+  return chosen;
 }

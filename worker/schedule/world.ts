@@ -4,6 +4,7 @@ import type { Pod } from "../../contract/pod/pod.ts";
 import type { Amounts } from "../../contract/pod/requests.ts";
 import type { Demands } from "./demands.ts";
 import type { Source } from "./pod.ts";
+import type { Wish, WishPart } from "./wish.ts";
 
 export type RollingPhase = "built" | "rolling" | "live";
 
@@ -22,6 +23,8 @@ export type ReleaseView = {
   readonly settleMs: number;
   /** What each of its pods asks of a node. */
   readonly demands: Demands;
+  /** What each of its pods adds to what its node is told. */
+  readonly wish: WishPart;
   /** What its pods are, but for labels and annotations: a pod of the same text need not be made anew. */
   readonly fingerprint: string;
   /** No pod of an earlier release is taken over, however equal. */
@@ -38,6 +41,8 @@ export type PodView = {
   readonly wanted: "run" | "gone";
   readonly createdAtMs: number;
   readonly fingerprint: string;
+  /** Of its text, as its node is told it. */
+  readonly textBytes: number;
   readonly seen: PodSight | undefined;
 };
 
@@ -61,6 +66,8 @@ export type NodeView = {
   readonly tenants: readonly Tenant[];
   /** What all of its tenants ask for. */
   readonly used: Amounts;
+  /** How much it is told. */
+  readonly wish: Wish;
 };
 
 export type World = {

@@ -3,8 +3,13 @@ import { POD_LABELS } from "../../../contract/pod/pod.ts";
 import type { Demands } from "../../../worker/schedule/demands.ts";
 import { canTake } from "../../../worker/schedule/filter.ts";
 import { planApp } from "../../../worker/schedule/plan.ts";
-import type { NodeView, Surroundings, Tenant } from "../../../worker/schedule/world.ts";
-import { aNode, aPod, aRelease, aWorld, demands } from "./world.ts";
+import type {
+  NodeView,
+  ReleaseView,
+  Surroundings,
+  Tenant,
+} from "../../../worker/schedule/world.ts";
+import { aNode, aPod, aRelease, aWorld, demands, MIB } from "./world.ts";
 
 const inProject = (project: string, labels: object) => ({
   [POD_LABELS.project]: project,
@@ -15,7 +20,8 @@ const withDb = { tenants: [tenant({ labels: inProject("default", { app: "db" }) 
 
 function verdict(node: NodeView, said: Partial<Demands>, around: Partial<Surroundings> = {}) {
   const world = { nowMs: 1_000_000, nodes: [node], volumes: new Map(), ...around };
-  const it = canTake(node, demands(said), world);
+  const { wish } = aRelease();
+  const it = canTake(node, { demands: demands(said), wish }, world);
   return it.fits ? "fits" : it.why;
 }
 
@@ -149,4 +155,45 @@ test("an old pod that leaves no room is left to serve, but for one that holds th
 
   expect(exchange([])).toEqual(["wait"]);
   expect(exchange(["data"])).toEqual(["in-the-way", "wait"]);
+});
+
+test("a node is told no more than one answer holds; what it is told already counts once", () => {
+  const release = (number: number, maps: Record<string, number>, replicas = 1) => {
+    const materials = new Map(Object.entries(maps));
+    return aRelease({ number, replicas, wish: { textBytes: 1_000, materials } });
+  };
+  const told = (bytes: number, materials: readonly string[] = [], pods = 3) =>
+    aNode({ wish: { pods, bytes, materials: new Set(materials) } });
+  const placing = (node: NodeView, it: ReleaseView) =>
+    planApp(aWorld({ releases: [it], nodes: [node] }))
+      .slice(1)
+      .map((change) => ("why" in change ? change.why : change.kind));
+  const settings = { "configMaps/settings.v1": 3 * MIB };
+  const tooMuch =
+    "node-a: its pods, config maps and secrets would take 17.01 MiB of at most 16 MiB";
+
+  expect(placing(told(14 * MIB), release(1, settings))).toEqual([tooMuch]);
+  expect(placing(told(14 * MIB, Object.keys(settings)), release(1, settings))).toEqual(["place"]);
+  expect(placing(told(12 * MIB), release(1, settings, 3))).toEqual(["place", "place", "place"]);
+  // A rollout holds the configuration of both releases for a while.
+  const next = release(2, { "configMaps/settings.v2": 3 * MIB });
+  expect(placing(told(14 * MIB, Object.keys(settings)), next)).toEqual([tooMuch]);
+  expect(placing(told(MIB, [], 1_000), release(1, {}))).toEqual([
+    "node-a: has 1000 pods to keep, finished ones with them",
+  ]);
+});
+
+test("a pod is not taken over with annotations that its node could not be told", () => {
+  const old = aRelease({ number: 1, phase: "live", fingerprint: "same" });
+  const wish = { textBytes: MIB, materials: new Map() };
+  const target = aRelease({ number: 2, fingerprint: "same", wish });
+  const kinds = (bytes: number) => {
+    const node = aNode({ wish: { pods: 1, bytes, materials: new Set() } });
+    const pods = [aPod(old, node, { ready: true })];
+    const changes = planApp(aWorld({ releases: [old, target], nodes: [node], pods }));
+    return changes.map(({ kind }) => kind);
+  };
+
+  expect(kinds(8 * MIB)).toContain("adopt");
+  expect(kinds(15.5 * MIB)).not.toContain("adopt");
 });

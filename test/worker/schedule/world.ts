@@ -5,6 +5,7 @@ import { POD_LABELS } from "../../../contract/pod/pod.ts";
 import type { Demands } from "../../../worker/schedule/demands.ts";
 import { withTenant } from "../../../worker/schedule/filter.ts";
 import { type Change, planApp } from "../../../worker/schedule/plan.ts";
+import { NOTHING_TOLD } from "../../../worker/schedule/wish.ts";
 import type { NodeView, PodView, ReleaseView, World } from "../../../worker/schedule/world.ts";
 
 export const MIB = 1024 * 1024;
@@ -20,6 +21,7 @@ export function aNode(overrides: Partial<NodeView> = {}): NodeView {
     allocatable: { cpuMillis: 4_000, memoryBytes: 8_192 * MIB, pods: 50 },
     tenants: [],
     used: { cpuMillis: 0, memoryBytes: 0, pods: 0 },
+    wish: NOTHING_TOLD,
     ...overrides,
   };
 }
@@ -53,6 +55,7 @@ export function aRelease(overrides: Partial<ReleaseView> = {}): ReleaseView {
     progressDeadlineMs: 300_000,
     settleMs: 0,
     demands: demands(),
+    wish: { textBytes: 1_000, materials: new Map() },
     fingerprint: id,
     newPods: false,
     ...overrides,
@@ -92,6 +95,7 @@ export function aPod(
     wanted: "run",
     createdAtMs: 1_000_000,
     fingerprint: release.fingerprint,
+    textBytes: release.wish.textBytes,
     seen: seen && { status: aStatus(id, seen), sinceMs: 1_000_000 },
   };
 }

@@ -1,0 +1,3 @@
+ALTER TABLE "pods" ADD COLUMN "wire_bytes" integer GENERATED ALWAYS AS (octet_length(spec::text)) STORED NOT NULL;--> statement-breakpoint
+ALTER TABLE "config_maps" ADD COLUMN "wire_bytes" integer GENERATED ALWAYS AS (128 + octet_length(name) + octet_length("data"::text) + octet_length("binary"::text)) STORED NOT NULL;--> statement-breakpoint
+ALTER TABLE "secrets" ADD COLUMN "wire_bytes" integer GENERATED ALWAYS AS (128 + octet_length(name) + 4 * ((octet_length(sealed) + 34) / 3)) STORED NOT NULL;
