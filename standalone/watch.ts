@@ -1,4 +1,4 @@
-import { startLoop } from "../kit/loop.ts";
+import { type Loop, startLoop } from "../kit/loop.ts";
 import { responds } from "./health.ts";
 import { trimLogs } from "./logs.ts";
 import type { PartName } from "./part.ts";
@@ -32,39 +32,36 @@ export async function watch(
   signal: AbortSignal,
   { beforeStart, askEveryMs = ASK_EVERY_MS }: WatchOptions = {},
 ): Promise<void> {
-  const watched = new Map<string, Watched>();
-  const nowMs = Date.now();
-  for (const name of fleet.keys()) {
-    watched.set(name, { startedAtMs: nowMs, deaths: 0, retryAtMs: undefined });
-  }
-  async function pass() {
-    for (const [name, state] of watched) await attend(name, state);
-  }
-  async function attend(name: string, state: Watched) {
-    const running = fleet.get(name);
-    if (running === undefined || signal.aborted) return;
-    const nowMs = Date.now();
-    // A child of ours is over when we were told how it ended; a moment earlier it is a zombie.
-    const untold = !running.adopted && running.ending() === undefined;
-    const { next, act } = look(state, untold || isAlive(running.process), nowMs);
-    watched.set(name, next);
-    if (act === "say-it-died" && next.retryAtMs !== undefined) {
-      const seconds = Math.round((next.retryAtMs - nowMs) / 1_000);
-      say(`${name} ${running.ending() ?? "ended"}; starting it again in ${seconds} s`);
-    }
-    if (act === "start") {
-      await beforeStart?.(running.part.name).catch(onError);
-      if (signal.aborted) return;
-      fleet.set(name, await launch(running.part, places));
-      say(`${name} started again`);
-    }
-  }
   const onError = (error: unknown) => {
     if (!signal.aborted) say(error instanceof Error ? error.message : String(error));
   };
+  /** Each for itself: a part that is slow to start, or cannot be, keeps no other down. */
+  function attend(name: string): Loop {
+    let state: Watched = { startedAtMs: Date.now(), deaths: 0, retryAtMs: undefined };
+    async function pass() {
+      const running = fleet.get(name);
+      if (running === undefined) return;
+      const nowMs = Date.now();
+      // A child of ours is over when we were told how it ended; a moment earlier it is a zombie.
+      const untold = !running.adopted && running.ending() === undefined;
+      const { next, act } = look(state, untold || isAlive(running.process), nowMs);
+      state = next;
+      if (act === "say-it-died" && next.retryAtMs !== undefined) {
+        const seconds = Math.round((next.retryAtMs - nowMs) / 1_000);
+        say(`${name} ${running.ending() ?? "ended"}; starting it again in ${seconds} s`);
+      }
+      if (act === "start") {
+        await beforeStart?.(running.part.name).catch(onError);
+        if (signal.aborted) return;
+        fleet.set(name, await launch(running.part, places));
+        say(`${name} started again`);
+      }
+    }
+    return startLoop({ everyMs: LOOK_EVERY_MS, signal, pass, onError });
+  }
   const trim = () => trimLogs(places.logDir);
   const loops = [
-    startLoop({ everyMs: LOOK_EVERY_MS, signal, pass, onError }),
+    ...[...fleet.keys()].map(attend),
     startLoop({ everyMs: TRIM_EVERY_MS, signal, pass: trim, onError }),
     startLoop({ everyMs: askEveryMs, signal, pass: askOurs(fleet, say), onError }),
   ];

@@ -154,6 +154,39 @@ test("a part that was killed is started again, and says so", async () => {
   ]);
 });
 
+test("a part that is slow to start again keeps no other down", async () => {
+  await using world = await aWorld();
+  const redis = await bringUp(await world.redis(), world.places);
+  await untilReady(redis, never);
+  const script = `console.log("up"); setInterval(() => undefined, 1000)`;
+  const slow = await bringUp(
+    {
+      ...(await world.redis()),
+      ...{ name: "node-agent", program: process.execPath, argv: ["-e", script], adopt: false },
+      ready: { kind: "log-line", text: "up" },
+    },
+    world.places,
+  );
+  const fleet: Fleet = new Map([
+    ["node-agent", slow],
+    ["redis", redis],
+  ]);
+  const end = new AbortController();
+  const held = Promise.withResolvers<void>();
+  const beforeStart = (name: string) =>
+    name === "node-agent" ? held.promise : Promise.resolve(undefined);
+  const watching = watch(fleet, world.places, () => undefined, end.signal, { beforeStart });
+
+  process.kill(slow.process.pid, "SIGKILL");
+  process.kill(redis.process.pid, "SIGKILL");
+
+  await eventually(() => expect(fleet.get("redis")?.process.pid).not.toBe(redis.process.pid));
+  expect(fleet.get("node-agent")?.process.pid).toBe(slow.process.pid);
+  end.abort();
+  held.resolve();
+  await watching;
+});
+
 test("a program of ours that hangs is ended and started again", { timeout: 60_000 }, async () => {
   await using world = await aWorld();
   const port = await chooseLoopbackPort(new Set());
