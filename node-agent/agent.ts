@@ -88,8 +88,11 @@ function startLoops(setting: Setting) {
     log.error("the runtime does not tell its handlers; those that it told last stand", error),
   );
   const meter = openUsageMeter(runtime.stats);
-  const observe = openObserver(runtime, (id, error) =>
-    log.error("the runtime does not tell about one; its pod is left as it is", error, { id }),
+  const observe = openObserver(
+    runtime,
+    (id, error) =>
+      log.error("the runtime does not tell about one; its pod is left as it is", error, { id }),
+    hands.notes,
   );
   const pass = openNodePass({
     ...setting,

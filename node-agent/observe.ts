@@ -1,8 +1,9 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { PodId } from "../contract/ids.ts";
 import { Pod } from "../contract/pod/pod.ts";
+import type { PodNotes } from "./disk/pod-notes.ts";
 import { readJson } from "./disk/read-json.ts";
-import type { ContainerKind } from "./plan/kinds.ts";
+import { type ContainerKind, rolesOf } from "./plan/kinds.ts";
 import { ANNOTATIONS, LABELS, numberIn } from "./runtime/labels.ts";
 import type {
   ContainerDetail,
@@ -22,6 +23,8 @@ export type SeenContainer = {
   readonly restarts: number;
   /** Crashes in a row before this one. */
   readonly crashes: number;
+  /** Of one with a postStart hook: whether that is known to have returned. */
+  readonly postStarted: boolean;
   /** Known of running and ended ones. */
   readonly detail: ContainerDetail | undefined;
 };
@@ -32,6 +35,8 @@ export type SeenSandbox = {
   readonly fingerprint: string;
   /** False once its own process has ended: then the pod's is over, too. */
   readonly ready: boolean;
+  /** It is dead, and the agent has begun to end what still ran in it. */
+  readonly givenUp: boolean;
   readonly attempt: number;
   /** Sandboxes of this pod that died in a row before this one. */
   readonly deaths: number;
@@ -58,6 +63,9 @@ const JUST_NOW_MS = 1_000;
 /** Long beside what lies between two messages of one runtime, and short beside a pass. */
 const OOM_WORD_MS = 100;
 
+/** Whoever only takes away need not know what the agent noted. */
+const NO_NOTES: Pick<PodNotes, "has"> = { has: async () => false };
+
 /**
  * Asks about each sandbox's address and each container's start and end once, since those stay.
  * `onUnclear` hears once of each one that the runtime does not tell about.
@@ -65,10 +73,12 @@ const OOM_WORD_MS = 100;
 export function openObserver(
   runtime: Runtime,
   onUnclear: (id: string, error: unknown) => void,
+  notes = NO_NOTES,
 ): Observer {
   const unclear = new Set<string>();
   const ips = new Map<string, string>();
   const details = new Map<string, ContainerDetail>();
+  const postStarted = new Set<string>();
   const specs = new Map<string, Pod | undefined>();
 
   function specOf(row: SandboxRow): Pod | undefined {
@@ -92,6 +102,20 @@ export function openObserver(
     return detail;
   }
 
+  async function isPostStarted(row: ContainerRow, pod: PodId, spec: Pod | undefined) {
+    const isHookless = spec && !hookIn(spec, row.name);
+    if (row.state !== "running" || isHookless || postStarted.has(row.id)) return true;
+    const has = await notes.has(pod, `post-started/${row.name}`, row.id);
+    if (has) postStarted.add(row.id);
+    return has;
+  }
+
+  async function container(row: ContainerRow, pod: PodId, spec: Pod | undefined) {
+    const known = Promise.all([detailOf(row), isPostStarted(row, pod, spec)]);
+    const [detail, isStarted = false] = (await told(row.id, known)) ?? [];
+    return seenContainer(row, detail, isStarted);
+  }
+
   /** The word that memory was short may come after the end that it led to, which is told once. */
   async function explained(detail: ContainerDetail, id: string): Promise<ContainerDetail> {
     if (!isKilledJustNow(detail, Date.now())) return detail;
@@ -112,14 +136,19 @@ export function openObserver(
   }
 
   async function seen(row: SandboxRow, rows: readonly ContainerRow[]): Promise<SeenSandbox> {
-    const [ip, ...containers] = await Promise.all([
-      told(row.id, ipOf(row)),
-      ...rows.map(async (it) => seenContainer(it, await told(it.id, detailOf(it)))),
+    const base = seenSandbox(row);
+    const spec = specOf(row);
+    const known = Promise.all([ipOf(row), !row.ready && notes.has(base.pod, "given-up", row.id)]);
+    const [about, ...containers] = await Promise.all([
+      told(row.id, known),
+      ...rows.map((it) => container(it, base.pod, spec)),
     ]);
+    const [ip, givenUp = false] = about ?? [];
     return {
-      ...seenSandbox(row),
-      spec: specOf(row),
+      ...base,
+      spec,
       ip,
+      givenUp,
       unclear: [row, ...rows].some((it) => unclear.has(it.id)),
       containers: containers.toSorted(newestFirst),
     };
@@ -130,6 +159,7 @@ export function openObserver(
     forgetOthers(ips, sandboxes);
     forgetOthers(specs, sandboxes);
     forgetOthers(details, containers);
+    forgetOthers(postStarted, containers);
     forgetOthers(unclear, [...sandboxes, ...containers]);
     const bySandbox = Map.groupBy(containers, (it) => it.sandboxId);
     const all = await Promise.all(sandboxes.map((row) => seen(row, bySandbox.get(row.id) ?? [])));
@@ -137,7 +167,9 @@ export function openObserver(
   };
 }
 
-function seenSandbox(row: SandboxRow): Omit<SeenSandbox, "spec" | "ip" | "unclear" | "containers"> {
+function seenSandbox(
+  row: SandboxRow,
+): Omit<SeenSandbox, "spec" | "ip" | "givenUp" | "unclear" | "containers"> {
   return {
     id: row.id,
     pod: PodId.parse(row.labels[LABELS.pod]),
@@ -151,7 +183,11 @@ function seenSandbox(row: SandboxRow): Omit<SeenSandbox, "spec" | "ip" | "unclea
 }
 
 /** A container that ended between the two questions counts as what the second one said. */
-function seenContainer(row: ContainerRow, detail: ContainerDetail | undefined): SeenContainer {
+function seenContainer(
+  row: ContainerRow,
+  detail: ContainerDetail | undefined,
+  postStarted: boolean,
+): SeenContainer {
   return {
     id: row.id,
     name: row.name,
@@ -160,6 +196,7 @@ function seenContainer(row: ContainerRow, detail: ContainerDetail | undefined): 
     state: detail?.state ?? row.state,
     restarts: numberIn(row.annotations, ANNOTATIONS.restarts, row.attempt),
     crashes: numberIn(row.annotations, ANNOTATIONS.crashes, 0),
+    postStarted,
     detail,
   };
 }
@@ -168,6 +205,10 @@ function seenContainer(row: ContainerRow, detail: ContainerDetail | undefined): 
 function podIn(annotations: SandboxRow["annotations"]): Pod | undefined {
   const text = annotations[ANNOTATIONS.podSpec];
   return text === undefined ? undefined : readJson(Pod, text).value;
+}
+
+function hookIn({ spec }: Pod, name: string) {
+  return rolesOf(spec).find((it) => it.container.name === name)?.container.lifecycle?.postStart;
 }
 
 function kindIn(annotations: ContainerRow["annotations"]): ContainerKind {

@@ -1,6 +1,8 @@
+import type { PortRange } from "../../contract/pod/host-policy.ts";
 import type { Materials } from "../disk/materials.ts";
 import type { Outcomes } from "../disk/outcomes.ts";
 import type { Places } from "../disk/places.ts";
+import type { PodNotes } from "../disk/pod-notes.ts";
 import type { Step } from "../plan/steps.ts";
 import type { DnsConfig } from "../runtime/cri-config.ts";
 import type { Runtime } from "../runtime/runtime.ts";
@@ -16,9 +18,12 @@ export type Hands = {
   readonly artifacts: Pick<Artifacts, "folder">;
   readonly materials: Materials;
   readonly outcomes: Pick<Outcomes, "record">;
+  readonly notes: PodNotes;
   readonly places: Places;
   /** Prefixes of this host that pods may see. */
   readonly hostPaths: readonly string[];
+  /** Ports of this host that pods may have. */
+  readonly hostPorts: readonly PortRange[];
   readonly node: () => { readonly nodeName: string | undefined; readonly hostIp: string };
   readonly dns: () => DnsConfig | undefined;
   /** Whether requests may be sent to this address. */

@@ -1,9 +1,9 @@
-import { readFileSync } from "node:fs";
 import { openMaterials } from "../disk/materials.ts";
 import type { Outcomes } from "../disk/outcomes.ts";
+import { openPodNotes } from "../disk/pod-notes.ts";
 import type { AgentEnv } from "../env.ts";
 import { hostIp } from "../host/host-ip.ts";
-import { dnsConfig } from "../host/resolv-conf.ts";
+import { hostDns } from "../host/resolv-conf.ts";
 import type { Ingress } from "../ingress/keeper.ts";
 import type { Parts } from "../parts.ts";
 import { openArtifactRegistry } from "../volumes/artifact/registry.ts";
@@ -32,10 +32,12 @@ export function openHands(
     artifacts: openArtifacts(places.artifactsDir, registry),
     materials: openMaterials(ledger.current, () => key),
     outcomes,
+    notes: openPodNotes(places),
     places,
     hostPaths: env.WAYBILL_HOST_PATHS,
+    hostPorts: env.WAYBILL_HOST_PORTS,
     node: () => ({ nodeName: client.identity()?.name, hostIp: hostIp() }),
-    dns: () => dnsConfig(readFileSync("/etc/resolv.conf", "utf8")),
+    dns: hostDns,
     routed: ingress.reaches,
     withdrawn: (ip) => ingress.withdrawn(ip, WITHDRAW_MS),
   };

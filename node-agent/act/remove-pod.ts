@@ -25,13 +25,17 @@ export async function removeSandboxes(
   if (whole) await removeBelongings(hands, uid);
 }
 
-/** The sandboxes go last of all: while one is there, the pod is seen, and its end is not forgotten half-way. */
+/**
+ * The end is written down before anything is touched: an agent that is killed here must not leave a
+ * finished pod that looks like one to start again. The sandboxes go last of all: while one is there,
+ * the pod is seen, and its end is not forgotten half-way.
+ */
 export async function endPod(
   hands: Hands,
   { sandboxes, outcome, uid }: Step<"end-pod">,
 ): Promise<void> {
-  await allDone(sandboxes.map((it) => quieten(hands, it)));
   await hands.outcomes.record(outcome);
+  await allDone(sandboxes.map((it) => quieten(hands, it)));
   for (const { id } of sandboxes) await hands.runtime.stopSandbox(id);
   await removeBelongings(hands, uid);
   for (const { id } of sandboxes) await hands.runtime.removeSandbox(id);

@@ -2,6 +2,7 @@ import type { Pod } from "../../contract/pod/pod.ts";
 import { effectiveLimits } from "../../contract/pod/requests.ts";
 import type { PodValues } from "../disk/materials.ts";
 import { ensurePodCgroup } from "../host/cgroups.ts";
+import { refuseHostPorts } from "../host/host-ports.ts";
 import type { ContainerStart, Step } from "../plan/steps.ts";
 import {
   containerConfig,
@@ -43,9 +44,10 @@ const HANDLER_BYTES = 128 * 1024 * 1024;
  * of the others from it; the first one's trouble is the step's.
  */
 export async function startPod(hands: Hands, step: StartPod, givenUp: AbortSignal): Promise<void> {
+  refuseHostPorts(step.pod, hands.hostPorts);
   const home = homeOf(hands, step);
   const config = sandboxConfig(step.pod, home, step);
-  const images = step.starts.map((it) => orGivenUp(pulled(hands, it), givenUp));
+  const images = step.starts.map((it) => orGivenUp(imageOf(hands, it), givenUp));
   const [sandbox, [values, volumes]] = await allDone([
     sandboxFor(hands, step, config),
     volumesOf(hands, step, givenUp),
@@ -80,6 +82,9 @@ function memoryOfAll({ spec }: Pod): number | undefined {
 }
 
 async function sandboxFor(hands: Hands, step: StartPod, config: SandboxConfig): Promise<string> {
+  const [last] = step.dead;
+  // Only the last one is ever asked whether its pod was over, and it was not.
+  if (last) await hands.notes.write(step.uid, "given-up", last.id);
   for (const dead of step.dead) {
     await stopInOrder(hands.runtime, dead);
     await hands.runtime.stopSandbox(dead.id);
@@ -97,7 +102,9 @@ async function volumesOf(hands: Hands, { pod }: StartPod, givenUp: AbortSignal) 
   return [values, await readyVolumes(pod, { places, hostPaths, values, artifact })] as const;
 }
 
-function pulled(hands: Hands, start: ContainerStart): Promise<Image> {
+/** Undefined for a container that runs already. */
+async function imageOf(hands: Hands, start: ContainerStart): Promise<Image | undefined> {
+  if (start.existing?.runs) return undefined;
   return named("ErrImagePull", hands.images.ensure(start.container.image));
 }
 
@@ -105,12 +112,13 @@ async function startContainer(
   hands: Hands,
   rising: Rising,
   start: ContainerStart,
-  image: Promise<Image> | undefined,
+  image: Promise<Image | undefined> | undefined,
 ): Promise<void> {
+  if (start.existing?.runs) return afterStart(hands, rising, start, start.existing.id);
   const imageUser = (await image)?.user ?? "";
   const problem = nonRootProblem(rising.step.pod, start.container, imageUser);
   if (problem !== undefined) throw new StartError("CreateContainerConfigError", problem);
-  const id = start.existing ?? (await created(hands, rising, start, imageUser));
+  const id = start.existing?.id ?? (await created(hands, rising, start, imageUser));
   await named("RunContainerError", hands.runtime.startContainer(id));
   await afterStart(hands, rising, start, id);
 }
@@ -138,10 +146,13 @@ async function created(
   return named("CreateContainerError", hands.runtime.createContainer(sandbox, wanted, config));
 }
 
-/** A container whose postStart hook fails is ended, as with Kubernetes; its policy says what follows. */
+/**
+ * Runs the postStart hook, and notes that it has returned: until then the container is being started.
+ * One whose hook fails is ended, as with Kubernetes; its policy says what follows.
+ */
 async function afterStart(
-  { runtime }: Hands,
-  { step: { pod }, sandbox, givenUp }: Rising,
+  { runtime, notes }: Hands,
+  { step: { pod, uid }, sandbox, givenUp }: Rising,
   { container }: ContainerStart,
   id: string,
 ): Promise<void> {
@@ -162,4 +173,5 @@ async function afterStart(
       error,
     );
   }
+  await notes.write(uid, `post-started/${container.name}`, id);
 }

@@ -2,8 +2,13 @@ import type { Pod } from "../../contract/pod/pod.ts";
 import type { SeenContainer, SeenSandbox } from "../observe.ts";
 import { crashesInARow, restartAtMs } from "./backoff.ts";
 import { type Role, rolesOf } from "./kinds.ts";
-import { endedForGood, isDone, isReady, newestOf, type Verdicts } from "./readiness.ts";
+import { endedForGood, isDone, isReady, isUp, newestOf, type Verdicts } from "./readiness.ts";
 import type { ContainerStart } from "./steps.ts";
+
+/** The exit code after SIGKILL. */
+const KILLED = 137;
+/** The runtime's reason where it did not see the end. */
+const UNKNOWN = "Unknown";
 
 type Policy = Pod["spec"]["restartPolicy"];
 
@@ -37,8 +42,9 @@ export function hasBegun(standings: readonly Standing[]): boolean {
 
 /**
  * The containers to start now, in order. Init containers run one after the other, each to its good
- * end; a sidecar has had its turn once it is ready; the main ones start together after them. What has
- * had its turn and ended is started again by the pod's policy, a sidecar always. Pure.
+ * end; a sidecar has had its turn once it is ready; then the main ones start, of which none waits for
+ * another to be ready. What has had its turn and ended is started again by the pod's policy, a sidecar
+ * always. Pure.
  */
 export function dueStarts(
   standings: readonly Standing[],
@@ -74,6 +80,16 @@ export function endOf(
   return mains.every((it) => went(it, policy)) ? "Succeeded" : "Failed";
 }
 
+/**
+ * Whether a container may have been killed by what ended its sandbox: with the sandbox's process go all
+ * that share its processes, and nobody knows how something ended that ran when the host went down.
+ */
+export function diedWithSandbox({ kind, last }: Standing): boolean {
+  if (kind === "sidecar" || last?.state !== "exited") return false;
+  const { exitCode, reason = UNKNOWN } = last.detail ?? {};
+  return reason === UNKNOWN || (exitCode === KILLED && reason !== "OOMKilled");
+}
+
 function went({ kind, last }: Standing, policy: Policy): boolean {
   return last !== undefined && isDone(kind, policy, last);
 }
@@ -98,8 +114,13 @@ function due(
 ): ContainerStart | undefined {
   const role = { container, kind };
   if (!last) return { ...role, existing: undefined, ...countsAfter(past) };
-  const { attempt, restarts, crashes } = last;
-  if (last.state === "created") return { ...role, existing: last.id, attempt, restarts, crashes };
+  const { id, attempt, restarts, crashes } = last;
+  const again = { ...role, attempt, restarts, crashes };
+  if (last.state === "created") return { ...again, existing: { id, runs: false } };
+  // No note says that its hook has returned: an agent was ended meanwhile. Twice does less harm than
+  // never, and that a hook is run at least once is what Kubernetes promises.
+  if (last.state === "running" && !isUp(role, last))
+    return { ...again, existing: { id, runs: true } };
   if (last.state !== "exited" || endedForGood(kind, policy, last)) return undefined;
   if (nowMs < restartAtMs(last, nowMs)) return undefined;
   return {

@@ -2,7 +2,13 @@ import type { PodId } from "../../contract/ids.ts";
 import type { SeenContainer, SeenSandbox } from "../observe.ts";
 import { deathsInARow, renewAtMs } from "./backoff.ts";
 import type { WantedPod, World } from "./plan.ts";
-import { dueStarts, endOf, type Standing, standingsOf } from "./plan-containers.ts";
+import {
+  diedWithSandbox,
+  dueStarts,
+  endOf,
+  type Standing,
+  standingsOf,
+} from "./plan-containers.ts";
 import { outcomeOf } from "./plan-outcome.ts";
 import { deadOnes, newestOf } from "./readiness.ts";
 import type { Step } from "./steps.ts";
@@ -36,7 +42,8 @@ export function nextStep(
   const forgotten = dead.filter((it) => saysNothing(it, sandboxes));
   if (forgotten.length > 0) return removal(uid, forgotten, false, "dead");
   const standings = standingsOf(wanted.pod, kept, dead);
-  if (!kept) return firstStart(wanted, dead, standings, world);
+  if (!kept)
+    return endBeforeDeath(wanted, dead, world) ?? firstStart(wanted, dead, standings, world);
   return (
     end(wanted, sandboxes, standings, world) ??
     stop(wanted, kept, standings, world) ??
@@ -64,6 +71,22 @@ function saysNothing(dead: SeenSandbox, sandboxes: readonly SeenSandbox[]): bool
   const goesOn = ({ name, attempt }: SeenContainer) =>
     others.some((it) => (newestOf(it, name)?.attempt ?? -1) > (it.ready ? -1 : attempt));
   return isNotLast && dead.containers.every(goesOn);
+}
+
+/**
+ * A pod whose containers had come to their ends before its last sandbox died, when nobody had written
+ * that down yet: it is over, and what it did is not done again.
+ */
+function endBeforeDeath(
+  wanted: WantedPod,
+  dead: readonly SeenSandbox[],
+  world: World,
+): Step | undefined {
+  const [last, ...earlier] = dead;
+  if (!last || last.givenUp) return undefined;
+  const standings = standingsOf(wanted.pod, last, earlier);
+  if (standings.some(diedWithSandbox)) return undefined;
+  return end(wanted, dead, standings, world);
 }
 
 function firstStart(

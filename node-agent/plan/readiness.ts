@@ -6,13 +6,15 @@ import { type ContainerKind, type Role, rolesOf } from "./kinds.ts";
 type Policy = Pod["spec"]["restartPolicy"];
 export type Verdicts = ReadonlyMap<string, Verdict>;
 
-/** Whether a container runs and its probes say that it does its work; without probes, running will do. */
-export function isReady(
-  { container }: Role,
-  seen: SeenContainer | undefined,
-  verdicts: Verdicts,
-): boolean {
-  if (seen?.state !== "running") return false;
+/** Whether a container runs and its postStart hook has returned: until then it is only being started. */
+export function isUp({ container }: Role, seen: SeenContainer | undefined): boolean {
+  return seen?.state === "running" && (!container.lifecycle?.postStart || seen.postStarted);
+}
+
+/** Whether a container is up and its probes say that it does its work; without probes, being up will do. */
+export function isReady(role: Role, seen: SeenContainer | undefined, verdicts: Verdicts): boolean {
+  if (!seen || !isUp(role, seen)) return false;
+  const { container } = role;
   const unasked = !container.startupProbe && !container.readinessProbe;
   return verdicts.get(seen.id)?.ready ?? unasked;
 }

@@ -4,11 +4,12 @@ import type { PodOutcome } from "../disk/outcomes.ts";
 import type { SeenSandbox } from "../observe.ts";
 import type { ContainerKind } from "./kinds.ts";
 
-/** A container to be running: an `existing` one that was made and never started, or a new one. */
+/** A container to be running, with its postStart hook done: an `existing` one or a new one. */
 export type ContainerStart = {
   readonly container: Container;
   readonly kind: ContainerKind;
-  readonly existing: string | undefined;
+  /** Was made before and never started, or runs and may have missed its hook. */
+  readonly existing: { readonly id: string; readonly runs: boolean } | undefined;
   /** Counts the starts of this name in the pod, over all its sandboxes, from 0. */
   readonly attempt: number;
   readonly restarts: number;
@@ -19,8 +20,8 @@ export type ContainerStart = {
 type Steps = {
   /**
    * Brings the pod up from where it stands: images, sandbox (`undefined` is a new one), containers in
-   * the order of `starts`, each with its postStart hook. Whatever still runs in the `dead` sandboxes is
-   * ended first and their addresses are given back; their rows stay, since they hold the counts.
+   * the order of `starts`, each with its postStart hook. The last of the `dead` sandboxes is noted as given up, whatever
+   * still runs in them is ended and their addresses are given back; their rows stay, since they hold the counts.
    */
   readonly "start-pod": {
     readonly pod: Pod;
@@ -55,8 +56,8 @@ type Steps = {
     readonly because: "startup-probe-failed" | "liveness-probe-failed" | "state-unknown";
   };
   /**
-   * The pod is over: what still runs (sidecars, from the last to the first) is stopped, the outcome is
-   * written durably, then volumes, group and last of all the sandboxes go; the logs stay.
+   * The pod is over: the outcome is written durably, what still runs (sidecars, from the last to the
+   * first) is stopped, then volumes, group and last of all the sandboxes go; the logs stay.
    */
   readonly "end-pod": {
     readonly outcome: PodOutcome;

@@ -2,6 +2,7 @@ import type { ContainerStatus, ProbeFailure, Usage } from "../../contract/node/p
 import type { SeenContainer } from "../observe.ts";
 import { restartAtMs, type Setback } from "../plan/backoff.ts";
 import type { Role } from "../plan/kinds.ts";
+import { isUp } from "../plan/readiness.ts";
 import { cut } from "./words.ts";
 
 /** What there is to say of one container of a wanted pod. */
@@ -62,8 +63,8 @@ export function endReason({ detail }: SeenContainer): string {
 type State = Pick<ContainerStatus, "state" | "exitCode" | "signal" | "reason" | "message">;
 
 function stateOf(sight: ContainerSight): State {
-  const { seen, setback, over } = sight;
-  if (seen?.state === "running") return { state: "running" };
+  const { role, seen, setback, over } = sight;
+  if (isUp(role, seen)) return { state: "running" };
   const ended = seen?.state === "exited" && seen.detail !== undefined;
   if (ended && over) return endedState(seen, sight);
   if (setback && sight.turn) {
@@ -79,6 +80,7 @@ function stateOf(sight: ContainerSight): State {
 
 /** One that was started and is neither known to run nor how it ended is one that the runtime does not tell about. */
 function reasonToWait({ seen, turn }: ContainerSight): string {
+  if (seen?.state === "running") return "ContainerCreating";
   if (seen && seen.state !== "created") return "ContainerStatusUnknown";
   return turn ? "ContainerCreating" : "PodInitializing";
 }

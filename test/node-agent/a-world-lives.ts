@@ -31,17 +31,24 @@ export type LiveWorld = {
   setbacks: Map<PodId, Setback>;
   verdicts: Map<string, Verdict>;
   /** Steps that take their time, and when they will have been done, as time goes. */
-  slow: Map<PodId, { readonly step: Step; readonly atMs: number }>;
+  slow: Map<PodId, { readonly step: Step; readonly done: number; readonly atMs: number }>;
   /** Every start that there ever was, by pod, fingerprint, name and attempt. */
   readonly starts: Map<string, number>;
   /** When a container was started, as time goes. */
   readonly bornAtMs: Map<string, number>;
+  /** Containers that came to their ends by themselves. */
+  readonly ownEnds: Set<string>;
+  /** The wish of each pod of which all work was done, whoever knows of it. */
+  readonly finished: Map<PodId, string>;
+  /** What was started after that. */
+  readonly startedInVain: string[];
 };
 
 export function aLiveWorld(seen: readonly SeenSandbox[]): LiveWorld {
   const maps = { outcomes: new Map(), setbacks: new Map(), verdicts: new Map(), slow: new Map() };
-  const past = { starts: new Map(), bornAtMs: new Map() };
-  return { nowMs: LATE_MS, setBackMs: 0, wanted: [], seen, ...maps, ...past };
+  const past = { starts: new Map(), bornAtMs: new Map(), ownEnds: new Set<string>() };
+  const jobs = { finished: new Map(), startedInVain: [] };
+  return { nowMs: LATE_MS, setBackMs: 0, wanted: [], seen, ...maps, ...past, ...jobs };
 }
 
 /** Time goes on, whatever the clock shows. */
@@ -68,12 +75,14 @@ export function worldOf(live: LiveWorld): World {
   };
 }
 
-/**
- * Does a step, or only the first `much` of the changes that it is made of, as an agent does that is
- * killed in the middle.
- */
-export function carryOut(live: LiveWorld, step: Step, much = Number.POSITIVE_INFINITY): void {
-  for (const change of changesOf(live, step).slice(0, much)) change();
+/** Does a step, or only some of the changes that it is made of, as an agent does that is killed in the middle. */
+export function carryOut(
+  live: LiveWorld,
+  step: Step,
+  from = 0,
+  to = Number.POSITIVE_INFINITY,
+): void {
+  for (const change of changesOf(live, step).slice(from, to)) change();
 }
 
 export function failsToDo(live: LiveWorld, step: Step): void {
@@ -92,11 +101,39 @@ export function passes(live: LiveWorld, ms: number, fates: Fates): void {
       const fate = fates(it);
       const endsAtMs = (live.bornAtMs.get(it.id) ?? 0) + fate.afterMs;
       if (fate.exitCode !== undefined && endsAtMs <= timeOf(live))
-        ends(live, it.id, fate.exitCode, endsAtMs - live.setBackMs);
+        endsItself(live, it.id, fate.exitCode, endsAtMs - live.setBackMs);
       else if (!live.verdicts.has(it.id))
         live.verdicts.set(it.id, aVerdict({ ready: fate.becomesReady }));
     }
   }
+}
+
+/** Comes to its end, with nobody's help. */
+export function endsItself(live: LiveWorld, id: string, exitCode: number, atMs = live.nowMs): void {
+  live.ownEnds.add(id);
+  ends(live, id, exitCode, atMs);
+  const sandbox = live.seen.find((it) => it.containers.some((c) => c.id === id));
+  if (sandbox && isLast(live, sandbox) && isFinished(live, sandbox))
+    live.finished.set(sandbox.pod, sandbox.fingerprint);
+}
+
+function isLast({ seen }: LiveWorld, sandbox: SeenSandbox): boolean {
+  const others = seen.filter((it) => it.pod === sandbox.pod && it !== sandbox);
+  return others.every((it) => !it.ready && (sandbox.ready || it.attempt < sandbox.attempt));
+}
+
+/** What the agent has begun to end itself is nobody's work any more. */
+function isFinished({ ownEnds }: LiveWorld, { spec: pod, containers, givenUp }: SeenSandbox) {
+  const policy = pod?.spec.restartPolicy;
+  if (!pod || policy === "Always" || givenUp) return false;
+  const last = (name: string) => containers.find((it) => it.name === name);
+  const isOver = (it: SeenContainer | undefined) =>
+    it !== undefined && ownEnds.has(it.id) && (policy === "Never" || it.detail?.exitCode === 0);
+  const mains = pod.spec.containers.map((it) => last(it.name));
+  const inits = containers.filter((it) => it.kind === "init" && last(it.name) === it);
+  const isStuck = inits.some((it) => ownEnds.has(it.id) && it.detail?.exitCode !== 0);
+  const hasBegun = mains.some((it) => it !== undefined);
+  return hasBegun ? mains.every(isOver) : policy === "Never" && isStuck;
 }
 
 export function ends(live: LiveWorld, id: string, exitCode: number, atMs = live.nowMs): void {
@@ -139,18 +176,9 @@ function changesOf(live: LiveWorld, step: Step): readonly (() => void)[] {
     case "remove-containers":
       return step.containers.map((id) => () => forget(live, (it) => it.id !== id));
     case "remove-sandboxes":
-      return [
-        ...step.sandboxes.flatMap((it) => leaves(live, it)),
-        ...(step.whole ? [() => startsOver(live, step.uid)] : []),
-      ];
+      return step.sandboxes.flatMap((it) => leaves(live, it, step.whole));
     case "end-pod":
-      return [
-        ...step.sandboxes.flatMap(({ containers }) =>
-          containers.map((c) => () => ends(live, c.id, 143)),
-        ),
-        () => void live.outcomes.set(step.uid, step.outcome),
-        ...step.sandboxes.flatMap((it) => leaves(live, it)),
-      ];
+      return [() => isRecorded(live, step), ...step.sandboxes.flatMap((it) => leaves(live, it))];
   }
 }
 
@@ -161,33 +189,50 @@ function startChanges(live: LiveWorld, step: Step<"start-pod">): readonly (() =>
     const fresh = aSandbox(pod, { id, attempt, deaths, createdAtMs: live.nowMs, containers: [] });
     live.seen = [fresh, ...live.seen];
   };
-  const ended = step.dead.flatMap((it) => it.containers.map((c) => () => ends(live, c.id, 137)));
+  // They end as well as they can: with 0, as if they had done all their work.
+  const ended = step.dead.flatMap((it) => it.containers.map((c) => () => ends(live, c.id, 0)));
+  const left = step.dead.length > 0 ? [() => givesUp(live, step.dead[0]?.id), ...ended] : [];
   const started = step.starts.flatMap((it) => {
-    const own = it.existing ?? `${step.uid}-${step.fingerprint}-${it.container.name}-${it.attempt}`;
+    const fresh = `${step.uid}-${step.fingerprint}-${it.container.name}-${it.attempt}`;
+    const own = it.existing?.id ?? fresh;
     const row = () => created(live, id, own, it);
-    const run = () => runs(live, own, `${step.uid} ${step.fingerprint} ${own}`);
-    return it.existing === undefined ? [row, run] : [run];
+    const run = () => runs(live, own, step);
+    const hooked = () => change(live, own, (c) => ({ ...c, postStarted: true }));
+    return [...(it.existing ? [] : [row]), ...(it.existing?.runs ? [] : [run]), hooked];
   });
-  return [...ended, ...(step.sandbox === undefined ? [made] : []), ...started];
+  return [...left, ...(step.sandbox === undefined ? [made] : []), ...started];
+}
+
+function givesUp(live: LiveWorld, id: string | undefined): void {
+  live.seen = live.seen.map((it) => (it.id === id ? { ...it, givenUp: true } : it));
+}
+
+/** The first word on a wish stays. */
+function isRecorded(live: LiveWorld, { uid, outcome }: Step<"end-pod">): void {
+  if (live.outcomes.get(uid)?.fingerprint === outcome.fingerprint) return;
+  live.outcomes.set(uid, outcome);
+  live.finished.set(uid, outcome.fingerprint);
 }
 
 function created(live: LiveWorld, sandbox: string, id: string, start: ContainerStart): void {
   const { kind, attempt, restarts, crashes, container } = start;
   const { name } = container;
-  const row = { id, name, kind, attempt, restarts, crashes, state: "created", detail: undefined };
+  const counts = { attempt, restarts, crashes };
+  const made = { state: "created", postStarted: false, detail: undefined } as const;
+  const row: SeenContainer = { id, name, kind, ...counts, ...made };
   live.seen = live.seen.map((it) =>
     it.id === sandbox
       ? {
           ...it,
-          containers: [row as SeenContainer, ...it.containers].toSorted(
-            (a, b) => b.attempt - a.attempt,
-          ),
+          containers: [row, ...it.containers].toSorted((a, b) => b.attempt - a.attempt),
         }
       : it,
   );
 }
 
-function runs(live: LiveWorld, id: string, key: string): void {
+function runs(live: LiveWorld, id: string, { uid, fingerprint }: Step<"start-pod">): void {
+  const key = `${uid} ${fingerprint} ${id}`;
+  if (live.finished.get(uid) === fingerprint) live.startedInVain.push(key);
   live.starts.set(key, (live.starts.get(key) ?? 0) + 1);
   live.bornAtMs.set(id, timeOf(live));
   const times = { startedAtMs: live.nowMs, finishedAtMs: 0 };
@@ -195,17 +240,23 @@ function runs(live: LiveWorld, id: string, key: string): void {
   change(live, id, (it) => ({ ...it, state: "running", detail }));
 }
 
-function leaves(live: LiveWorld, { id, containers }: SeenSandbox): readonly (() => void)[] {
+function leaves(
+  live: LiveWorld,
+  { id, pod, containers }: SeenSandbox,
+  whole = false,
+): readonly (() => void)[] {
   return [
     ...containers.map((it) => () => ends(live, it.id, 143)),
     () => {
       live.seen = live.seen.filter((it) => it.id !== id);
+      if (whole && !live.seen.some((it) => it.pod === pod)) startsOver(live, pod);
     },
   ];
 }
 
 /** A pod that left whole and comes back has no past. */
-function startsOver(live: LiveWorld, uid: PodId): void {
+export function startsOver(live: LiveWorld, uid: PodId): void {
+  live.finished.delete(uid);
   for (const key of live.starts.keys()) if (key.startsWith(uid)) live.starts.delete(key);
 }
 

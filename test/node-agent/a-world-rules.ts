@@ -48,6 +48,7 @@ export function noTwins(live: LiveWorld, known: ReadonlySet<string>): void {
     const names = running.filter((it) => !known.has(it.id)).map((it) => it.name);
     expect(new Set(names).size, "one start of a container runs").toBe(names.length);
   }
+  expect(live.startedInVain, "what has done its work is never started again").toEqual([]);
   for (const [start, times] of live.starts) expect(times, `${start} is started once`).toBe(1);
 }
 
@@ -104,9 +105,10 @@ function startRules(step: Step<"start-pod">, own: readonly SeenSandbox[], world:
   const inThisStep = new Set<string>();
   for (const { container, kind, existing } of starts) {
     const last = newest(container.name);
-    expect(existing, "what was made is not made again").toBe(
-      last?.state === "created" ? last.id : undefined,
-    );
+    const isMade = last?.state === "created" || last?.state === "running";
+    expect(existing?.id, "what was made is not made again").toBe(isMade ? last.id : undefined);
+    const missed = last?.state === "running" && !last.postStarted;
+    if (existing?.runs) expect(missed, "a hook is run once").toBe(true);
     if (last && !existing) mayRunAgain(last, kind, step, world);
     if (kind === "init") expect(begun, "init containers come first").toBe(false);
     if (!last) {
@@ -159,6 +161,7 @@ function hadItsTurn(
   const asked = init.readinessProbe !== undefined || init.startupProbe !== undefined;
   if (started && !asked) return;
   expect(last?.state, "a sidecar runs first").toBe("running");
+  if (init.lifecycle) expect(last?.postStarted, "with its hook, too").toBe(true);
   const ready = last && world.verdicts.get(last.id)?.ready;
   if (asked) expect(ready, "a sidecar is ready first").toBe(true);
 }
@@ -195,7 +198,8 @@ function endRules(step: Step<"end-pod">, own: readonly SeenSandbox[], world: Wor
   if (world.outcomes.get(step.uid) === step.outcome) return;
   const pod = world.wanted.find((it) => it.pod.metadata.uid === step.uid)?.pod;
   expect(pod?.spec.restartPolicy, "Always never ends").not.toBe("Always");
-  const sandbox = own.find((it) => it.ready);
+  const sandbox = own.find((it) => it.ready) ?? own.toSorted((a, b) => b.attempt - a.attempt)[0];
+  expect(sandbox?.givenUp, "what the agent itself has ended is not judged").toBe(false);
   const newest = (name: string) => sandbox?.containers.find((it) => it.name === name);
   const mains = pod?.spec.containers.map((it) => newest(it.name)) ?? [];
   const begun = mains.some((it) => it !== undefined);

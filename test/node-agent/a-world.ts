@@ -25,6 +25,8 @@ type SaidContainer = {
   /** Which probes ask about it. */
   readonly probes?: readonly ("startup" | "readiness" | "liveness")[];
   readonly env?: string;
+  /** Whether it has a postStart hook. */
+  readonly hook?: boolean;
 };
 
 /** A pod of many containers; what a test is about, it says. */
@@ -48,21 +50,20 @@ export function aPodOf(said: {
   });
 }
 
-function container({ name, sidecar, probes = [], env }: SaidContainer) {
+function container({ name, sidecar, probes = [], env, hook }: SaidContainer) {
   const probe = { httpGet: { port: 8080 } };
   return {
     name,
     image: `waybill.internal/apps/web@${A_DIGEST}`,
     ...(sidecar && { restartPolicy: "Always" }),
+    ...(hook && { lifecycle: { postStart: { sleep: { seconds: 1 } } } }),
     ...(env && { env: [{ name: "IT", value: env }] }),
     ...Object.fromEntries(probes.map((it) => [`${it}Probe`, probe])),
   };
 }
 
 export function aContainer(
-  said: Partial<
-    Pick<SeenContainer, "id" | "name" | "kind" | "state" | "attempt" | "restarts" | "crashes">
-  > & {
+  said: Partial<Omit<SeenContainer, "detail">> & {
     readonly ranMs?: number;
     readonly endedAtMs?: number;
     readonly exitCode?: number;
@@ -81,6 +82,7 @@ export function aContainer(
     state,
     restarts: said.restarts ?? 0,
     crashes: said.crashes ?? 0,
+    postStarted: said.postStarted ?? true,
     detail:
       state === "created"
         ? undefined
@@ -101,6 +103,7 @@ export function aSandbox(pod: Pod, said: Partial<SeenSandbox> = {}): SeenSandbox
     pod: pod.metadata.uid,
     fingerprint: fp(pod),
     ready: true,
+    givenUp: false,
     attempt: 0,
     deaths: 0,
     createdAtMs: 1_000,

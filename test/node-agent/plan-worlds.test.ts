@@ -4,6 +4,7 @@ import type { Pod } from "../../contract/pod/pod.ts";
 import type { SeenSandbox } from "../../node-agent/observe.ts";
 import { type Role, rolesOf } from "../../node-agent/plan/kinds.ts";
 import { nextLookAtMs } from "../../node-agent/plan/plan-look.ts";
+import type { Step } from "../../node-agent/plan/steps.ts";
 import { podStatuses } from "../../node-agent/report/report.ts";
 import { aContainer, aPodOf, aSandbox, aVerdict, fp, uidOf } from "./a-world.ts";
 import {
@@ -11,13 +12,14 @@ import {
   carryOut,
   change,
   dies,
-  ends,
+  endsItself,
   type Fates,
   failsToDo,
   type LiveWorld,
   ofPod,
   passes,
   setsClockBack,
+  startsOver,
   timeOf,
   worldOf,
 } from "./a-world-lives.ts";
@@ -32,18 +34,19 @@ const UIDS = [0, 1, 2].map((at) => `00000000-0000-4000-8000-00000000000${at}`);
 const TURNS_TO_REST = 120;
 
 const probes = fc.subarray(["startup", "readiness", "liveness"] as const);
+const hook = fc.boolean();
 const somePod = (uid: string) =>
   fc
     .record({
       policy: fc.constantFrom("Always", "OnFailure", "Never" as const),
-      init: fc.array(fc.record({ sidecar: fc.boolean(), probes }), { maxLength: 3 }),
-      main: fc.array(fc.record({ probes }), { minLength: 1, maxLength: 2 }),
+      init: fc.array(fc.record({ sidecar: fc.boolean(), probes, hook }), { maxLength: 3 }),
+      main: fc.array(fc.record({ probes, hook }), { minLength: 1, maxLength: 2 }),
       env: fc.constantFrom("a", "b"),
       labels: fc.constantFrom({}, { team: "a" }),
     })
     .map(({ policy, init, main, env, labels }) => {
-      const inits = init.map(({ sidecar, probes: asked }, at) =>
-        sidecar ? { name: `i${at}`, sidecar, probes: asked } : { name: `i${at}` },
+      const inits = init.map(({ sidecar, ...said }, at) =>
+        sidecar ? { name: `i${at}`, sidecar, ...said } : { name: `i${at}` },
       );
       const mains = main.map((it, at) => ({ name: `m${at}`, env, ...it }));
       return aPodOf({ uid, policy, init: inits, main: mains, labels });
@@ -56,10 +59,12 @@ const someSandboxes = fc.array(
     pod: fc.nat(2),
     ready: fc.boolean(),
     old: fc.boolean(),
+    told: fc.boolean(),
     rows: fc.array(
       fc.record({
         state: fc.constantFrom("created", "running", "exited", "unknown" as const),
         exitCode: fc.constantFrom(0, 1),
+        postStarted: fc.boolean(),
         crashes: fc.nat(3),
       }),
       { maxLength: 5 },
@@ -123,7 +128,7 @@ const doomed: Fates = ({ kind, attempt }) =>
     : { exitCode: 1, afterMs: 10, becomesReady: false };
 
 function found(pods: readonly Pod[], said: readonly FoundRow[]): readonly SeenSandbox[] {
-  return said.map(({ pod: at, ready, old, rows }, nr) => {
+  return said.map(({ pod: at, ready, old, told, rows }, nr) => {
     const pod = pods[at] as Pod;
     const roles = rolesOf(pod.spec);
     const containers = rows.slice(0, roles.length).map((row, index) => {
@@ -140,6 +145,7 @@ function found(pods: readonly Pod[], said: readonly FoundRow[]): readonly SeenSa
       createdAtMs,
       containers,
       attempt: 10 - nr,
+      ...(!told && { spec: undefined }),
     });
   });
 }
@@ -147,6 +153,8 @@ type FoundRow = {
   readonly pod: number;
   readonly ready: boolean;
   readonly old: boolean;
+  /** Whether its pod's spec was short enough to be kept with it. */
+  readonly told: boolean;
   readonly rows: readonly Parameters<typeof aContainer>[0][];
 };
 
@@ -160,7 +168,7 @@ function happens(live: LiveWorld, event: Event, pods: Pod[]): void {
   const is = (what: string) => event.what === what;
   if (is("sandbox dies") && sandbox) dies(live, sandbox.id, false);
   if (is("sandbox dies and containers linger") && sandbox) dies(live, sandbox.id, true);
-  if (is("container ends") && row) ends(live, row.id, event.pick % 2);
+  if (is("container ends") && row) endsItself(live, row.id, event.pick % 2);
   if (is("probe kills") && row && row.kind !== "init")
     live.verdicts.set(row.id, aVerdict({ ready: false, kill: "liveness" }));
   if (is("runtime loses") && row) change(live, row.id, (it) => ({ ...it, state: "unknown" }));
@@ -181,21 +189,58 @@ function withEnv(pod: Pod, value: string): Pod {
   return { ...pod, spec: { ...pod.spec, containers: [{ ...first, env }, ...others] } };
 }
 
+/** The sandbox that a slow start had made or found is dead by now. */
+function isBuiltOnSand(live: LiveWorld, step: Step, done: number): boolean {
+  if (step.do !== "start-pod" || done === 0) return false;
+  const own = live.seen.filter((it) => it.pod === step.uid && it.attempt === step.attempt);
+  return own.some((it) => !it.ready);
+}
+
+/** As the agent does with the ends of pods that are not wanted any more. */
+function forgetsUnwanted(live: LiveWorld): void {
+  if (!live.wanted) return;
+  const wanted = new Set(live.wanted.map(uidOf));
+  for (const uid of live.outcomes.keys()) {
+    if (wanted.has(uid)) continue;
+    live.outcomes.delete(uid);
+    startsOver(live, uid);
+  }
+}
+
+/** What is ready has done all that it does when it starts. */
+function noneIsReadyTooSoon(live: LiveWorld): void {
+  const pods = live.wanted ?? [];
+  for (const pod of pods) {
+    const [status] = statusesOf(live, [pod]);
+    if (!status?.ready) continue;
+    const hooked = rolesOf(pod.spec).filter((it) => it.container.lifecycle);
+    const [sandbox] = ofPod(live, pod).filter((it) => it.ready && it.fingerprint === fp(pod));
+    for (const { container } of hooked) {
+      const last = sandbox?.containers.find((it) => it.name === container.name);
+      if (last?.state === "running") expect(last.postStarted, "its hook is done").toBe(true);
+    }
+  }
+}
+
 /** One pass of an agent in a world in which `event` just happened. */
 function turn(live: LiveWorld, event: Event | undefined, known: ReadonlySet<string>): number {
-  for (const [uid, { step, atMs }] of live.slow) {
+  for (const [uid, { step, done, atMs }] of live.slow) {
     if (atMs > timeOf(live)) continue;
-    carryOut(live, step);
     live.slow.delete(uid);
+    if (isBuiltOnSand(live, step, done)) failsToDo(live, step);
+    else carryOut(live, step, done);
   }
+  forgetsUnwanted(live);
   const plan = lawfulPlan(worldOf(live));
   for (const step of plan) {
     if (event?.what === "step fails") failsToDo(live, step);
-    else if (event?.what === "agent is killed") carryOut(live, step, event.pick);
-    else if (event?.what === "step is slow")
-      live.slow.set(step.uid, { step, atMs: timeOf(live) + 3_000 });
-    else carryOut(live, step);
+    else if (event?.what === "agent is killed") carryOut(live, step, 0, event.pick);
+    else if (event?.what === "step is slow") {
+      carryOut(live, step, 0, event.pick);
+      live.slow.set(step.uid, { step, done: event.pick, atMs: timeOf(live) + 3_000 });
+    } else carryOut(live, step);
   }
+  noneIsReadyTooSoon(live);
   noTwins(live, known);
   return plan.length;
 }

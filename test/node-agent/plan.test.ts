@@ -86,7 +86,7 @@ describe("a container", () => {
     const made = { id: "made", state: "created", attempt: 2, restarts: 5, crashes: 1 } as const;
 
     expect(planned(made)).toMatchObject([
-      { do: "start-pod", sandbox: "s1", starts: [{ existing: "made", attempt: 2, restarts: 5 }] },
+      { do: "start-pod", sandbox: "s1", starts: [{ existing: { id: "made" }, attempt: 2 }] },
     ]);
   });
 
@@ -348,7 +348,7 @@ describe("a sandbox that died", () => {
       createdAtMs: 1_000,
       containers: [
         exited("fetch", 0, { attempt: 2, restarts: 1 }),
-        exited("web", 255, { attempt: 6, restarts: 5, endedAtMs: 50_000 }),
+        exited("web", 255, { reason: "Unknown", attempt: 6, restarts: 5, endedAtMs: 50_000 }),
       ],
       ...said,
     });
