@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { CpuQuantity, MemoryQuantity } from "../contract/document/units.ts";
-import { HostPathPrefixes } from "../contract/pod/host-policy.ts";
+import { HostPathPrefixes, HostPortRanges } from "../contract/pod/host-policy.ts";
 import { readEnv } from "../kit/env.ts";
 
 const AbsolutePath = z.string().regex(/^\/[^\0]+$/, "must be an absolute path");
@@ -23,6 +23,7 @@ const AgentEnv = z.object({
   WAYBILL_NODE_CPU: CpuQuantity.optional(),
   WAYBILL_AGENT_HEALTH: AbsolutePath,
   WAYBILL_HOST_PATHS: HostPathPrefixes,
+  WAYBILL_HOST_PORTS: HostPortRanges,
   /** Tells one boot of this host from another; a test reboots by another file. */
   WAYBILL_BOOT_ID_FILE: AbsolutePath.default("/proc/sys/kernel/random/boot_id"),
 });

@@ -5,14 +5,21 @@ import { join } from "node:path";
 import { expect, test } from "vitest";
 import { PodId } from "../../contract/ids.ts";
 import { PodStatus } from "../../contract/node/protocol.ts";
+import type { PortRange } from "../../contract/pod/host-policy.ts";
+import { startPod } from "../../node-agent/act/start-pod.ts";
 import { orphans, staleLogs } from "../../node-agent/clean/clean-plan.ts";
 import { placesIn } from "../../node-agent/disk/places.ts";
 import { capacity } from "../../node-agent/host/capacity.ts";
+import { refuseHostPorts } from "../../node-agent/host/host-ports.ts";
 import { logTail, wordsIn } from "../../node-agent/host/log-tail.ts";
 import { parseMounts } from "../../node-agent/host/mounts.ts";
-import { dnsConfig } from "../../node-agent/host/resolv-conf.ts";
+import { dnsConfig, hostDns } from "../../node-agent/host/resolv-conf.ts";
 import { rotateLogs } from "../../node-agent/logs/rotate.ts";
-import { aContainer, aPodOf, aSandbox } from "./a-world.ts";
+import { planNode } from "../../node-agent/plan/plan.ts";
+import { someHands } from "../support/hands.ts";
+import { openMemoryRuntime } from "../support/memory-runtime.ts";
+import { aPod } from "../support/pods.ts";
+import { aContainer, aPodOf, aSandbox, aWorld } from "./a-world.ts";
 
 test("the lines of a log are the container's own, joined where the runtime cut them, and harmless", () => {
   const at = "2026-01-01T00:00:00.000000000Z";
@@ -84,6 +91,42 @@ test("a resolver on the host's loopback is no resolver for a pod", () => {
     searches: ["a", "b"],
     options: ["ndots:2", "edns0"],
   });
+});
+
+test("where the host asks itself, pods ask whom it asks", async () => {
+  const folder = await mkdtemp(join(tmpdir(), "waybill-test-dns-"));
+  try {
+    const [own, resolved] = [join(folder, "resolv.conf"), join(folder, "resolved.conf")];
+    await writeFile(own, "nameserver 127.0.0.53\noptions edns0\nsearch home\n");
+    await writeFile(resolved, "nameserver 10.1.1.1\nsearch home\n");
+
+    const missing = join(folder, "missing");
+    expect(hostDns([own, missing])).toBeUndefined();
+    expect(hostDns([missing, own, resolved])).toEqual({
+      servers: ["10.1.1.1"],
+      searches: ["home"],
+      options: [],
+    });
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+});
+
+test("a pod gets no port of the host but those that this node's operator allows", async () => {
+  const runtime = openMemoryRuntime([]);
+  const pod = aPod({ container: { ports: [{ containerPort: 80, hostPort: 8080 }] } });
+  const [step] = planNode(aWorld([pod], []));
+  if (step?.do !== "start-pod") throw new Error("it is not started");
+  const places = placesIn("/nowhere", "/waybill-test-of-nothing");
+  const start = (hostPorts: readonly PortRange[]) =>
+    startPod(someHands({ runtime, places, hostPorts }), step, new AbortController().signal);
+
+  await expect(start([])).rejects.toThrow(
+    "host-ports: the hostPort 8080 is not allowed; the operator of this node allows none",
+  );
+  await expect(start([{ from: 9_000, to: 9_100 }])).rejects.toThrow("allows 9000-9100");
+  expect((await runtime.list()).sandboxes).toEqual([]);
+  expect(() => refuseHostPorts(pod, [{ from: 8_000, to: 8_080 }])).not.toThrow();
 });
 
 test("mount points are read as they are written, spaces and all", () => {
