@@ -99,6 +99,37 @@ test("a wished pod serves through the ingress once it is reported ready, with an
   expect(seen).toMatchObject({ phase: "Running", restarts: 0, ip: expect.stringMatching(/^10\./) });
 });
 
+test("a command that a probe runs is told by its own words, and one that cannot run by the runtime's last", async () => {
+  const probe = (...command: string[]) => ({ exec: { command }, periodSeconds: 1 });
+  const script = "head -c 3000 /dev/zero | tr '\\0' x; echo the database is away >&2; exit 4";
+  const pod = aPod({
+    image,
+    container: {
+      readinessProbe: probe("/bin/sh", "-c", script),
+      livenessProbe: { ...probe("/bin/missing"), failureThreshold: 100 },
+    },
+  });
+
+  node.api.wish([pod]);
+
+  const failures = await eventually(
+    () => {
+      const found = status(pod)?.containers[0]?.probeFailures ?? [];
+      const byProbe = new Map(found.map((it) => [it.probe, it]));
+      if (byProbe.size < 2) throw new Error(JSON.stringify(status(pod)));
+      return byProbe;
+    },
+    { withinMs: 15_000 },
+  );
+  expect(failures.get("readiness")).toMatchObject({
+    status: 4,
+    excerpt: expect.stringMatching(/^the database is away x+$/),
+  });
+  expect(failures.get("liveness")?.excerpt).toMatch(
+    /^exec: "\/bin\/missing": .*no such file or directory/,
+  );
+});
+
 test("a route without a ready pod says so", async () => {
   const pod = aPod({ image, path: "/missing" });
 
