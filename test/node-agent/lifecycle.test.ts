@@ -229,6 +229,92 @@ test(
 );
 
 test(
+  "a job that ended before its sandbox died is over, whoever was there to see it",
+  async () => {
+    const job = aTeam({
+      policy: "Never",
+      main: [
+        { name: "done", script: "echo x; exit 0" },
+        { name: "work", script: "until test -e /all/end; do sleep 0.1; done; exit 4" },
+      ],
+    });
+    node.api.wish([job]);
+    await told(job, (it) => it.containers[1]?.state === "running");
+    const { sandboxes, containers } = await runtime.list();
+    const work = containers.find((it) => it.name === "work")?.id ?? "";
+    await node.endAgent("SIGKILL");
+    await runtime.execSync(work, ["touch", "/all/end"], { timeoutSeconds: 5 });
+    await eventually(async () =>
+      expect(await runtime.containerDetail(work)).toMatchObject({ state: "exited" }),
+    );
+    await killSandbox(sandboxes[0]?.id ?? "");
+    node.api.reports.length = 0;
+    await node.startAgent();
+
+    expect(await told(job, (it) => it.phase === "Failed")).toMatchObject({
+      restarts: 0,
+      containers: [{ exitCode: 0 }, { exitCode: 4 }],
+    });
+    expect(await words(job, "done", 1)).toEqual([]);
+  },
+  PATIENCE_MS,
+);
+
+test(
+  "a container is ready once its postStart hook has returned, which another agent sees to",
+  async () => {
+    const hook = "echo hook >> /all/said; until test -e /all/go; do sleep 0.1; done";
+    const lifecycle = { postStart: { exec: { command: ["/bin/sh", "-c", hook] } } };
+    const pod = aTeam({
+      main: [
+        { name: "web", script: UNTIL_TERM, more: { lifecycle } },
+        { name: "next", script: UNTIL_TERM },
+      ],
+    });
+    node.api.wish([pod]);
+    const said = async () => {
+      const { containers } = await runtime.list();
+      const web = containers.find((it) => it.name === "web")?.id ?? "";
+      const command = ["cat", "/all/said"];
+      const { stdout } = await runtime.execSync(web, command, { timeoutSeconds: 5 });
+      return { web, hooks: Buffer.from(stdout).toString() };
+    };
+    const { web } = await eventually(
+      async () => {
+        const now = await said();
+        expect(now.hooks).toBe("hook\n");
+        return now;
+      },
+      { withinMs: 30_000 },
+    );
+    expect(await told(pod, (it) => it.containers[0]?.startedAt !== undefined)).toMatchObject({
+      ready: false,
+      containers: [
+        { name: "web", state: "waiting", reason: "ContainerCreating", ready: false },
+        { name: "next", state: "waiting" },
+      ],
+    });
+
+    await node.endAgent("SIGKILL");
+    node.api.reports.length = 0;
+    await node.startAgent();
+    await eventually(async () => expect((await said()).hooks).toBe("hook\nhook\n"), {
+      withinMs: 30_000,
+    });
+    expect(await told(pod, () => true)).toMatchObject({ ready: false });
+    await runtime.execSync(web, ["touch", "/all/go"], { timeoutSeconds: 5 });
+
+    expect(await told(pod, (it) => it.ready)).toMatchObject({ restarts: 0 });
+    await node.endAgent("SIGKILL");
+    await node.startAgent();
+    node.api.reports.length = 0;
+    expect(await told(pod, () => true)).toMatchObject({ ready: true });
+    expect((await said()).hooks).toBe("hook\nhook\n");
+  },
+  PATIENCE_MS,
+);
+
+test(
   "a pod leaves in order: main containers with their hooks, then sidecars from the last",
   async () => {
     const onTerm = (word: string) =>

@@ -1,5 +1,9 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { expect, test } from "vitest";
 import type { Pod } from "../../contract/pod/pod.ts";
+import { openPodNotes } from "../../node-agent/disk/pod-notes.ts";
 import { openObserver } from "../../node-agent/observe.ts";
 import { rolesOf } from "../../node-agent/plan/kinds.ts";
 import { containerConfig, sandboxConfig } from "../../node-agent/runtime/cri-config.ts";
@@ -61,6 +65,39 @@ test.each(["{", '{"kind":"Pod"}', ""])("a spec that reads %j counts as none", as
   const [seen] = await openObserver(runtime, () => undefined)();
 
   expect(seen).toMatchObject({ spec: undefined, unclear: false });
+});
+
+test("a postStart hook has returned once somebody has noted so, of this very start", async () => {
+  const runtime = await aRuntime();
+  const pod = aPodOf({ main: [{ name: "web", hook: true }, { name: "plain" }] });
+  await started(runtime, pod);
+  const folder = await mkdtemp(join(tmpdir(), "observe-"));
+  const notes = openPodNotes({ podDir: (uid) => join(folder, uid) });
+  const observe = openObserver(runtime, () => undefined, notes);
+  const web = async () => (await observe())[0]?.containers.find((it) => it.name === "web");
+  try {
+    const { id = "" } = (await web()) ?? {};
+    expect(await web()).toMatchObject({ postStarted: false });
+    await notes.write(uidOf(pod), "post-started/web", "the start before");
+    expect(await web()).toMatchObject({ postStarted: false });
+    await notes.write(uidOf(pod), "post-started/web", id);
+    expect(await web()).toMatchObject({ postStarted: true });
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+});
+
+test("a dead sandbox is given up once somebody has noted so", async () => {
+  const memory = await aRuntime();
+  const pod = aPodOf({});
+  await started(memory, pod);
+  const has = async (uid: string, note: string) => uid === uidOf(pod) && note === "given-up";
+  const observe = openObserver(memory, () => undefined, { has });
+
+  expect(await observe()).toMatchObject([{ ready: true, givenUp: false }]);
+  memory.reboot();
+  expect(await observe()).toMatchObject([{ ready: false, givenUp: true }]);
+  expect(await openObserver(memory, () => undefined)()).toMatchObject([{ givenUp: false }]);
 });
 
 test("a container that was killed is told with the shortage of memory that is told a moment later", async () => {

@@ -2,8 +2,12 @@ import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
+import { executors } from "../../node-agent/act/act.ts";
 import { openOutcomes, type PodOutcome } from "../../node-agent/disk/outcomes.ts";
+import { placesIn } from "../../node-agent/disk/places.ts";
 import { planNode } from "../../node-agent/plan/plan.ts";
+import { someHands } from "../support/hands.ts";
+import { openMemoryRuntime } from "../support/memory-runtime.ts";
 import { aContainer, aPodOf, aSandbox, aWorld, uidOf } from "./a-world.ts";
 
 let folder = "";
@@ -62,6 +66,28 @@ test("the first end of a pod stays, and another wish's takes its place", async (
   await outcomes.record({ ...ended(pod, 0), fingerprint: "another wish" });
 
   expect(outcomes.all().get(uidOf(pod))?.status.phase).toBe("Succeeded");
+});
+
+test("an end is written down before anything of its pod is touched", async () => {
+  const pod = aPodOf({ policy: "Never", init: [{ name: "ship", sidecar: true }] });
+  const containers = [
+    aContainer({ name: "web", state: "exited" }),
+    aContainer({ name: "ship", kind: "sidecar" }),
+  ];
+  const [step] = planNode(aWorld([pod], [aSandbox(pod, { containers })]));
+  if (step?.do !== "end-pod") throw new Error("not over");
+  const outcomes = await open();
+  // As for an agent that is killed right there.
+  const die = async () => {
+    throw new Error("the agent is gone");
+  };
+  const runtime = { ...openMemoryRuntime([]), stopContainer: die, stopSandbox: die };
+  const hands = someHands({ runtime, places: placesIn(folder, "/none"), outcomes });
+
+  const ending = executors(hands)["end-pod"](step, new AbortController().signal);
+
+  await expect(ending).rejects.toThrow("the agent is gone");
+  expect((await open()).all().get(uidOf(pod))?.status.phase).toBe("Succeeded");
 });
 
 test("only pods that are still known are kept", async () => {
