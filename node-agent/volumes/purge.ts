@@ -2,9 +2,10 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { VolumeKey } from "../../contract/material/material.ts";
 import { POD_LABELS, type Pod } from "../../contract/pod/pod.ts";
+import { eachInTurn } from "../../kit/each-in-turn.ts";
 import type { Places } from "../disk/places.ts";
 import type { View } from "../run.ts";
-import { eachInTurn, takeAway } from "./take-away.ts";
+import { takeAway } from "./take-away.ts";
 
 export type Purger = {
   /** Deletes what the wish names for it and no pod here uses. */

@@ -1,11 +1,13 @@
-import { mkdir, readdir, rename, stat } from "node:fs/promises";
+import { mkdir, rename, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { createGunzip, createZstdDecompress } from "node:zlib";
+import { eachInTurn } from "../../../kit/each-in-turn.ts";
 import { exec } from "../../../kit/exec.ts";
+import { namesIn } from "../../disk/durable-file.ts";
 import { removeTree } from "../../host/volumes.ts";
-import { eachInTurn, takeAway } from "../take-away.ts";
+import { takeAway } from "../take-away.ts";
 import { type ArtifactName, type ArtifactRegistry, artifactName, type Layer } from "./registry.ts";
 import { readTar } from "./tar.ts";
 import { openUnpacker, UNPACK_LIMITS, type Unpacker, type UnpackLimits } from "./unpack.ts";
@@ -99,11 +101,4 @@ function packingOf(mediaType: string): "none" | "gzip" | "zstd" {
 
 function folderName(digest: string): string {
   return digest.replace("sha256:", "");
-}
-
-async function namesIn(folder: string): Promise<readonly string[]> {
-  return readdir(folder).catch((error: NodeJS.ErrnoException) => {
-    if (error.code === "ENOENT") return [];
-    throw error;
-  });
 }
