@@ -4,7 +4,7 @@ import type { PodValues, Values } from "../disk/materials.ts";
 import { StartError } from "./start-error.ts";
 
 /** What of its surroundings a container may be told. */
-export type Surroundings = {
+export type EnvSources = {
   readonly pod: Pod;
   readonly values: PodValues;
   readonly nodeName: string | undefined;
@@ -24,7 +24,7 @@ export type SpokenContainer = {
  * may use variables that stand before it, a command all of them; the last of two equal names wins; what
  * is optional and not there is left out. Throws a StartError that names what is missing. Pure.
  */
-export function speak(container: Container, around: Surroundings): SpokenContainer {
+export function speak(container: Container, around: EnvSources): SpokenContainer {
   const env = new Map<string, string>();
   for (const it of container.env) {
     const value = it.valueFrom ? sourced(it, around) : expand(it.value ?? "", env);
@@ -52,7 +52,7 @@ export function expand(text: string, env: ReadonlyMap<string, string>): string {
   );
 }
 
-function sourced({ name, valueFrom }: EnvVar, around: Surroundings): string | undefined {
+function sourced({ name, valueFrom }: EnvVar, around: EnvSources): string | undefined {
   const { secretKeyRef, configMapKeyRef, fieldRef } = valueFrom ?? {};
   if (secretKeyRef) return keyed("secret", around.values.secrets, secretKeyRef);
   if (configMapKeyRef) return keyed("config map", around.values.configMaps, configMapKeyRef);
@@ -79,7 +79,7 @@ function keyed(
   throw new StartError("CreateContainerConfigError", missing);
 }
 
-function fieldOf(path: string, { pod, nodeName, hostIp, podIp }: Surroundings): string {
+function fieldOf(path: string, { pod, nodeName, hostIp, podIp }: EnvSources): string {
   const { metadata } = pod;
   const [, map, key = ""] = /^metadata\.(labels|annotations)\['(.*)'\]$/.exec(path) ?? [];
   if (map === "labels") return metadata.labels[key] ?? "";

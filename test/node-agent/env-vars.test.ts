@@ -1,11 +1,11 @@
 import { expect, test } from "vitest";
 import type { Pod } from "../../contract/pod/pod.ts";
-import { expand, type Surroundings, speak } from "../../node-agent/act/env-vars.ts";
+import { type EnvSources, expand, speak } from "../../node-agent/act/env-vars.ts";
 import { StartError } from "../../node-agent/act/start-error.ts";
 import { aPod } from "../support/pods.ts";
 
 /** What the first container of this pod is told. */
-function spoken(pod: Pod, said: Partial<Surroundings> = {}) {
+function spoken(pod: Pod, said: Partial<EnvSources> = {}) {
   const [container] = pod.spec.containers;
   if (!container) throw new Error("a pod without a container");
   const bytes = (text: string) => Buffer.from(text);
