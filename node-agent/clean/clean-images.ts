@@ -1,8 +1,8 @@
 import { statfs } from "node:fs/promises";
+import { eachInTurn } from "../../kit/each-in-turn.ts";
 import type { Log } from "../../kit/log.ts";
 import type { View } from "../run.ts";
 import type { Image, Runtime } from "../runtime/runtime.ts";
-import { each } from "./each.ts";
 import { collectable, type Disk, isFull, isRelieved, keptImages } from "./plan-images.ts";
 
 export type ImageCollector = {
@@ -53,7 +53,7 @@ export function openImageCollector({ runtime, view, log }: Deps): ImageCollector
       const unwanted = await candidates();
       if (!isFull(await imageDisk(runtime))) return;
       let relieved = false;
-      await each(unwanted, async (image) => {
+      await eachInTurn(unwanted, async (image) => {
         if (relieved) return;
         await remove(image);
         relieved = isRelieved(await imageDisk(runtime));
@@ -63,7 +63,7 @@ export function openImageCollector({ runtime, view, log }: Deps): ImageCollector
     },
     async collectAll() {
       let gone = 0;
-      await each(await candidates(), async (image) => {
+      await eachInTurn(await candidates(), async (image) => {
         await remove(image);
         gone += 1;
       }).catch((error: unknown) => log.error("an image that nobody needs is still here", error));

@@ -1,6 +1,7 @@
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { PodId } from "../../contract/ids.ts";
+import { eachInTurn } from "../../kit/each-in-turn.ts";
 import { namesIn } from "../disk/durable-file.ts";
 import type { Places } from "../disk/places.ts";
 import { groupsIn, removeCgroup } from "../host/cgroups.ts";
@@ -8,7 +9,6 @@ import { removeMountedFolder } from "../host/volumes.ts";
 import type { View } from "../run.ts";
 import type { ImageCollector } from "./clean-images.ts";
 import { orphans, staleLogs } from "./clean-plan.ts";
-import { each } from "./each.ts";
 
 /** A gone pod's words wait so long for the api to take them. */
 const UNSHIPPED_LOGS_MS = 10 * 60_000;
@@ -30,7 +30,7 @@ export function openCleaner(deps: CleanDeps): () => Promise<void> {
   const logsLeftAtMs = new Map<string, number>();
   return async () => {
     if (!deps.view()) return;
-    await each(
+    await eachInTurn(
       [deps.images.relieve, () => cleanPods(deps), () => cleanLogs(deps, logsLeftAtMs)],
       (it) => it(),
     );
@@ -42,7 +42,7 @@ async function cleanPods({ places, view }: CleanDeps): Promise<void> {
   const groups = await groupsIn(places.cgroup);
   const known = knownPods(view());
   const groupNames = new Set([...known].map((uid) => `pod${uid}`));
-  await each(
+  await eachInTurn(
     [
       ...orphans(folders, known).map((it) => () => removeMountedFolder(join(places.podsDir, it))),
       ...orphans(groups, groupNames).map((it) => () => removeCgroup(`${places.cgroup}/${it}`)),
@@ -65,7 +65,7 @@ async function cleanLogs(
     const isUnshipped = pod.success && !isShipped(pod.data);
     return isUnshipped && nowMs - (leftAtMs.get(name) ?? nowMs) < UNSHIPPED_LOGS_MS;
   };
-  await each(folders, async (name) => {
+  await eachInTurn(folders, async (name) => {
     const folder = join(places.logsDir, name);
     if (left.includes(name) && !waits(name)) await rm(folder, { recursive: true, force: true });
     for (const file of staleLogs(await namesIn(folder)))

@@ -1,10 +1,11 @@
-import { readdir, rm } from "node:fs/promises";
+import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
 import { DnsLabel, type PodId } from "../../contract/ids.ts";
 import { PodStatus } from "../../contract/node/protocol.ts";
 import { fitting } from "../report/fitting.ts";
-import { readIfThere, writeDurably } from "./durable-file.ts";
+import { namesIn, readIfThere, writeDurably } from "./durable-file.ts";
+import { readJson } from "./read-json.ts";
 
 /** How a pod ended, for good: it is told from this from then on, and never run again. */
 const PodOutcome = z.object({
@@ -37,6 +38,8 @@ export async function openOutcomes(options: {
   const { folder, tailOf, onTrouble } = options;
   const known = new Map<PodId, PodOutcome>();
   for (const name of await namesIn(folder)) {
+    // The draft of a write that was cut off is no outcome yet.
+    if (!name.endsWith(".json")) continue;
     const file = join(folder, name);
     const found = await readOutcome(file).catch((error: unknown) => void onTrouble(file, error));
     if (found && name === fileName(found.status.pod)) known.set(found.status.pod, found);
@@ -70,14 +73,8 @@ function fileName(pod: PodId): string {
 
 async function readOutcome(file: string): Promise<PodOutcome | undefined> {
   const text = await readIfThere(file);
-  return text === undefined ? undefined : PodOutcome.parse(JSON.parse(text));
-}
-
-/** Drafts of a write that was cut off are left aside: they are no outcomes yet. */
-async function namesIn(folder: string): Promise<readonly string[]> {
-  const names = await readdir(folder).catch((error: NodeJS.ErrnoException) => {
-    if (error.code === "ENOENT") return [];
-    throw error;
-  });
-  return names.filter((it) => it.endsWith(".json"));
+  if (text === undefined) return undefined;
+  const { value, problem } = readJson(PodOutcome, text);
+  if (!value) throw new Error(`the end that was recorded ${problem}`);
+  return value;
 }

@@ -1,6 +1,7 @@
 import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
+import { eachInTurn } from "../../kit/each-in-turn.ts";
 import { namesIn } from "../disk/durable-file.ts";
 import { readJson } from "../disk/read-json.ts";
 import { findLeader, killSession, type Started } from "./processes.ts";
@@ -28,14 +29,14 @@ export function openLeftovers(folder: string): Leftovers {
     },
     forget: (session) => rm(fileOf(session), { force: true }),
     async end() {
-      for (const name of await namesIn(folder)) {
+      await eachInTurn(await namesIn(folder), async (name) => {
         const file = join(folder, name);
         // One that was cut off while it was written was of a command that had not begun.
         const started = readJson(Note, await readFile(file, "utf8")).value;
         const leader = started && (await findLeader(started));
         if (leader) await killSession(started.cgroup, leader);
         await rm(file, { force: true });
-      }
+      });
     },
   };
 }

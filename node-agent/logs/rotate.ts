@@ -1,6 +1,6 @@
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
-import { each } from "../clean/each.ts";
+import { eachInTurn } from "../../kit/each-in-turn.ts";
 import type { Places } from "../disk/places.ts";
 import type { SeenSandbox } from "../observe.ts";
 import { logFileName } from "../runtime/cri-config.ts";
@@ -22,7 +22,7 @@ export async function rotateLogs(deps: {
   const running = seen().flatMap(({ pod, containers }) =>
     containers.filter((it) => it.state === "running").map((it) => ({ ...it, pod })),
   );
-  await each(running, async ({ id, pod, name, attempt }) => {
+  await eachInTurn(running, async ({ id, pod, name, attempt }) => {
     const file = join(places.logDir(pod), logFileName(name, attempt));
     const size = await sizeOf(file);
     // Gone, with an older part beside it: an earlier turn was cut off before the runtime was told.
