@@ -2,6 +2,7 @@ import { failOverdue } from "../../db/apps/deadlines.ts";
 import { forgetGonePods } from "../../db/apps/placements.ts";
 import { findUnsettled, forgetOld, heartbeat } from "../../db/apps/unsettled.ts";
 import type { Db } from "../../db/client.ts";
+import { forgetOldVersions } from "../../db/materials/forget.ts";
 import { forgetOldExecs } from "../../db/streams/execs.ts";
 import { forgetOldLogs } from "../../db/streams/logs.ts";
 import type { Log } from "../../kit/log.ts";
@@ -36,6 +37,7 @@ export async function tidy(deps: { db: Db; log: Log; startedAtMs: number }): Pro
   const { db, log, startedAtMs } = deps;
   await forgetOld(db);
   await forgetGonePods(db);
+  await forgetOldVersions(db);
   await forgetOldExecs(db);
   await forgetOldLogs(db);
   if (Date.now() - startedAtMs < GRACE_MS) return;
