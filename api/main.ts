@@ -6,15 +6,20 @@ import { databaseUnavailable, withoutValues } from "../db/errors.ts";
 import { CHANGES_CHANNEL } from "../db/outbox.ts";
 import { readEnv } from "../kit/env.ts";
 import { openLog } from "../kit/log.ts";
+import { startLoop } from "../kit/loop.ts";
 import { closeAll, onTermination } from "../kit/shutdown.ts";
 import { ApiEnv } from "./env.ts";
 import { httpApi } from "./http/app.ts";
 import { changesHub } from "./http/changes.ts";
+import { rewrapSecrets } from "./materials/rewrap.ts";
 import { type SecretsDoor, secretsDoor } from "./materials/secrets-door.ts";
 import { listenForChanges } from "./news.ts";
 import { listen } from "./node/server.ts";
 import { streamingFetch } from "./node/streaming-fetch.ts";
 import { openWebSocketDoor } from "./node/web-sockets.ts";
+
+/** For what another api process sealed with the key that was first before. */
+const REWRAP_EVERY_MS = 3_600_000;
 
 const log = openLog("api");
 
@@ -25,6 +30,12 @@ async function main(): Promise<void> {
   const changes = changesHub();
   const secrets = secretsDoor(connection.db, await keyFileText(env.WAYBILL_SECRETS_KEY_FILE));
   await refuseUnfitKeys(secrets);
+  const rewrapping = startLoop({
+    everyMs: REWRAP_EVERY_MS,
+    signal: stopping,
+    pass: () => rewrapSecrets({ db: connection.db, secrets, log }, stopping),
+    onError: (error) => log.error("bringing secrets under the first key failed", error),
+  });
   // It ends with the connection.
   void listenForChanges(connection, CHANGES_CHANNEL, changes, stopping, log);
   const webSockets = openWebSocketDoor((error) =>
@@ -63,6 +74,7 @@ async function main(): Promise<void> {
   }
   const late = await closeAll([
     { name: "http", close: () => server.close(4_000) },
+    { name: "rewrapping", close: () => rewrapping.done },
     { name: "database", close: connection.close },
   ]);
   log.info("api ended", { late });

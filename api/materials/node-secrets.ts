@@ -1,5 +1,6 @@
 import { toBase64 } from "../../contract/base64.ts";
 import { type SecretMaterial, versionedName } from "../../contract/material/material.ts";
+import { Problem } from "../../contract/problem.ts";
 import type { WantedSecret } from "../../db/nodes/desired-materials.ts";
 import { causeChain } from "../../kit/log.ts";
 import { sealTo } from "../../kit/sealed-box.ts";
@@ -8,7 +9,7 @@ import type { Keyring } from "./sealing.ts";
 
 /**
  * Each of these secrets sealed to the node's key. A node that has told no key gets none, and one that
- * cannot be opened is left out: its pods wait, and the agent says for what. Without the installation's
+ * cannot be opened is left out: its pods wait, and the agent says for what. Where this process lacks a
  * key this throws, so that the node keeps the wish that it has.
  */
 export async function sealForNode(
@@ -51,6 +52,10 @@ async function boxOf(
   const key = [toBase64(publicKey), secret.projectId, name, toBase64(secret.wrappedKey)].join("|");
   const held = boxes.get(key);
   if (held !== undefined) return held;
+  if (!keyring.kids.includes(secret.kid)) {
+    const detail = "A key that this node's secrets need is not in the key file of this api.";
+    throw new Problem("secrets-unavailable", detail);
+  }
   const plain = await keyring.open(secret, secret).catch((cause: unknown) => {
     throw new UnreadableSecret(`opening the secret ${name}`, { cause });
   });

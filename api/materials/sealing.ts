@@ -1,4 +1,4 @@
-import type { SealedContent, SecretPlace } from "../../db/materials/secrets.ts";
+import type { SealedContent, SecretPlace, WrappedKey } from "../../db/materials/secrets.ts";
 
 /*
  * Secrets at rest: each version has an AES-256 key of its own, wrapped by a key of the installation
@@ -19,11 +19,14 @@ const CHECK = "waybill sealing key";
 export type MasterKey = { readonly kid: string; readonly bytes: Uint8Array<ArrayBuffer> };
 
 export type Keyring = {
+  /** In the order of the file: the first one seals. */
   readonly kids: readonly string[];
   /** Seals with the first key of the file. */
   seal(place: SecretPlace, content: Uint8Array<ArrayBuffer>): Promise<SealedContent>;
   /** Throws when the content is not of this place, was changed, or needs a key that is not there. */
   open(place: SecretPlace, content: SealedContent): Promise<Uint8Array>;
+  /** The same content under the first key of the file; only the wrapping is another. */
+  rewrap(place: SecretPlace, wrapped: WrappedKey): Promise<WrappedKey>;
   /** Equal for equal contents of one secret, and nothing that anybody without the key can make. */
   mark(secret: Omit<SecretPlace, "version">, content: Uint8Array): Promise<string>;
   /** What only this key opens. */
@@ -48,6 +51,11 @@ export async function openKeyring(masters: readonly [MasterKey, ...MasterKey[]])
     kids: [...keys.keys()],
     seal: (place, content) => seal(current, keyOf(current), place, content),
     open: async (place, content) => await open(keyOf(content.kid), place, content),
+    rewrap: async (place, { kid, wrappedKey }) => {
+      const bound = boundTo(place);
+      const own = await decrypt(keyOf(kid).wrap, wrappedKey, bound);
+      return { kid: current, wrappedKey: await encrypt(keyOf(current).wrap, own, bound) };
+    },
     mark: async (secret, content) => {
       const text = encoded(`${secret.projectId}|${secret.name}|`);
       const hash = await crypto.subtle.sign("HMAC", keyOf(current).mark, joined(text, content));

@@ -1,14 +1,12 @@
-import { and, desc, eq } from "drizzle-orm";
+import { and, asc, desc, eq, ne, sql } from "drizzle-orm";
 import type { ProjectId } from "../../contract/ids.ts";
 import type { Tx } from "../client.ts";
 import { sealingKeys, secrets } from "../schema/material.ts";
 
-/** A secret's content as it is kept: what the installation's key `kid` opens, and nobody here can. */
-export type SealedContent = {
-  readonly kid: string;
-  readonly wrappedKey: Uint8Array;
-  readonly sealed: Uint8Array;
-};
+/** A version's own key, which only the installation's key `kid` opens. */
+export type WrappedKey = { readonly kid: string; readonly wrappedKey: Uint8Array };
+/** A secret's content as it is kept: nobody here can read it. */
+export type SealedContent = WrappedKey & { readonly sealed: Uint8Array };
 
 /** Which version of which secret; what is sealed for one place does not open at another. */
 export type SecretPlace = {
@@ -91,6 +89,43 @@ export async function removeSecret(tx: Tx, project: ProjectId, name: string): Pr
     .where(named(project, name))
     .returning({ version: secrets.version });
   return gone.length > 0;
+}
+
+/** Up to `limit` versions that another key than `kid` wraps, in the order of their places, after `after`. */
+export async function wrappedByOthers(
+  tx: Tx,
+  kid: string,
+  page: { readonly after: SecretPlace | undefined; readonly limit: number },
+): Promise<readonly (SecretPlace & WrappedKey)[]> {
+  const { after } = page;
+  const place = sql`(${secrets.projectId}, ${secrets.name}, ${secrets.version})`;
+  const rest = after && sql`${place} > (${after.projectId}, ${after.name}, ${after.version}::int)`;
+  return await tx
+    .select({
+      projectId: secrets.projectId,
+      name: secrets.name,
+      version: secrets.version,
+      kid: secrets.kid,
+      wrappedKey: secrets.wrappedKey,
+    })
+    .from(secrets)
+    .where(and(ne(secrets.kid, kid), rest))
+    .orderBy(asc(secrets.projectId), asc(secrets.name), asc(secrets.version))
+    .limit(page.limit);
+}
+
+/** Puts another wrapping in the place of `before`, unless that is no longer there. */
+export async function replaceWrapping(
+  tx: Tx,
+  { projectId, name, version }: SecretPlace,
+  before: WrappedKey,
+  { kid, wrappedKey }: WrappedKey,
+): Promise<void> {
+  const same = and(eq(secrets.version, version), eq(secrets.wrappedKey, before.wrappedKey));
+  await tx
+    .update(secrets)
+    .set({ kid, wrappedKey })
+    .where(and(named(projectId, name), same));
 }
 
 /** Writes down what only this key opens; the check of a kid that is there already stays as it is. */
