@@ -5,8 +5,8 @@ export type Loop = {
   wake(): void;
   /** Resolves when the loop has ended after its signal was aborted. */
   readonly done: Promise<void>;
-  /** When the last pass ended without an error, in ms since the epoch; 0 before the first. */
-  lastGoodPassAtMs(): number;
+  /** How long ago the last pass ended without an error; infinite before the first. */
+  sinceGoodPassMs(): number;
 };
 
 /**
@@ -23,7 +23,7 @@ export function startLoop(options: {
 }): Loop {
   const { everyMs, signal, pass, onError } = options;
   let woken = false;
-  let lastGoodAtMs = 0;
+  let lastGoodAtMs = Number.NEGATIVE_INFINITY;
   let cutSleep: AbortController | undefined;
   const wake = () => {
     woken = true;
@@ -44,7 +44,7 @@ export function startLoop(options: {
       woken = false;
       try {
         await pass();
-        lastGoodAtMs = Date.now();
+        lastGoodAtMs = performance.now();
       } catch (error) {
         if (!signal.aborted) onError(error);
       }
@@ -52,5 +52,5 @@ export function startLoop(options: {
     }
   }
 
-  return { wake, done: run(), lastGoodPassAtMs: () => lastGoodAtMs };
+  return { wake, done: run(), sinceGoodPassMs: () => performance.now() - lastGoodAtMs };
 }

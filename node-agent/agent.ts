@@ -155,10 +155,11 @@ function startLoops(setting: Setting) {
   return { done, health };
 
   function health(): Health {
-    const goodAtMs = loop.lastGoodPassAtMs();
+    const sinceMs = loop.sinceGoodPassMs();
+    const at = Number.isFinite(sinceMs) ? new Date(Date.now() - sinceMs) : undefined;
     return {
-      healthy: Date.now() - goodAtMs < 3 * RELIST_MS,
-      lastGoodPassAt: goodAtMs === 0 ? null : new Date(goodAtMs).toISOString(),
+      healthy: sinceMs < 3 * RELIST_MS,
+      lastGoodPassAt: at?.toISOString() ?? null,
       ledger: ledger.trouble() ?? null,
       api: api.told() ?? null,
       runtime: runtimeSilence.told() ?? null,
