@@ -6,7 +6,11 @@ import { RuntimeError } from "./runtime.ts";
 /** A command's answer may hold 16 MiB of each of its two streams. */
 const MAX_MESSAGE_BYTES = 34 * 1024 * 1024;
 
-/** One CRI method: the request and answer that cri.proto gives it. */
+/** Where containerd keeps what CRI makes; its other services ask for it, and CRI takes no notice. */
+const NAMESPACE = new Metadata();
+NAMESPACE.set("containerd-namespace", "k8s.io");
+
+/** One method: the request and answer that its .proto gives it. */
 export type CriCall = <Answer>(
   method: string,
   request: object,
@@ -15,7 +19,7 @@ export type CriCall = <Answer>(
 
 export type CriClient = { readonly call: CriCall; close(): void };
 
-/** Speaks to the runtime's socket; methods are named as in cri.proto. Connects with the first call. */
+/** Speaks to the runtime's socket; methods are named as in the .proto files. Connects with the first call. */
 export function openCriClient(endpoint: string): CriClient {
   const methods = loadMethods();
   const client = new Client(endpoint, credentials.createInsecure(), {
@@ -27,14 +31,14 @@ export function openCriClient(endpoint: string): CriClient {
   const call = <Answer>(method: string, request: object, timeoutMs: number) =>
     new Promise<Answer>((resolve, reject) => {
       const found = methods.get(method);
-      if (!found) throw new Error(`cri.proto has no method ${method}`);
+      if (!found) throw new Error(`no .proto has a method ${method}`);
       const deadline = Date.now() + timeoutMs;
       client.makeUnaryRequest(
         found.path,
         found.requestSerialize,
         found.responseDeserialize,
         request,
-        new Metadata(),
+        NAMESPACE.clone(),
         { deadline },
         (error: ServiceError | null, answer?: object) => {
           if (error) reject(new RuntimeError(method, status[error.code] ?? "UNKNOWN", error));
@@ -51,17 +55,22 @@ type Method = {
   readonly responseDeserialize: (value: Buffer) => object;
 };
 
+const SERVICES = [
+  ["cri.proto", "runtime.v1.RuntimeService"],
+  ["cri.proto", "runtime.v1.ImageService"],
+  ["containerd-tasks.proto", "containerd.services.tasks.v1.Tasks"],
+] as const;
+
 function loadMethods(): ReadonlyMap<string, Method> {
-  const file = fileURLToPath(new URL("cri.proto", import.meta.url));
-  const definition = loadSync(file, {
-    keepCase: true,
-    longs: Number,
-    enums: String,
-    defaults: true,
-  });
   const methods = new Map<string, Method>();
-  for (const name of ["runtime.v1.RuntimeService", "runtime.v1.ImageService"]) {
-    for (const [method, found] of Object.entries(definition[name] ?? {})) {
+  for (const [file, service] of SERVICES) {
+    const definition = loadSync(fileURLToPath(new URL(file, import.meta.url)), {
+      keepCase: true,
+      longs: Number,
+      enums: String,
+      defaults: true,
+    });
+    for (const [method, found] of Object.entries(definition[service] ?? {})) {
       methods.set(method, found as Method);
     }
   }

@@ -1,5 +1,6 @@
 import { type CriCall, openCriClient } from "./cri-client.ts";
 import type { ContainerConfig, SandboxConfig } from "./cri-config.ts";
+import { removeWithForgotten, unlessGone } from "./forgotten-tasks.ts";
 import { handlersOf, type RuntimeStatus } from "./handlers.ts";
 import { LABELS } from "./labels.ts";
 import {
@@ -10,7 +11,6 @@ import {
   type Image,
   type RegistryLogin,
   type Runtime,
-  RuntimeError,
 } from "./runtime.ts";
 
 const LOOK_MS = 5_000;
@@ -42,11 +42,6 @@ type RawContainer = Raw & { readonly pod_sandbox_id: string };
 function looks(call: CriCall, installation: string) {
   const filter = { label_selector: { [LABELS.installation]: installation } };
   return {
-    async version() {
-      type Answer = { runtime_name: string; runtime_version: string };
-      const answer = await call<Answer>("Version", {}, LOOK_MS);
-      return `${answer.runtime_name} ${answer.runtime_version}`;
-    },
     async list() {
       const [sandboxes, containers] = await Promise.all([
         call<{ items: Raw[] }>("ListPodSandbox", { filter }, LOOK_MS),
@@ -73,14 +68,11 @@ function looks(call: CriCall, installation: string) {
       return handlersOf(await call<RuntimeStatus>("Status", { verbose: true }, LOOK_MS));
     },
     async imageFilesystem() {
-      type Usage = {
-        fs_id: { mountpoint: string } | null;
-        used_bytes: { value: number } | null;
-      };
+      type Usage = { fs_id: { mountpoint: string } | null };
       const answer = await call<{ image_filesystems: Usage[] }>("ImageFsInfo", {}, LOOK_MS);
       const [first] = answer.image_filesystems;
       if (!first?.fs_id) throw new Error("the runtime does not tell where its images are");
-      return { mountpoint: first.fs_id.mountpoint, usedBytes: first.used_bytes?.value ?? 0 };
+      return { mountpoint: first.fs_id.mountpoint };
     },
   };
 }
@@ -201,14 +193,28 @@ function changes(call: CriCall) {
     stopContainer: (container_id: string, timeout: number) =>
       unlessGone(call("StopContainer", { container_id, timeout }, CHANGE_MS + timeout * 1_000)),
     removeContainer: (container_id: string) =>
-      unlessGone(call("RemoveContainer", { container_id }, CHANGE_MS)),
+      removeWithForgotten(
+        call,
+        () => unlessGone(call("RemoveContainer", { container_id }, CHANGE_MS)),
+        async () => [container_id],
+      ),
     stopSandbox: (pod_sandbox_id: string) =>
       unlessGone(call("StopPodSandbox", { pod_sandbox_id }, CHANGE_MS)),
     removeSandbox: (pod_sandbox_id: string) =>
-      unlessGone(call("RemovePodSandbox", { pod_sandbox_id }, CHANGE_MS)),
+      removeWithForgotten(
+        call,
+        () => unlessGone(call("RemovePodSandbox", { pod_sandbox_id }, CHANGE_MS)),
+        async () => [...(await containersIn(call, pod_sandbox_id)), pod_sandbox_id],
+      ),
     reopenLog: (container_id: string) =>
       unlessGone(call("ReopenContainerLog", { container_id }, LOOK_MS)),
   };
+}
+
+async function containersIn(call: CriCall, pod_sandbox_id: string): Promise<readonly string[]> {
+  const request = { filter: { pod_sandbox_id } };
+  const answer = await call<{ containers: RawContainer[] }>("ListContainers", request, LOOK_MS);
+  return answer.containers.map((it) => it.id);
 }
 
 type RawImage = {
@@ -244,12 +250,4 @@ function imageOf(raw: RawImage): Image {
     references: [...raw.repo_tags, ...raw.repo_digests],
     user: raw.uid ? String(raw.uid.value) : raw.username,
   };
-}
-
-async function unlessGone(answer: Promise<unknown>): Promise<void> {
-  try {
-    await answer;
-  } catch (error) {
-    if (!(error instanceof RuntimeError && error.code === "NOT_FOUND")) throw error;
-  }
 }

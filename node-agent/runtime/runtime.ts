@@ -71,7 +71,6 @@ export type RegistryLogin = { readonly username: string; readonly password: stri
  * answers "gone already" as success. A list is whole or it throws: it is never part of one.
  */
 export interface Runtime {
-  version(): Promise<string>;
   /** All that carries the installation's label, sandboxes before the containers in them. */
   list(): Promise<{
     readonly sandboxes: readonly SandboxRow[];
@@ -109,8 +108,8 @@ export interface Runtime {
   stats(): Promise<ReadonlyMap<string, ContainerUse>>;
   /** What a `runtimeClassName` may name. */
   handlers(): Promise<readonly string[]>;
-  /** The file system that images are on; `mountpoint` is a folder in it. `usedBytes`, the images' share, lags behind. */
-  imageFilesystem(): Promise<{ readonly mountpoint: string; readonly usedBytes: number }>;
+  /** The file system that images are on; `mountpoint` is a folder in it. */
+  imageFilesystem(): Promise<{ readonly mountpoint: string }>;
   image(reference: string): Promise<Image | undefined>;
   images(): Promise<readonly Image[]>;
   pullImage(reference: string, login: RegistryLogin): Promise<void>;

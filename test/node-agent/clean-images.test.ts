@@ -41,7 +41,7 @@ function onDisk() {
   const memory = openMemoryRuntime(names);
   return {
     ...memory,
-    imageFilesystem: async () => ({ mountpoint: disk, usedBytes: 0 }),
+    imageFilesystem: async () => ({ mountpoint: disk }),
     async pullImage(...call: Parameters<typeof memory.pullImage>) {
       await writeFile(fileOf(call[0]), Buffer.alloc(MIB)).catch((error: unknown) => {
         throw new RuntimeError(

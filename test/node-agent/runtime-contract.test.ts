@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { PAUSE_IMAGE } from "../../contract/node/protocol.ts";
+import { exec } from "../../kit/exec.ts";
 import { writeRegistryHosts } from "../../node-agent/act/images.ts";
 import { placesIn } from "../../node-agent/disk/places.ts";
 import { openCri } from "../../node-agent/runtime/cri.ts";
@@ -21,6 +22,7 @@ type Setting = {
   readonly password: string;
   readonly dir: string;
   readonly installation: string;
+  readonly endpoint?: string;
 };
 
 const stack = new AsyncDisposableStack();
@@ -55,6 +57,7 @@ beforeAll(async () => {
     password: token,
     dir: containerd.dir,
     installation: containerd.installation,
+    endpoint: containerd.endpoint,
   });
 });
 afterAll(() => stack.disposeAsync());
@@ -196,9 +199,7 @@ describe.each(["in memory", "containerd"])("the runtime %s", (kind) => {
     expect(stats.get(running)?.cpuNanos).toBeGreaterThanOrEqual(0);
     expect(Math.abs(Date.now() - (stats.get(running)?.atNs ?? 0) / 1e6)).toBeLessThan(60_000);
     expect(stats.has(ended)).toBe(false);
-    const { mountpoint, usedBytes } = await runtime.imageFilesystem();
-    expect(mountpoint).toMatch(/^\//);
-    expect(usedBytes).toBeGreaterThanOrEqual(0);
+    expect((await runtime.imageFilesystem()).mountpoint).toMatch(/^\//);
     await runtime.removeSandbox(id);
   });
 
@@ -264,5 +265,35 @@ describe("a command in a real container", () => {
       /^http:\/\/127\.0\.0\.1:/,
     );
     await runtime.removeSandbox(sandbox);
+  });
+
+  /** As after a start that was cut off when containerd had its task and CRI did not know of it yet. */
+  async function withForgottenTask() {
+    const { runtime, id, sandbox } = await running();
+    await runtime.stopContainer(id, 0);
+    const socket = (settings.get("containerd")?.endpoint ?? "").replace("unix://", "");
+    const tasks = async (...argv: string[]) => {
+      const all = ["--address", socket, "--namespace", "k8s.io", "tasks", ...argv];
+      return (await exec("/usr/bin/ctr", all, { timeoutMs: 10_000 })).stdout;
+    };
+    await tasks("start", "--detach", "--null-io", id);
+    expect((await runtime.containerDetail(id)).state).toBe("exited");
+    return { runtime, id, sandbox, hasTask: async () => (await tasks("list", "-q")).includes(id) };
+  }
+
+  test("is removed alone or with its pod where the runtime holds a task of it that it knows no more", async () => {
+    const [alone, withPod] = [await withForgottenTask(), await withForgottenTask()];
+    const { runtime } = alone;
+
+    await runtime.removeContainer(alone.id);
+    await runtime.stopSandbox(withPod.sandbox);
+    await runtime.removeSandbox(withPod.sandbox);
+
+    expect([await alone.hasTask(), await withPod.hasTask()]).toEqual([false, false]);
+    const { sandboxes, containers } = await runtime.list();
+    const ids = [...sandboxes, ...containers].map((it) => it.id);
+    expect(ids).toContain(alone.sandbox);
+    for (const it of [alone.id, withPod.id, withPod.sandbox]) expect(ids).not.toContain(it);
+    await runtime.removeSandbox(alone.sandbox);
   });
 });

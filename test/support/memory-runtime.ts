@@ -54,7 +54,6 @@ export function openMemoryRuntime(registry: readonly string[]): MemoryRuntime {
   }
 
   return {
-    version: async () => "memory 1",
     list: async () => ({
       sandboxes: [...sandboxes.values()],
       containers: [...containers.values()],
@@ -141,7 +140,7 @@ export function openMemoryRuntime(registry: readonly string[]): MemoryRuntime {
       return new Map(running.map((it) => [it.id, { cpuNanos: 0, atNs, memoryBytes: 0 }] as const));
     },
     handlers: async () => ["memory"],
-    imageFilesystem: async () => ({ mountpoint: "/", usedBytes: images.size }),
+    imageFilesystem: async () => ({ mountpoint: "/" }),
     image: async (reference) => images.get(reference),
     images: async () => [...images.values()],
     async pullImage(reference) {
