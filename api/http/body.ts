@@ -27,6 +27,14 @@ export function readDocument(call: Call, text: string): unknown {
   return value;
 }
 
+/**
+ * The same from a node, with strings as a database holds them: what is in them a container may have
+ * said, and it must not silence its node.
+ */
+export function readNodeDocument(call: Call, text: string): unknown {
+  return mended(parseDocumentText(text, syntaxOf(call, text)));
+}
+
 /** The documents of a body: each of a YAML stream, each element of a JSON array, or the one there is. */
 export function readDocuments(call: Call, text: string, atMost: number): readonly unknown[] {
   const syntax = syntaxOf(call, text);
@@ -112,6 +120,14 @@ function refuseBrokenStrings(values: readonly unknown[]): void {
       extras: { errors },
     });
   }
+}
+
+/** With U+FFFD, which says that something else stood there, for a NUL and half of a surrogate pair. */
+function mended(value: unknown): unknown {
+  if (typeof value === "string") return value.replaceAll("\0", "\uFFFD").toWellFormed();
+  if (Array.isArray(value)) return value.map(mended);
+  if (value === null || typeof value !== "object") return value;
+  return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, mended(inner)]));
 }
 
 function tooMany(atMost: number): Problem {

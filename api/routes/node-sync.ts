@@ -14,7 +14,7 @@ import { endPurges } from "../../db/volumes/end.ts";
 import { change } from "../apps/change.ts";
 import { sha256Bytes } from "../deps.ts";
 import { actorName, type Caller } from "../http/auth.ts";
-import { readDocument, readText } from "../http/body.ts";
+import { readNodeDocument, readText } from "../http/body.ts";
 import { DesiredQuery, NoQuery } from "../http/query.ts";
 import { type KnownCall, type Route, route } from "../http/route.ts";
 import { sealForNode } from "../materials/node-secrets.ts";
@@ -68,8 +68,8 @@ export const nodeSyncRoutes: readonly Route[] = [
       const report = await parseBody(call, NodeReport, "report-invalid");
       const id = await nodeOf(call);
       const outcome = await storeReport(call.deps.db, id, report);
-      await forgetPurged(call, id, report);
       const node = call.caller.nodeName;
+      if (outcome.kind === "stored") await forgetPurged(call, id, report);
       if (outcome.kind === "older") {
         const reported = report.observedGeneration;
         call.deps.log.warn("an older report was refused", { node, reported, ...outcome });
@@ -145,10 +145,14 @@ async function answerDesired(call: KnownCall, node: NodeId): Promise<Response> {
   return call.c.json(body, 200, { etag: etag(body.generation), "cache-control": "no-store" });
 }
 
-/** The node has deleted what it was told to: the wish no longer says so, and the names are free. */
+/**
+ * The node has deleted what it was told to: the wish no longer says so, and the names are free. Said of
+ * the wish that stands: an earlier one may have told it to delete what had the name before.
+ */
 async function forgetPurged(call: KnownCall, node: NodeId, report: NodeReport): Promise<void> {
   if (report.purgedVolumes.length === 0) return;
   await call.deps.db.transaction(async (tx) => {
+    if ((await wishGeneration(tx, node)) !== report.observedGeneration) return;
     const gone = await endPurges(tx, node, report.purgedVolumes);
     for (const { projectId, name } of gone) {
       await recordAudit(tx, {
@@ -193,7 +197,7 @@ export async function parseBody<T extends z.ZodType>(
   schema: T,
   slug: ProblemSlug,
 ): Promise<z.infer<T>> {
-  const read = schema.safeParse(readDocument(call, await readText(call)));
+  const read = schema.safeParse(readNodeDocument(call, await readText(call)));
   if (read.success) return read.data;
   throw new Problem(slug, "The body does not validate.", {
     extras: { errors: fieldErrors(read.error, schema) },

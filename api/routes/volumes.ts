@@ -29,7 +29,7 @@ type VolumeAnswer = z.infer<typeof VolumeAnswer>;
 const PurgedAnswer = z.strictObject({ name: z.string(), purged: z.literal(true) });
 
 const BASE = { auth: PEOPLE, project: "own", bodyLimit: 0 } as const;
-const READ = { ...BASE, method: "GET", scope: "app:deploy", audit: null } as const;
+const READ = { ...BASE, method: "GET", scope: "app:read", audit: null } as const;
 
 export const volumeRoutes: readonly Route[] = [
   route({

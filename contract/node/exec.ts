@@ -52,7 +52,7 @@ export type ExecInput = z.infer<typeof ExecInput>;
 
 /** Frames to the person, `first` being the number of the first one; with the exit the session is over. */
 export const ExecOutput = z.strictObject({
-  first: z.int().min(0),
+  first: z.int().min(0).max(2_000_000_000),
   frames: z.array(z.base64()).max(1_000),
   exit: z
     .union([

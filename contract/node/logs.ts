@@ -17,12 +17,15 @@ export const MAX_LOG_BODY_BYTES = 2 * 1024 * 1024;
 /** What a container may say in the long run, and at once; lines above that are left out and counted. */
 export const LOG_RATE = { bytesPerSecond: 256 * 1024, burstBytes: 2 * 1024 * 1024 } as const;
 
+/** What a column for a count holds. */
+const MAX_COUNT = 2_147_483_647;
+
 /** One start of one container. */
 export const LogSource = z.strictObject({
   pod: PodId,
   container: DnsLabel,
   /** Counts the starts of this container in this pod, from 0. */
-  attempt: z.int().min(0),
+  attempt: z.int().min(0).max(MAX_COUNT),
 });
 export type LogSource = z.infer<typeof LogSource>;
 
@@ -32,7 +35,7 @@ export const MAX_LOG_CHUNK_MS = 10_000;
 
 export const LogLine = z.strictObject({
   /** To the nanosecond, in UTC, so that the order of texts is the order of times. */
-  at: z.iso.datetime({ precision: 9 }),
+  at: z.iso.datetime({ precision: 9 }).refine((at) => at >= "1970", "must be from 1970 on"),
   stream: z.enum(["stdout", "stderr"]),
   text: z.string(),
 });
@@ -46,7 +49,7 @@ export type LogLine = z.infer<typeof LogLine>;
 export const LogChunk = LogSource.extend({
   from: z.int().min(0),
   to: z.int().min(0),
-  dropped: z.int().min(0).default(0),
+  dropped: z.int().min(0).max(MAX_COUNT).default(0),
   lines: z.array(LogLine).max(MAX_LOG_CHUNK_LINES),
 });
 export type LogChunk = z.infer<typeof LogChunk>;

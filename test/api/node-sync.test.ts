@@ -194,6 +194,18 @@ test("a report is seen in the app, wakes the scheduler once, and its repetition 
   ]);
 });
 
+test("what a container said of itself never silences its node", async () => {
+  await using api = await startApi();
+  const node = await joined(api);
+  const { id } = await placed(api, node.node);
+  const cut = "no space left: 😀".slice(0, -1);
+
+  const answer = await report(api, node.token, aReport([seen(id, { reason: `${cut}\0` })], 1));
+
+  expect(answer.status).toBe(204);
+  expect((await api.ask("/v1/apps/shop")).body.pods[0].reason).toBe("no space left: \uFFFD\uFFFD");
+});
+
 test("a pod that its node no longer names is no longer seen", async () => {
   await using api = await startApi();
   const node = await joined(api);

@@ -111,11 +111,11 @@ test("a node is told to purge, once a person has said it twice, and its word end
   const node = await joined(api);
   const desired = async () =>
     DesiredState.parse((await api.ask("/v1/node/desired", { token: node.token })).body);
-  const report = (purgedVolumes: readonly object[], token = node.token) =>
+  const report = (generation: number, purgedVolumes: readonly object[], token = node.token) =>
     api.ask("/v1/node/report", {
       method: "POST",
       token,
-      json: { ...aReport([], 1), purgedVolumes },
+      json: { ...aReport([], generation), purgedVolumes },
     });
   const data = { project: "default", name: "data" };
   await apply(api, [shop]);
@@ -123,15 +123,16 @@ test("a node is told to purge, once a person has said it twice, and its word end
   await api.ask("/v1/apps/shop", { method: "DELETE" });
   await remove(api);
   const before = await desired();
-  await report([data]);
+  await report(before.generation, [data]);
 
   const asked = await remove(api, "?purge=true");
   const told = await desired();
   const tooLate = await restore(api);
   const stranger = await joined(api, "other");
-  await report([data], stranger.token);
+  await report(told.generation, [data], stranger.token);
+  await report(before.generation, [data]);
   const still = await volume(api);
-  await report([data, { project: "default", name: "nope" }]);
+  await report(told.generation, [data, { project: "default", name: "nope" }]);
 
   expect(before.purgeVolumes).toEqual([]);
   expect(asked.body).toMatchObject({ state: "purging", node: "local" });
@@ -151,6 +152,22 @@ test("a node is told to purge, once a person has said it twice, and its word end
     { actor: expect.stringMatching(/^personal:/), action: "volume.purge" },
     { actor: "node:local", action: "volume.purged" },
   ]);
+});
+
+test("who may read apps may see volumes, and remove none", async () => {
+  await using api = await startApi();
+  await apply(api, [shop]);
+  const token = await aToken(api.db, {
+    kind: "personal",
+    project: api.project,
+    scopes: ["app:read"],
+  });
+
+  const list = await api.ask("/v1/volumes", { token });
+  const one = await api.ask("/v1/volumes/data", { token });
+  const removed = await api.ask("/v1/volumes/data", { method: "DELETE", token });
+
+  expect([list.status, one.status, removed.status]).toEqual([200, 200, 403]);
 });
 
 test("another project's volume is not there", async () => {
