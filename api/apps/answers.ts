@@ -131,17 +131,19 @@ function podAnswer(pod: PodSighting, nowMs: number): PodAnswer {
     const unseen = { phase: "Pending", ready: false, restarts: 0, ip: null } as const;
     return { ...base, ...unseen, reason, containers: [] };
   }
+  const isOver = status.phase === "Succeeded" || status.phase === "Failed";
+  // Its agent may not have heard yet.
+  const isLeaving = pod.wanted === "gone" && !isOver;
   const seen = {
     ...base,
-    phase: status.phase,
-    ready: status.ready,
+    phase: isLeaving ? ("Terminating" as const) : status.phase,
+    ready: status.ready && !isLeaving,
     restarts: status.restarts,
     ip: status.ip ?? null,
     reason: reasonOf(status),
     containers: [...status.containers],
   };
   const seenAtMs = pod.nodeSeenAt?.getTime() ?? 0;
-  const isOver = status.phase === "Succeeded" || status.phase === "Failed";
   if (isOver || nowMs - seenAtMs <= SILENT_MS) return seen;
   const since = new Date(seenAtMs).toISOString();
   return { ...seen, phase: "Unknown", ready: false, reason: `its node is silent since ${since}` };

@@ -1,9 +1,8 @@
-import { hasKind } from "../../contract/app/parse-app-spec.ts";
 import { MAX_MISTAKES } from "../../contract/document/mistakes.ts";
 import { type FieldError, Problem } from "../../contract/problem.ts";
 import type { KnownCall } from "../http/route.ts";
 import { checkMaterial, type MaterialWish } from "../materials/declare.ts";
-import { type Checked, checkSpec, specInvalid } from "./check.ts";
+import { type Checked, checkSpec, nameIn, specInvalid } from "./check.ts";
 
 /** A config map or a secret. `at` is where it stands: every pointer into it starts so. */
 export type MaterialDocument = { readonly at: string; readonly wish: MaterialWish };
@@ -53,6 +52,5 @@ function nameOf(checked: ApplyDocument, document: unknown) {
     return { key: `${kind}/${name}`, name, pointer: `${checked.at}/metadata/name` };
   }
   const { name } = checked.spec;
-  const where = hasKind(document) ? "/metadata/name" : "/name";
-  return { key: `app/${name}`, name, pointer: checked.at + where };
+  return { key: `app/${name}`, name, pointer: checked.at + nameIn(document).pointer };
 }

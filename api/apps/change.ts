@@ -65,7 +65,9 @@ export async function replay<T>(
 
 /** A change that the caller may not make is on record as well. */
 export async function auditDenied(call: KnownCall): Promise<void> {
-  const entry = { object: call.c.req.path.slice(0, 300), before: null, after: null };
+  // As it was sent, encoded: decoded it may hold what no database does.
+  const object = new URL(call.c.req.url).pathname.slice(0, 300);
+  const entry = { object, before: null, after: null };
   await recordAudit(call.deps.db, { ...auditBase(call), ...entry, result: "denied" });
 }
 

@@ -1,5 +1,6 @@
 import type { AppSpec } from "../../contract/app/app-spec.ts";
 import { hasKind, parseAppSpec } from "../../contract/app/parse-app-spec.ts";
+import { fieldErrors } from "../../contract/document/mistakes.ts";
 import { isRawObject, rawObject } from "../../contract/document/raw.ts";
 import { type Digest, Name } from "../../contract/ids.ts";
 import { type FieldError, Problem } from "../../contract/problem.ts";
@@ -16,12 +17,30 @@ export type Checked = {
   readonly podAt: string;
 };
 
+/** Names that people would take for the installation's own, or that other systems cannot hold. */
+const RESERVED: readonly unknown[] = ["api", "www", "con"];
+
 /** Checks a document as the spec of `name`, or of the name in it where `name` is undefined. */
 export function checkSpec(call: KnownCall, document: unknown, name?: string): Checked {
   const { named, errors } = name === undefined ? unnamed(document) : withName(document, name);
   const read = parseAppSpec(named, call.deps.config.hostPolicy);
-  if (read.ok && errors.length === 0) return { spec: read.value, at: "", podAt: read.podAt };
-  throw specInvalid([...errors, ...(read.ok ? [] : read.errors)]);
+  const all = [...errors, ...reserved(nameIn(named)), ...(read.ok ? [] : read.errors)];
+  if (read.ok && all.length === 0) return { spec: read.value, at: "", podAt: read.podAt };
+  throw specInvalid(all);
+}
+
+type NameIn = { readonly said: unknown; readonly pointer: string };
+
+/** What a document says that its app is called, and where. */
+export function nameIn(document: unknown): NameIn {
+  const raw = rawObject(document);
+  if (!hasKind(raw)) return { said: raw.name, pointer: "/name" };
+  return { said: rawObject(raw.metadata).name, pointer: "/metadata/name" };
+}
+
+function reserved({ said, pointer }: NameIn): readonly FieldError[] {
+  if (!RESERVED.includes(said)) return [];
+  return [{ pointer, message: `"${said}" is reserved; take another name` }];
 }
 
 function unnamed(document: unknown): { named: unknown; errors: readonly FieldError[] } {
@@ -34,12 +53,10 @@ function withName(
   name: string,
 ): { named: unknown; errors: readonly FieldError[] } {
   if (!isRawObject(document)) return unnamed(document);
-  const isPod = hasKind(document);
-  const said = isPod ? rawObject(document.metadata).name : document.name;
-  const pointer = isPod ? "/metadata/name" : "/name";
+  const { said, pointer } = nameIn(document);
   const message = `must be "${name}", as in the path`;
   const errors = said === undefined || said === name ? [] : [{ pointer, message }];
-  return { named: isPod ? document : { ...document, name }, errors };
+  return { named: hasKind(document) ? document : { ...document, name }, errors };
 }
 
 export function specInvalid(errors: readonly FieldError[]): Problem {
@@ -51,10 +68,12 @@ export function specInvalid(errors: readonly FieldError[]): Problem {
 
 /** The app's name in the path, as a new app may have it. */
 export function nameInPath(call: KnownCall): string {
-  const read = Name.safeParse(pathPart(call, "app"));
-  if (read.success) return read.data;
-  const message = read.error.issues[0]?.message ?? "is not a name";
-  throw specInvalid([{ pointer: "/name", message }]);
+  const said = pathPart(call, "app");
+  const read = Name.safeParse(said);
+  const pointer = "/name";
+  const errors = read.success ? reserved({ said, pointer }) : fieldErrors(read.error, Name);
+  if (errors.length > 0) throw specInvalid(errors.map(({ message }) => ({ pointer, message })));
+  return said;
 }
 
 /**

@@ -1,5 +1,6 @@
 import type { Context } from "hono";
 import type { z } from "zod";
+import { Problem } from "../../contract/problem.ts";
 import type { TokenKind } from "../../contract/token.ts";
 import type { Scope } from "../../db/schema/core.ts";
 import type { ApiDeps } from "../deps.ts";
@@ -81,9 +82,10 @@ export function openRoute(
 
 export const PEOPLE = ["personal", "service"] as const;
 
-/** The named part of the path; Hono gives every one that the pattern names. */
+/** The named part of the path; Hono gives every one that the pattern names. Nothing has a name with a NUL. */
 export function pathPart(call: Pick<Call, "c">, name: string): string {
   const value: string | undefined = call.c.req.param(name);
   if (value === undefined) throw new Error(`the route has no part named "${name}"`);
+  if (value.includes("\0")) throw new Problem("not-found", "No name holds a NUL.");
   return value;
 }

@@ -128,7 +128,10 @@ function sinceOf({ since }: LogsQuery): Date | undefined {
   if (since === undefined) return undefined;
   const at = parseSince(since, Date.now());
   if (at) return at;
-  throw queryInvalid("/since", 'must be a time such as 2026-01-31T12:00:00Z, or a duration, "10m"');
+  throw queryInvalid(
+    "/since",
+    'must be a time from 1970 on such as 2026-01-31T12:00:00Z, or a duration, "10m"',
+  );
 }
 
 function queryInvalid(pointer: string, message: string): Problem {

@@ -6,8 +6,8 @@ import { MAX_MATERIAL_BYTES } from "./material.ts";
 
 /*
  * Kubernetes' `kind: ConfigMap` and `kind: Secret` as people write them, a strict subset. What comes
- * out is their content alone: bytes in canonical base64, texts as they are, keys in order. A version
- * is never changed, so `immutable` is taken and changes nothing.
+ * out is their content alone: bytes in canonical base64, texts as they are, keys in order. Labels
+ * are for whoever keeps the document: nothing here selects by them.
  */
 
 /** The name leaves room for a version behind it: "<name>.v<version>" is a name as well. */
@@ -18,6 +18,11 @@ const Metadata = z.strictObject({
   namespace: z.literal("default", "there are no namespaces here; leave it out").optional(),
   labels: Labels.optional(),
 });
+
+/** False is how it is: true would promise that the name never has another content. */
+const Immutable = z
+  .literal(false, "not taken: a release keeps the version that it was made with; leave it out")
+  .optional();
 
 /** Kubernetes' well-known types; they promise keys to programs that Waybill does not have. */
 const SecretType = z.enum(
@@ -50,7 +55,7 @@ export const ConfigMapDocument = z
     metadata: Metadata,
     data: Texts,
     binaryData: Binaries,
-    immutable: z.boolean().optional(),
+    immutable: Immutable,
   })
   .superRefine(({ data, binaryData }, context) => {
     for (const key of Object.keys(binaryData).filter((it) => Object.hasOwn(data, it))) {
@@ -77,7 +82,7 @@ export const SecretDocument = z
     type: SecretType.optional(),
     data: Binaries,
     stringData: Texts,
-    immutable: z.boolean().optional(),
+    immutable: Immutable,
   })
   .superRefine(({ data, stringData }, context) => {
     const size = base64Bytes(data) + textBytes(stringData);

@@ -166,6 +166,7 @@ const JOBS = ["Job", "CronJob"];
 export function kindHint(kind: unknown): string {
   const taken = "Pod, ConfigMap and Secret are the kinds that are taken";
   if (typeof kind !== "string") return `is no kind; ${taken}`;
+  if (kind === "ConfigMap" || kind === "Secret") return "not taken here: send it to POST /v1/apply";
   if (WORKLOADS.includes(kind)) {
     return `not taken: an app has its own replicas; put the pod template's spec under "pod" and the count under "replicas"`;
   }

@@ -52,6 +52,23 @@ test("a pod that is not ready says what its probe last heard", () => {
   ]);
 });
 
+test("a pod that is to go is leaving, also before its agent has heard so", () => {
+  const leaving = answer({ wanted: "gone" });
+  const done = answer({
+    wanted: "gone",
+    status: PodStatus.parse({
+      pod: randomUUID(),
+      phase: "Succeeded",
+      ready: false,
+      restarts: 0,
+      containers: [],
+    }),
+  });
+
+  expect(leaving.pods).toMatchObject([{ phase: "Terminating", ready: false }]);
+  expect(done.pods).toMatchObject([{ phase: "Succeeded" }]);
+});
+
 test("what a silent node said last is not shown as what is", () => {
   const [pod] = answer({ nodeSeenAt: new Date(NOW - 46_000) }).pods;
 

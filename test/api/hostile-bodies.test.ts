@@ -1,7 +1,7 @@
 import { gzipSync } from "node:zlib";
 import { sql } from "drizzle-orm";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { startApi, type TestApi } from "../support/api.ts";
+import { aToken, startApi, type TestApi } from "../support/api.ts";
 
 /* Rows 27 to 39 of the project's list of hostile input, sent where pods are taken. */
 
@@ -104,7 +104,7 @@ test("a packed body is refused, however small", async () => {
 
 test.each([
   ...["../x", "-rf", "a/b", "A", "a_b", ".", "x".repeat(41), "a-", "😀", "\u202eabc", "_healthz"],
-  ...["a.b", "1a", "a b", "shop\n"],
+  ...["a.b", "1a", "a b", "shop\n", "api", "www", "con"],
 ])("no Pod makes an app of the name %j", async (name) => {
   const document = { apiVersion: "v1", kind: "Pod", metadata: { name }, spec: {} };
 
@@ -130,6 +130,43 @@ test.each([
 
   expect(answer.status).toBe(422);
   expect(answer.body.type).toBe("/problems/query-invalid");
+});
+
+test.each(["/v1/apps/www", "/v1/apps/api/war", "/v1/apps/.well-known"])(
+  "PUT %s is refused for its name, before its body",
+  async (path) => {
+    const answer = await api.ask(path, { method: "PUT", body: "x" });
+
+    expect(answer.status).toBe(422);
+    expect(answer.body.errors).toMatchObject([{ pointer: "/name" }]);
+  },
+);
+
+test.each([
+  ["GET", "/v1/apps/a%00b"],
+  ["DELETE", "/v1/apps/a%00b"],
+  ["POST", "/v1/apps/a%00b/restart"],
+  ["GET", "/v1/apps/a%00b/events"],
+  ["GET", "/v1/volumes/a%00b"],
+  ["DELETE", "/v1/volumes/a%00b"],
+  ["DELETE", "/v1/secrets/a%00b"],
+  ["DELETE", "/v1/config-maps/a%00b"],
+])("%s %s names nothing that there is", async (method, path) => {
+  expect((await api.ask(path, { method })).status).toBe(404);
+});
+
+test("a denied request is on record, whatever its path holds", async () => {
+  const token = await aToken(api.db, {
+    kind: "personal",
+    project: api.project,
+    scopes: ["app:read"],
+  });
+
+  const answer = await api.ask("/v1/apps/a%00b", { method: "DELETE", token });
+  const rows = await api.db.execute(sql`select object from audit where result = 'denied'`);
+
+  expect(answer.status).toBe(403);
+  expect([...rows]).toEqual([{ object: "/v1/apps/a%00b" }]);
 });
 
 test("none of this left anything behind", async () => {

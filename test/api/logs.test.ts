@@ -269,6 +269,13 @@ test("a look into logs is on record, and garbage is named", async () => {
     "/tail",
   ]);
   expect(badSince.body.errors[0].pointer).toBe("/since");
+  for (const since of [
+    "0000-01-01T00:00:00Z",
+    "1969-12-31T23:59:59Z",
+    "9999-12-31T23:59:59-01:00",
+  ]) {
+    expect((await api.ask(`/v1/apps/shop/logs?since=${since}`)).status).toBe(422);
+  }
   expect((await api.ask("/v1/apps/nope/logs")).status).toBe(404);
   const [row] = await api.db.execute(sql`select action, object, result from audit`);
   expect(row).toEqual({ action: "app.logs", object: "app:shop", result: "done" });

@@ -41,13 +41,19 @@ test("a secret holds bytes by key, and a text of stringData wins, as in Kubernet
   const read = SecretDocument.parse(
     secret({
       type: "kubernetes.io/tls",
-      immutable: true,
       data: { "tls.key": base64("old"), pin: base64("1234") },
       stringData: { "tls.key": "nü" },
     }),
   );
 
   expect(read.values).toEqual({ pin: base64("1234"), "tls.key": base64("nü") });
+});
+
+test("what would promise that a name never changes is refused by its name", () => {
+  expect(mistakes(secret({ immutable: true }))).toEqual([
+    "/immutable: not taken: a release keeps the version that it was made with; leave it out",
+  ]);
+  expect(mistakes(secret({ immutable: false }))).toEqual([]);
 });
 
 test("the same bytes are the same text, however their base64 was written", () => {

@@ -135,6 +135,8 @@ test.each([
   ["CronJob", "restartPolicy Never or OnFailure"],
   ["Service", "answers at its own address"],
   ["List", "separated by ---"],
+  ["ConfigMap", "POST /v1/apply"],
+  ["Secret", "POST /v1/apply"],
   ["Potato", "Pod, ConfigMap and Secret"],
   [7, "is no kind"],
 ])("a document of the kind %s is refused with what helps", (kind, words) => {
