@@ -34,7 +34,7 @@ async function main(): Promise<void> {
     everyMs: REWRAP_EVERY_MS,
     signal: stopping,
     pass: () => rewrapSecrets({ db: connection.db, secrets, log }, stopping),
-    onError: (error) => log.error("bringing secrets under the first key failed", error),
+    onError: (error) => log.error("rewrapping secrets failed", withoutValues(error)),
   });
   // It ends with the connection.
   void listenForChanges(connection, CHANGES_CHANNEL, changes, stopping, log);
