@@ -5,8 +5,8 @@ import { type Role, rolesOf } from "./kinds.ts";
 import { endedForGood, isDone, isReady, isUp, newestOf, type Verdicts } from "./readiness.ts";
 import type { ContainerStart } from "./steps.ts";
 
-/** The exit code after SIGKILL. */
-const KILLED = 137;
+/** Exit codes after SIGKILL and SIGTERM, as a host that goes down sends them to all. */
+const KILLED = [137, 143];
 /** The runtime's reason where it did not see the end. */
 const UNKNOWN = "Unknown";
 
@@ -86,8 +86,8 @@ export function endOf(
  */
 export function diedWithSandbox({ kind, last }: Standing): boolean {
   if (kind === "sidecar" || last?.state !== "exited") return false;
-  const { exitCode, reason = UNKNOWN } = last.detail ?? {};
-  return reason === UNKNOWN || (exitCode === KILLED && reason !== "OOMKilled");
+  const { exitCode = 0, reason = UNKNOWN } = last.detail ?? {};
+  return reason === UNKNOWN || (KILLED.includes(exitCode) && reason !== "OOMKilled");
 }
 
 function went({ kind, last }: Standing, policy: Policy): boolean {

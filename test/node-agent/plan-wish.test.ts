@@ -79,6 +79,20 @@ describe("requests go", () => {
     expect(upstreams([proxy, aContainer({ name: "web", state: "exited" }), done])).toEqual([]);
   });
 
+  test("to none that is still being started: its postStart hook has not returned", () => {
+    const late = aPodOf({ main: [{ name: "web", hook: true }] });
+    const upstreamsOf = (postStarted: boolean) => {
+      const sandbox = aSandbox(late, { containers: [aContainer({ name: "web", postStarted })] });
+      const pods = new Map([[uidOf(late), { pod: late, sandbox }]]);
+      const routes = [{ app: "web", hosts: ["web"], port: 80, pods: [uidOf(late)] }];
+      expect(probeTargets({ pod: late, sandbox }, 0)).toHaveLength(postStarted ? 1 : 0);
+      return ingressRoutes({ routes, pods, verdicts: new Map() })[0]?.upstreams;
+    };
+
+    expect(upstreamsOf(false)).toEqual([]);
+    expect(upstreamsOf(true)).toEqual(["10.0.0.2:80"]);
+  });
+
   test("and who waits for them is known by what the ingress has", () => {
     const routes = [{ app: "web", hosts: ["web"], port: 80, pods: [uidOf(pod)] }];
     const pods = stayingPods([{ pod, fingerprint: fp(pod) }], [aSandbox(pod)], new Set());

@@ -229,6 +229,37 @@ describe("containers start in order:", () => {
   });
 });
 
+describe("a container with a postStart hook", () => {
+  const pod = aPodOf({ main: [{ name: "web", hook: true }, { name: "next" }] });
+  const at = (postStarted: boolean) => {
+    const containers = [aContainer({ name: "web", attempt: 3, postStarted }), running("next")];
+    return planNode(aWorld([pod], [aSandbox(pod, { containers })]));
+  };
+
+  test("of which nobody knows whether it has returned is not made anew: its hook is run", () => {
+    const existing = { id: "web-3", runs: true };
+
+    expect(at(false)).toMatchObject([
+      { do: "start-pod", sandbox: "s1", starts: [{ existing, attempt: 3 }] },
+    ]);
+    expect(at(true)).toEqual([]);
+  });
+
+  test("holds up what comes after a sidecar until it has returned", () => {
+    const team = aPodOf({
+      init: [{ name: "proxy", sidecar: true, hook: true, probes: ["readiness"] }],
+    });
+    const verdicts = new Map([["proxy-0", aVerdict()]]);
+    const next = (postStarted: boolean) => {
+      const containers = [aContainer({ name: "proxy", kind: "sidecar", postStarted })];
+      return doing(aWorld([team], [aSandbox(team, { containers })], { verdicts }));
+    };
+
+    expect(next(false)).toEqual(["start proxy"]);
+    expect(next(true)).toEqual(["start web"]);
+  });
+});
+
 describe("a pod ends by its restart policy:", () => {
   const job = (policy: "OnFailure" | "Never", init: string[] = []) =>
     aPodOf({ policy, init: init.map((name) => ({ name })), main: [{ name: "a" }, { name: "b" }] });
@@ -368,6 +399,25 @@ describe("a sandbox that died", () => {
         starts: [{ container: { name: "fetch" }, attempt: 3, restarts: 2 }],
       },
     ]);
+  });
+
+  test("is the end of a pod that had done its work, whoever wrote that down", () => {
+    const done = died({ containers: [exited("fetch"), exited("web", 3)] });
+    const killed = (exitCode: number, reason: string) =>
+      died({ containers: [exited("fetch"), exited("web", exitCode, { reason })] });
+
+    expect(at(LATE_MS, done)).toMatchObject([
+      { do: "end-pod", sandboxes: [done], outcome: { status: { phase: "Failed" } } },
+    ]);
+    expect(at(LATE_MS, killed(137, "OOMKilled"))).toMatchObject([{ do: "end-pod" }]);
+    for (const dead of [killed(137, "Error"), killed(143, "Error"), killed(255, "Unknown")])
+      expect(at(LATE_MS, dead)).toMatchObject([{ do: "start-pod" }]);
+  });
+
+  test("is asked for no end once the agent has begun to end what ran in it", () => {
+    const containers = [exited("fetch"), exited("web", 0, { attempt: 6 })];
+
+    expect(at(LATE_MS, died({ containers, givenUp: true }))).toMatchObject([{ do: "start-pod" }]);
   });
 
   test("stays until its counts stand in the new one", () => {
