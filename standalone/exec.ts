@@ -25,8 +25,10 @@ function run(words: ExecWords, base: string, token: string): Promise<number> {
   // Node.js's own takes headers here as well, which the standard's type does not know.
   const socket = new WebSocket(execUrl(base, words), options as unknown as string[]);
   socket.binaryType = "arraybuffer";
+  let opened = false;
   let told = false;
   socket.addEventListener("open", () => {
+    opened = true;
     if (words.stdin) sendInput(socket, words.tty);
     if (words.tty) followSize(socket);
   });
@@ -47,6 +49,8 @@ function run(words: ExecWords, base: string, token: string): Promise<number> {
     done.resolve(255);
   });
   socket.addEventListener("error", () => {
+    // One that breaks later is closed too, and that says it.
+    if (opened) return;
     told = true;
     explain(words, base, token).then((why) => {
       process.stderr.write(`${why}\n`);
@@ -61,7 +65,8 @@ async function explain(words: ExecWords, base: string, token: string): Promise<s
   const url = execUrl(base, words).replace(/^ws/, "http");
   try {
     const answer = await fetch(url, { headers: { authorization: `Bearer ${token}` } });
-    const problem = (await answer.json()) as { detail?: string; type?: string };
+    // Something in between may have answered, such as a proxy with a page of its own.
+    const problem = (await answer.json().catch(() => ({}))) as { detail?: string; type?: string };
     const refused = problem.type !== "/problems/web-socket-needed";
     return refused ? (problem.detail ?? `HTTP ${answer.status}`) : BROKEN;
   } catch (error) {
