@@ -21,6 +21,16 @@ const urlWith = (...protocols: string[]) =>
     )
     .optional();
 
+/** Checked in shape here, before anything is started; the programs that it is for read it. */
+const listOf = (entry: RegExp, message: string) =>
+  z
+    .string()
+    .refine(
+      (text) => text.split(",").every((it) => /^\s*$/.test(it) || entry.test(it.trim())),
+      message,
+    )
+    .optional();
+
 /** What a client on this machine reads as well. */
 const Where = {
   WAYBILL_DATA_DIR: z.string().default("/var/lib/waybill"),
@@ -45,9 +55,15 @@ const Variables = z
       .string()
       .regex(/^\d+(\.\d+)?m?$/, 'must be a number of cores such as "2" or "500m"')
       .optional(),
-    WAYBILL_HOST_PATHS: z.string().optional(),
-    WAYBILL_HOST_PORTS: z.string().optional(),
-    WAYBILL_REGISTRIES_ALLOWED: z.string().optional(),
+    WAYBILL_HOST_PATHS: listOf(/^\//, "must be absolute paths, separated by commas"),
+    WAYBILL_HOST_PORTS: listOf(
+      /^\d{1,5}(-\d{1,5})?$/,
+      'must be ports and ranges such as "8443,9000-9100"',
+    ),
+    WAYBILL_REGISTRIES_ALLOWED: listOf(
+      /^[-\w.:]+(\/\d{1,3})?$/,
+      'must be hosts and CIDRs such as "registry.corp.example,10.1.0.0/16"',
+    ),
     WAYBILL_MAX_ARTIFACT: Quantity.default("1Gi"),
   })
   .refine((read) => read.WAYBILL_API_PORT !== read.WAYBILL_HTTP_PORT, {

@@ -119,5 +119,5 @@ async function lastWords(log: LogSince): Promise<string> {
   const written = (await readLog(log.path, log.from)).trimEnd();
   if (written === "") return `It wrote nothing to ${log.path}.`;
   const lines = written.split("\n").slice(-8);
-  return `The end of ${log.path}:\n${lines.map((line) => `    ${line.slice(0, 300)}`).join("\n")}`;
+  return `The end of ${log.path}:\n${lines.map((line) => `    ${line.slice(0, 1_000)}`).join("\n")}`;
 }

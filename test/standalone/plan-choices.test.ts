@@ -33,7 +33,28 @@ test("an empty variable counts as unset, and every bad one is named at once", ()
   ).toThrow(
     /WAYBILL_API_PORT.*WAYBILL_HTTP_PORT.*DATABASE_URL: must be a URL.*WAYBILL_MAX_ARTIFACT/,
   );
+  expect(() =>
+    readSettings({
+      WAYBILL_HOST_PATHS: "/data, srv",
+      WAYBILL_HOST_PORTS: "http",
+      WAYBILL_REGISTRIES_ALLOWED: "registry.corp.example 10.0.0.0/8",
+    }),
+  ).toThrow(/WAYBILL_HOST_PATHS.*WAYBILL_HOST_PORTS.*WAYBILL_REGISTRIES_ALLOWED/);
   expect(() => readSettings({ WAYBILL_HTTP_PORT: "7070" })).toThrow("must differ");
+});
+
+test("lists of what pods may use are taken as they are", () => {
+  const lists = {
+    WAYBILL_HOST_PATHS: "/data, /srv/a b,",
+    WAYBILL_HOST_PORTS: "8443, 9000-9100",
+    WAYBILL_REGISTRIES_ALLOWED: "registry.corp.example,10.1.0.0/16, ::1, fd00::/8",
+  };
+
+  expect(readSettings(lists)).toMatchObject({
+    hostPaths: lists.WAYBILL_HOST_PATHS,
+    hostPorts: lists.WAYBILL_HOST_PORTS,
+    registriesAllowed: lists.WAYBILL_REGISTRIES_ALLOWED,
+  });
 });
 
 test("an api that listens everywhere is reached on loopback", () => {
