@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { PodId } from "../../contract/ids.ts";
-import { removeCgroup } from "../host/cgroups.ts";
+import { killCgroup, removeCgroup } from "../host/cgroups.ts";
 import { removeMountedFolder } from "../host/volumes.ts";
 import type { SeenSandbox } from "../observe.ts";
 import type { Step } from "../plan/steps.ts";
@@ -52,8 +52,12 @@ async function quieten(hands: Hands, sandbox: SeenSandbox): Promise<void> {
   await stopInOrder(hands.runtime, sandbox);
 }
 
-/** What a pod had on this host, but for its logs, which are read after it. */
+/**
+ * What a pod had on this host, but for its logs, which are read after it. Its containers have ended: what
+ * still runs in its group is of a start that was cut off, and nobody else ends that.
+ */
 async function removeBelongings({ places }: Hands, uid: PodId): Promise<void> {
+  await killCgroup(places.podCgroup(uid));
   await removeMountedFolder(places.podDir(uid));
   await removeCgroup(places.podCgroup(uid));
 }

@@ -38,12 +38,7 @@ export async function groupsIn(cgroup: string): Promise<readonly string[]> {
 /** The processes right in this group. Nothing there is fine. */
 export async function processesIn(cgroup: string): Promise<readonly number[]> {
   const unified = await exists(join(ROOT, "cgroup.controllers"));
-  const file = join(ROOT, unified ? "" : "pids", cgroup, "cgroup.procs");
-  const text = await readFile(file, "utf8").catch((error: NodeJS.ErrnoException) => {
-    if (error.code === "ENOENT" || error.code === "ENODEV") return "";
-    throw error;
-  });
-  return text.split("\n").filter(Boolean).map(Number);
+  return pidsIn(join(ROOT, unified ? "" : "pids", cgroup));
 }
 
 /** Removes the group and those below it from every hierarchy. Nothing there is fine. */
@@ -54,8 +49,7 @@ export async function removeCgroup(cgroup: string): Promise<void> {
 /** Kills whatever still runs in the group or below: what a runtime that was killed left behind. */
 export async function killCgroup(cgroup: string): Promise<void> {
   for (const folder of await groupsBelow(cgroup)) {
-    const text = await readFile(join(folder, "cgroup.procs"), "utf8");
-    for (const pid of text.split("\n").filter(Boolean)) kill(Number(pid));
+    for (const pid of await pidsIn(folder)) kill(pid);
   }
 }
 
@@ -67,6 +61,15 @@ async function delegatePids(cgroup: string): Promise<void> {
     folder = join(folder, part);
     await mkdir(folder, { recursive: true });
   }
+}
+
+async function pidsIn(folder: string): Promise<readonly number[]> {
+  const file = join(folder, "cgroup.procs");
+  const text = await readFile(file, "utf8").catch((error: NodeJS.ErrnoException) => {
+    if (error.code === "ENOENT" || error.code === "ENODEV") return "";
+    throw error;
+  });
+  return text.split("\n").filter(Boolean).map(Number);
 }
 
 /** The group's folders in every hierarchy, deepest first. */

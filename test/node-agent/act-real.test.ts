@@ -1,8 +1,11 @@
 import { mkdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { PodStatus } from "../../contract/node/protocol.ts";
+import { groupsIn } from "../../node-agent/host/cgroups.ts";
 import { mounts } from "../../node-agent/host/mounts.ts";
 import { eventually } from "../support/eventually.ts";
+import { startForgottenTask, tasksIn } from "../support/forgotten-task.ts";
 import { type PodHost, startPodHost } from "../support/pod-host.ts";
 import { aPod } from "../support/pods.ts";
 
@@ -148,4 +151,23 @@ test("a container that cannot start is named, and keeps none of the others from 
 
   await eventually(async () => expect((await host.container(pod, "other")).state).toBe("running"));
   await host.remove(pod);
+});
+
+test("a pod that is over takes with it what a start that was cut off left running", async () => {
+  const pod = aPod({ image: host.image });
+  const sandbox = await host.start(pod);
+  const { uid } = pod.metadata;
+  const { id } = await host.container(pod, "web");
+  await host.runtime.stopContainer(id, 0);
+  await startForgottenTask(host.endpoint, id);
+  const end = { pod: uid, phase: "Failed", ready: false, restarts: 0, containers: [] };
+  const status = PodStatus.parse(end);
+  const outcome = { fingerprint: sandbox.fingerprint, status, fault: undefined };
+
+  const step = { do: "end-pod", uid, outcome, sandboxes: [await host.seen(pod)] } as const;
+  await host.table["end-pod"](step, new AbortController().signal);
+
+  expect((await host.runtime.list()).sandboxes).toEqual([]);
+  expect(await tasksIn(host.endpoint)).toEqual([]);
+  expect(await groupsIn(host.places.cgroup)).toEqual([]);
 });

@@ -1,6 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { PAUSE_IMAGE } from "../../contract/node/protocol.ts";
-import { exec } from "../../kit/exec.ts";
 import { writeRegistryHosts } from "../../node-agent/act/images.ts";
 import { placesIn } from "../../node-agent/disk/places.ts";
 import { openCri } from "../../node-agent/runtime/cri.ts";
@@ -10,6 +9,7 @@ import type { Runtime } from "../../node-agent/runtime/runtime.ts";
 import { EXEC_OUTPUT_BYTES, RuntimeError } from "../../node-agent/runtime/runtime.ts";
 import { startContainerd } from "../support/containerd.ts";
 import { eventually } from "../support/eventually.ts";
+import { startForgottenTask, tasksIn } from "../support/forgotten-task.ts";
 import { openMemoryRuntime } from "../support/memory-runtime.ts";
 import { startNodeApi } from "../support/node-api.ts";
 import { A_DIGEST, aPod } from "../support/pods.ts";
@@ -267,29 +267,24 @@ describe("a command in a real container", () => {
     await runtime.removeSandbox(sandbox);
   });
 
-  /** As after a start that was cut off when containerd had its task and CRI did not know of it yet. */
-  async function withForgottenTask() {
+  async function endedWithForgottenTask() {
+    const { endpoint = "" } = settings.get("containerd") as Setting;
     const { runtime, id, sandbox } = await running();
     await runtime.stopContainer(id, 0);
-    const socket = (settings.get("containerd")?.endpoint ?? "").replace("unix://", "");
-    const tasks = async (...argv: string[]) => {
-      const all = ["--address", socket, "--namespace", "k8s.io", "tasks", ...argv];
-      return (await exec("/usr/bin/ctr", all, { timeoutMs: 10_000 })).stdout;
-    };
-    await tasks("start", "--detach", "--null-io", id);
+    await startForgottenTask(endpoint, id);
     expect((await runtime.containerDetail(id)).state).toBe("exited");
-    return { runtime, id, sandbox, hasTask: async () => (await tasks("list", "-q")).includes(id) };
+    return { runtime, endpoint, id, sandbox };
   }
 
   test("is removed alone or with its pod where the runtime holds a task of it that it knows no more", async () => {
-    const [alone, withPod] = [await withForgottenTask(), await withForgottenTask()];
-    const { runtime } = alone;
+    const [alone, withPod] = [await endedWithForgottenTask(), await endedWithForgottenTask()];
+    const { runtime, endpoint } = alone;
 
     await runtime.removeContainer(alone.id);
     await runtime.stopSandbox(withPod.sandbox);
     await runtime.removeSandbox(withPod.sandbox);
 
-    expect([await alone.hasTask(), await withPod.hasTask()]).toEqual([false, false]);
+    expect(await tasksIn(endpoint)).toEqual([alone.sandbox]);
     const { sandboxes, containers } = await runtime.list();
     const ids = [...sandboxes, ...containers].map((it) => it.id);
     expect(ids).toContain(alone.sandbox);

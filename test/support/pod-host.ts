@@ -19,6 +19,8 @@ import { pushBusybox, pushPause } from "./test-image.ts";
 /** A real containerd with the agent's hands on it, and no agent: each step is the test's to ask for. */
 export type PodHost = AsyncDisposable & {
   readonly runtime: Runtime;
+  /** Where `runtime` is. */
+  readonly endpoint: string;
   readonly places: Places;
   readonly registryUrl: string;
   /** Busybox, as pods name it. */
@@ -59,7 +61,8 @@ export async function startPodHost(handlers: readonly RuntimeHandler[] = []): Pr
     await images.ensure(PAUSE_IMAGE);
     const hands = (said: Partial<Hands>) =>
       executors(someHands({ runtime, places, images, ...said }));
-    const about = { runtime, places, hands, table: hands({}), registryUrl: registry.url };
+    const { endpoint } = containerd;
+    const about = { runtime, endpoint, places, hands, table: hands({}), registryUrl: registry.url };
     const image = `waybill.internal/apps/web@${busybox.digest}`;
     const owned = stack.move();
     return {
