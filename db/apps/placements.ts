@@ -29,6 +29,8 @@ export type AppRow = {
   readonly project: string;
   readonly projectId: ProjectId;
   readonly deleted: boolean;
+  /** When it was read, by the clock that all times in the database are from; ms since the epoch. */
+  readonly nowMs: number;
 };
 
 /** The app, locked until the transaction ends: one pass over an app at a time, in all workers. */
@@ -39,6 +41,7 @@ export async function lockApp(tx: Tx, id: AppId): Promise<AppRow | undefined> {
       project: projects.name,
       projectId: apps.projectId,
       deletedAt: apps.deletedAt,
+      nowMs: sql<number>`extract(epoch from clock_timestamp())::float8 * 1000`,
     })
     .from(apps)
     .innerJoin(projects, eq(projects.id, apps.projectId))

@@ -43,7 +43,7 @@ export type Snapshot = {
 };
 
 /** Reads all that the plan of one app depends on, in the caller's transaction. */
-export async function lookAt(tx: Tx, app: AppRow, nowMs: number): Promise<Snapshot> {
+export async function lookAt(tx: Tx, app: AppRow): Promise<Snapshot> {
   const releases = await activeReleases(tx, app.id);
   const pods = await podsOfApp(tx, app.id);
   const nodes = await allNodes(tx);
@@ -57,7 +57,7 @@ export async function lookAt(tx: Tx, app: AppRow, nowMs: number): Promise<Snapsh
   const told = new Map((await wishSizes(tx, app.projectId)).map((it) => [it.node, it]));
   const claims = views.flatMap((it) => it.demands.claims);
   const world = {
-    nowMs,
+    nowMs: app.nowMs,
     appDeleted: app.deleted,
     releases: views,
     pods: pods.map(podView),

@@ -42,7 +42,7 @@ async function pass(tx: Tx, id: AppId): Promise<number | undefined> {
   const app = await lockApp(tx, id);
   if (!app) return undefined;
   if (app.deleted) await cancelUnbuilt(tx, id, DELETION);
-  const snapshot = await lookAt(tx, app, Date.now());
+  const snapshot = await lookAt(tx, app);
   await carryOut(tx, snapshot, planApp(snapshot.world));
   return nextProofMs(snapshot.world);
 }

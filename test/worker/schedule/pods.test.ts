@@ -1,13 +1,12 @@
 import { eq } from "drizzle-orm";
 import { expect, test } from "vitest";
-import type { AppId, NodeId } from "../../../contract/ids.ts";
 import type { PodStatus } from "../../../contract/node/protocol.ts";
 import { POD_LABELS } from "../../../contract/pod/pod.ts";
 import type { Declared } from "../../../db/apps/apps.ts";
 import { findUnsettled } from "../../../db/apps/unsettled.ts";
 import type { Db } from "../../../db/client.ts";
 import { storeReport } from "../../../db/nodes/sight.ts";
-import { nodePlans, pods, releases } from "../../../db/schema/core.ts";
+import { releases } from "../../../db/schema/core.ts";
 import { events } from "../../../db/schema/history.ts";
 import { volumes } from "../../../db/schema/material.ts";
 import { scheduleApp } from "../../../worker/schedule/run.ts";
@@ -20,30 +19,14 @@ import {
   joinedNode,
 } from "../../support/declared.ts";
 import { freshDb } from "../../support/postgres.ts";
-import { aContainer, aStatus } from "./world.ts";
+import { generation, phases, seen, wantedPods } from "./scheduled.ts";
+import { aContainer } from "./world.ts";
 
 const NGINX = { images: { nginx: `library/nginx@${aDigest("c")}` }, httpPort: null };
-
-const wantedPods = (db: Db) =>
-  db.select().from(pods).where(eq(pods.wanted, "run")).orderBy(pods.createdAt);
-const phases = async (db: Db) =>
-  (await db.select().from(releases).orderBy(releases.createdAt)).map((it) => it.phase);
-
-async function generation(db: Db, node: NodeId) {
-  const [row] = await db.select().from(nodePlans).where(eq(nodePlans.nodeId, node));
-  return row?.generation ?? 0;
-}
 
 async function builtAndPlaced(db: Db, declared: Declared, frozen: object = {}) {
   await built(db, declared, undefined, frozen);
   return await scheduleApp(db, declared.app);
-}
-
-/** The node reports all wanted pods there, each as `sight` says, and the scheduler looks. */
-async function seen(db: Db, app: AppId, node: NodeId, sight: Partial<PodStatus>) {
-  const there = (await wantedPods(db)).filter((it) => it.nodeId === node);
-  await storeReport(db, node, aReport(there.map((it) => aStatus(it.id, sight))));
-  return await scheduleApp(db, app);
 }
 
 function aPodApp(name: string, spec: object = {}, metadata: object = {}): object {

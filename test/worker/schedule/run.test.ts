@@ -1,31 +1,14 @@
 import { eq, sql } from "drizzle-orm";
 import { expect, test } from "vitest";
-import { type AppId, type NodeId, PodId } from "../../../contract/ids.ts";
-import type { PodStatus } from "../../../contract/node/protocol.ts";
+import { PodId } from "../../../contract/ids.ts";
 import { forgetGonePods } from "../../../db/apps/placements.ts";
-import type { Db } from "../../../db/client.ts";
 import { storeReport } from "../../../db/nodes/sight.ts";
-import { apps, nodePlans, pods, releases } from "../../../db/schema/core.ts";
+import { apps, pods, releases } from "../../../db/schema/core.ts";
 import { scheduleApp } from "../../../worker/schedule/run.ts";
 import { aDigest, aReport, built, declare, joinedNode } from "../../support/declared.ts";
 import { freshDb } from "../../support/postgres.ts";
+import { generation, phases, seen, wantedPods } from "./scheduled.ts";
 import { aContainer, aStatus } from "./world.ts";
-
-const wantedPods = (db: Db) => db.select().from(pods).where(eq(pods.wanted, "run"));
-const phases = async (db: Db) =>
-  (await db.select().from(releases).orderBy(releases.number)).map((it) => it.phase);
-
-async function generation(db: Db, node: NodeId) {
-  const [row] = await db.select().from(nodePlans).where(eq(nodePlans.nodeId, node));
-  return row?.generation;
-}
-
-/** The node reports every wanted pod of the app, each as `sight` says, and the scheduler looks. */
-async function seenAndScheduled(db: Db, app: AppId, node: NodeId, sight: Partial<PodStatus>) {
-  const wanted = await wantedPods(db);
-  await storeReport(db, node, aReport(wanted.map((pod) => aStatus(pod.id, sight))));
-  await scheduleApp(db, app);
-}
 
 test("a built release becomes a pod on the node, and the node's generation grows by one", async () => {
   await using pg = await freshDb();
@@ -76,14 +59,14 @@ test("a release is live once its pod is ready, and retires the one before it", a
   const first = await declare(pg.db, "shop", aDigest("a"));
   await built(pg.db, first);
   await scheduleApp(pg.db, first.app);
-  await seenAndScheduled(pg.db, first.app, node, { ready: true });
+  await seen(pg.db, first.app, node, { ready: true });
   expect(await phases(pg.db)).toEqual(["live"]);
 
   const second = await declare(pg.db, "shop", aDigest("d"));
   await built(pg.db, second, aDigest("e"));
   await scheduleApp(pg.db, second.app);
   expect(await wantedPods(pg.db)).toHaveLength(2);
-  await seenAndScheduled(pg.db, second.app, node, { ready: true });
+  await seen(pg.db, second.app, node, { ready: true });
 
   expect(await phases(pg.db)).toEqual(["retired", "live"]);
   expect((await wantedPods(pg.db)).map((pod) => pod.releaseId)).toEqual([second.release]);
@@ -95,7 +78,7 @@ test("a bad release fails with its reason and log, and the good one keeps its po
   const good = await declare(pg.db, "shop", aDigest("a"));
   await built(pg.db, good);
   await scheduleApp(pg.db, good.app);
-  await seenAndScheduled(pg.db, good.app, node, { ready: true });
+  await seen(pg.db, good.app, node, { ready: true });
   const [goodPod] = await wantedPods(pg.db);
   const bad = await declare(pg.db, "shop", aDigest("d"));
   await built(pg.db, bad, aDigest("e"));
@@ -146,9 +129,9 @@ test("a removed pod is forgotten a day later, also of a deleted app that nobody 
   const declared = await declare(pg.db, "shop", aDigest("a"), { replicas: 2 });
   await built(pg.db, declared);
   await scheduleApp(pg.db, declared.app);
-  const [seen, unseen] = await wantedPods(pg.db);
-  if (!seen || !unseen) throw new Error("two pods were asked for");
-  await storeReport(pg.db, node, aReport([aStatus(seen.id)]));
+  const [there, unseen] = await wantedPods(pg.db);
+  if (!there || !unseen) throw new Error("two pods were asked for");
+  await storeReport(pg.db, node, aReport([aStatus(there.id)]));
   await pg.db.update(apps).set({ deletedAt: sql`now()` });
   await scheduleApp(pg.db, declared.app);
 
@@ -157,5 +140,30 @@ test("a removed pod is forgotten a day later, also of a deleted app that nobody 
   await pg.db.update(pods).set({ goneAt: sql`now() - interval '25 hours'` });
   await forgetGonePods(pg.db);
 
-  expect((await pg.db.select().from(pods)).map((pod) => pod.id)).toEqual([seen.id]);
+  expect((await pg.db.select().from(pods)).map((pod) => pod.id)).toEqual([there.id]);
 });
+
+test("a worker whose clock is wrong places and judges as any other", async () => {
+  await using pg = await freshDb();
+  const node = await joinedNode(pg.db);
+  const declared = await declare(pg.db, "shop");
+  await built(pg.db, declared);
+
+  using _ = anotherClock(7_200_000);
+  await scheduleApp(pg.db, declared.app);
+  await seen(pg.db, declared.app, node, { ready: true });
+
+  expect(await wantedPods(pg.db)).toHaveLength(1);
+  expect(await phases(pg.db)).toEqual(["live"]);
+});
+
+/** This process's clock is wrong by so much, until the end of the block. */
+function anotherClock(byMs: number): Disposable {
+  const right = Date.now;
+  Date.now = () => right() + byMs;
+  return {
+    [Symbol.dispose]: () => {
+      Date.now = right;
+    },
+  };
+}
