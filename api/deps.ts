@@ -33,6 +33,10 @@ export type ApiConfig = {
   readonly hostPolicy: HostPolicy;
 };
 
+export function hexOf(bytes: Uint8Array): string {
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
 export function sha256Bytes(deps: Pick<ApiDeps, "sha256">, text: string): Uint8Array {
   const hex = sha256Hex(deps, text);
   return Uint8Array.from(hex.match(/../g) ?? [], (pair) => Number.parseInt(pair, 16));

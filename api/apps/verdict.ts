@@ -1,7 +1,9 @@
 import { Problem } from "../../contract/problem.ts";
 import type { EventRow } from "../../db/apps/history.ts";
+import { plainText } from "../http/plain-text.ts";
 import { problemBody, toProblem } from "../http/problems.ts";
 import type { KnownCall } from "../http/route.ts";
+import { streamed } from "../http/streamed.ts";
 import { appUrl, type DeclareAnswer } from "./answers.ts";
 import type { Accepted } from "./declare.ts";
 import { type Ending, follow } from "./wait.ts";
@@ -132,48 +134,26 @@ async function* mapped<T, R>(
   }
 }
 
-/** A line goes out when it is there; nothing is asked for before the client took the last one. */
-function streamed(type: string, source: AsyncGenerator<string, void>): Response {
-  const encoder = new TextEncoder();
-  const body = new ReadableStream<Uint8Array>({
-    pull: async (controller) => {
-      const step = await source.next();
-      if (step.done) controller.close();
-      else controller.enqueue(encoder.encode(`${step.value}\n`));
-    },
-    cancel: async () => {
-      await source.return();
-    },
-  });
-  return new Response(body, {
-    headers: { "content-type": type, "cache-control": "no-store", "x-accel-buffering": "no" },
-  });
-}
-
 function ndjsonEvent({ at, type, message, release }: EventRow): string {
-  return JSON.stringify({ at: at.toISOString(), type, message, release });
+  return `${JSON.stringify({ at: at.toISOString(), type, message, release })}\n`;
 }
 
 /** A problem's own `type` moves aside: on this stream every line's `type` says what the line is. */
 function ndjsonVerdict({ status, body }: Verdict): string {
   const { type: problem, ...rest } = body;
-  return JSON.stringify({ type: "verdict", ...rest, ...(status !== 200 && { problem }), status });
+  const verdict = { type: "verdict", ...rest, ...(status !== 200 && { problem }), status };
+  return `${JSON.stringify(verdict)}\n`;
 }
 
 function textEvent({ at, message }: EventRow): string {
-  return `${at.toISOString().slice(11, 19)}  ${oneLine(message)}`;
+  return `${at.toISOString().slice(11, 19)}  ${plainText(message.replaceAll("\n", " "))}\n`;
 }
 
 function textVerdict({ text }: Verdict): string {
-  return text;
+  return `${text}\n`;
 }
 
 function logText(ending: Ending): string {
   if (ending.kind !== "failed" || ending.log.length === 0) return "";
-  return `\n${ending.log.map((line) => `    ${oneLine(line)}`).join("\n")}`;
-}
-
-/** What an app printed must not move a terminal's cursor or colour it. */
-function oneLine(text: string): string {
-  return text.replace(/[\p{Cc}\u2028\u2029\u202a-\u202e\u2066-\u2069]/gu, " ");
+  return `\n${ending.log.map((line) => `    ${plainText(line)}`).join("\n")}`;
 }

@@ -3,7 +3,7 @@ import { Problem } from "../../contract/problem.ts";
 import { parseToken, type TokenKind } from "../../contract/token.ts";
 import { findLiveToken, touchToken } from "../../db/access/tokens.ts";
 import type { Scope } from "../../db/schema/core.ts";
-import { type ApiDeps, sha256Hex } from "../deps.ts";
+import { type ApiDeps, hexOf, sha256Hex } from "../deps.ts";
 
 /** Who asks. */
 export type Caller = {
@@ -69,8 +69,4 @@ function sameText(a: string, b: string): boolean {
   let difference = a.length ^ b.length;
   for (let at = 0; at < a.length; at++) difference |= a.charCodeAt(at) ^ b.charCodeAt(at);
   return difference === 0;
-}
-
-function hexOf(bytes: Uint8Array): string {
-  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }

@@ -9,6 +9,11 @@ export async function readText(call: Call): Promise<string> {
   if (encoding !== "identity") {
     throw new Problem("media-type", `A body with content-encoding "${encoding}" is not taken.`);
   }
+  return decode(await readBytes(call, limit));
+}
+
+/** The whole body, in memory: refused when it is larger than `limit`. */
+export async function readBytes(call: Call, limit: number): Promise<Uint8Array<ArrayBuffer>> {
   if (Number(call.c.req.header("content-length") ?? 0) > limit) throw tooLarge(limit);
   const chunks: Uint8Array[] = [];
   let size = 0;
@@ -17,7 +22,13 @@ export async function readText(call: Call): Promise<string> {
     if (size > limit) throw tooLarge(limit);
     chunks.push(chunk);
   }
-  return decode(chunks, size);
+  const bytes = new Uint8Array(size);
+  let at = 0;
+  for (const chunk of chunks) {
+    bytes.set(chunk, at);
+    at += chunk.byteLength;
+  }
+  return bytes;
 }
 
 /** The body's one document, JSON or YAML by its content type, as plain values. */
@@ -82,13 +93,7 @@ function syntaxOf(call: Call, text: string): Syntax {
   return syntax;
 }
 
-function decode(chunks: readonly Uint8Array[], size: number): string {
-  const bytes = new Uint8Array(size);
-  let at = 0;
-  for (const chunk of chunks) {
-    bytes.set(chunk, at);
-    at += chunk.byteLength;
-  }
+function decode(bytes: Uint8Array): string {
   try {
     const text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
     if (text.startsWith("\uFEFF")) throw new Problem("body-invalid", "The body starts with a BOM.");

@@ -44,7 +44,6 @@ const WAIT = {
 };
 export const DeclareQuery = z.strictObject(WAIT);
 export const WarQuery = z.strictObject({ ...WAIT, contextPath: ContextPath.optional() });
-export const CreateQuery = z.strictObject({ wait: WAIT.wait, timeout: WAIT.timeout, dryRun: Flag });
 export const RestartQuery = z.strictObject({ wait: WAIT.wait, timeout: WAIT.timeout });
 export type WaitQuery = z.infer<typeof RestartQuery>;
 export const DeleteQuery = z.strictObject({

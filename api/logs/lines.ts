@@ -1,4 +1,5 @@
 import type { LogRow } from "../../db/streams/log-reads.ts";
+import { plainText } from "../http/plain-text.ts";
 
 /* Lines of containers, in one order, as people and programs read them. Pure. */
 
@@ -92,25 +93,11 @@ export function ndjsonLine(entry: LogEntry): string {
   return `${JSON.stringify(entry)}\n`;
 }
 
-/** For people: what an app wrote can neither move a terminal's cursor nor begin a line of its own. */
 export function textLine(
   entry: LogEntry,
   options: { readonly prefix: boolean; readonly timestamps: boolean },
 ): string {
   const time = options.timestamps ? `${entry.at} ` : "";
   const prefix = options.prefix ? `${entry.pod}/${entry.container} ` : "";
-  return `${time}${prefix}${escaped(entry.text)}\n`;
-}
-
-const UNSAFE = /[\p{Cc}\u2028\u2029\u200e\u200f\u061c\u202a-\u202e\u2066-\u2069]/gu;
-
-/** The carriage return of a terminal's line end says nothing; a tab is as good as spaces. */
-function escaped(text: string): string {
-  return text.replace(/\r$/, "").replace(UNSAFE, (found) => {
-    if (found === "\t") return found;
-    const code = found.charCodeAt(0);
-    return code < 0x100
-      ? `\\x${code.toString(16).padStart(2, "0")}`
-      : `\\u${code.toString(16).padStart(4, "0")}`;
-  });
+  return `${time}${prefix}${plainText(entry.text)}\n`;
 }

@@ -1,4 +1,5 @@
 import type { SealedContent, SecretPlace, WrappedKey } from "../../db/materials/secrets.ts";
+import { hexOf } from "../deps.ts";
 
 /*
  * Secrets at rest: each version has an AES-256 key of its own, wrapped by a key of the installation
@@ -152,8 +153,4 @@ function joined(first: Uint8Array, second: Uint8Array): Uint8Array<ArrayBuffer> 
 
 function encoded(text: string): Uint8Array<ArrayBuffer> {
   return new TextEncoder().encode(text);
-}
-
-function hexOf(bytes: Uint8Array): string {
-  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }

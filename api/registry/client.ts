@@ -5,9 +5,9 @@ import type { ApiDeps } from "../deps.ts";
 type Registry = Pick<ApiDeps, "registry" | "log">;
 
 /** For answers that take no work. */
-const ANSWER_MS = 10_000;
+export const ANSWER_MS = 10_000;
 /** A registry on top of an object store copies the bytes when they are committed. */
-const COMMIT_MS = 120_000;
+export const COMMIT_MS = 120_000;
 
 /** Where an upload of bytes without a digest yet is going. */
 export type UploadSession = { readonly location: string };
@@ -104,7 +104,7 @@ export async function ask(
   }
 }
 
-function within(ms: number) {
+export function within(ms: number) {
   return { signal: AbortSignal.timeout(ms) };
 }
 

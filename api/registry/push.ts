@@ -2,9 +2,10 @@ import { Digest } from "../../contract/ids.ts";
 import { isReadableBy } from "../../contract/image-reference.ts";
 import { Problem } from "../../contract/problem.ts";
 import { change } from "../apps/change.ts";
+import { readBytes } from "../http/body.ts";
 import { boundedBody, refuseTooLong } from "../http/bounded-body.ts";
 import type { KnownCall } from "../http/route.ts";
-import { ask, cancelUpload } from "./client.ts";
+import { ANSWER_MS, ask, COMMIT_MS, cancelUpload, within } from "./client.ts";
 import { passBack, passOn } from "./pass.ts";
 import type { RegistryPath } from "./path.ts";
 
@@ -15,9 +16,6 @@ import type { RegistryPath } from "./path.ts";
  */
 
 const MAX_MANIFEST_BYTES = 4 * 1024 * 1024;
-/** A registry on top of an object store copies the bytes when they are committed. */
-const COMMIT_MS = 120_000;
-const ANSWER_MS = 10_000;
 
 type PathOf<Kind> = Extract<RegistryPath, { kind: Kind }>;
 
@@ -88,7 +86,7 @@ export async function putManifest(
   call: KnownCall,
   { repository, reference }: PathOf<"manifest">,
 ): Promise<Response> {
-  const body = await readManifest(call);
+  const body = await readBytes(call, MAX_MANIFEST_BYTES);
   const path = `/v2/${repository}/manifests/${reference}`;
   const answer = await passOn(call, path, { method: "PUT", body, ...within(COMMIT_MS) });
   if (answer.status !== 201) return passBack(answer);
@@ -101,29 +99,6 @@ export async function putManifest(
     audits: [{ object, before: null, after: digest }],
   }));
   return passBack(answer, `/v2/${repository}/manifests/${digest ?? reference}`);
-}
-
-async function readManifest(call: KnownCall): Promise<Uint8Array<ArrayBuffer>> {
-  const length = Number(call.c.req.header("content-length") ?? 0);
-  if (length > MAX_MANIFEST_BYTES) throw manifestTooLarge();
-  const chunks: Uint8Array[] = [];
-  let size = 0;
-  for await (const chunk of call.c.req.raw.body ?? []) {
-    size += chunk.byteLength;
-    if (size > MAX_MANIFEST_BYTES) throw manifestTooLarge();
-    chunks.push(chunk);
-  }
-  const bytes = new Uint8Array(size);
-  let at = 0;
-  for (const chunk of chunks) {
-    bytes.set(chunk, at);
-    at += chunk.byteLength;
-  }
-  return bytes;
-}
-
-function manifestTooLarge(): Problem {
-  return new Problem("body-too-large", `A manifest has at most ${MAX_MANIFEST_BYTES} bytes.`);
 }
 
 /** What the registry has of an upload: its answer's Range ends with the last byte. */
@@ -177,8 +152,4 @@ function withDigest(path: string, digest: string | undefined): string {
 function hasBody(call: KnownCall): boolean {
   const length = call.c.req.header("content-length");
   return call.c.req.header("transfer-encoding") !== undefined || (length ?? "0") !== "0";
-}
-
-function within(ms: number) {
-  return { signal: AbortSignal.timeout(ms) };
 }

@@ -10,7 +10,7 @@ import { type Accepted, declare, planDeclare } from "../apps/declare.ts";
 import { findReferences, planReferences } from "../apps/references.ts";
 import { answerWhenOver } from "../apps/verdict.ts";
 import { readDocuments, readText } from "../http/body.ts";
-import { CreateQuery } from "../http/query.ts";
+import { DeclareQuery } from "../http/query.ts";
 import { type KnownCall, PEOPLE, type Route, route } from "../http/route.ts";
 import { MaterialAnswer, planMaterials, putMaterials } from "../materials/declare.ts";
 
@@ -35,7 +35,7 @@ export const applyRoutes: readonly Route[] = [
     audit: "app.declare",
     bodyLimit: 4 * 1024 * 1024,
     summary: "Declare one or many apps, config maps and secrets, all of them or none",
-    query: CreateQuery,
+    query: DeclareQuery,
     body: AppDocument,
     answers: { 200: ApplyAnswer },
     handle: async (call) => {
@@ -102,7 +102,7 @@ async function plan(call: KnownCall, documents: readonly ApplyDocument[]) {
 }
 
 async function answerApplied(
-  call: KnownCall<z.infer<typeof CreateQuery>>,
+  call: KnownCall<z.infer<typeof DeclareQuery>>,
   documents: readonly ApplyDocument[],
   { materials, apps }: Applied,
 ): Promise<Response> {

@@ -15,7 +15,6 @@ import { answerWhenOver } from "../apps/verdict.ts";
 import { actorName } from "../http/auth.ts";
 import { readDocument, readText } from "../http/body.ts";
 import {
-  CreateQuery,
   DeclareQuery,
   DeleteQuery,
   fromCursor,
@@ -61,7 +60,7 @@ export const appRoutes: readonly Route[] = [
     audit: "app.create",
     bodyLimit: MiB,
     summary: "Create an app; 409 when the name is taken",
-    query: CreateQuery,
+    query: DeclareQuery,
     body: AppDocument,
     answers: { 201: DeclareAnswer, 200: z.union([DeclareAnswer, DryRunAnswer]) },
     handle: async (call) => {

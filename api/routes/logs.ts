@@ -7,6 +7,7 @@ import { isThere, openListener } from "../http/listener.ts";
 import { Flag, wholeNumber } from "../http/query.ts";
 import { type KnownCall, PEOPLE, type Route, route } from "../http/route.ts";
 import { parseSince } from "../http/since.ts";
+import { streamed } from "../http/streamed.ts";
 import { type LogEntry, ndjsonLine, textLine } from "../logs/lines.ts";
 import { following, history, startsBefore, type Tail } from "../logs/stream.ts";
 import { appInPath } from "./apps.ts";
@@ -83,36 +84,30 @@ async function* parts(
   }
 }
 
-/** A part goes out when it is there; nothing is asked for before the client took the last one. */
 function answer(
   call: KnownCall<LogsQuery>,
   source: AsyncGenerator<readonly LogEntry[], void>,
   manySources: boolean,
 ): Response {
-  const ndjson = (call.c.req.header("accept") ?? "").includes("application/x-ndjson");
-  const print = ndjson ? ndjsonLine : textPrinter(call.query.timestamps, manySources);
-  const encoder = new TextEncoder();
+  const isNdjson = (call.c.req.header("accept") ?? "").includes("application/x-ndjson");
+  if (isNdjson) return streamed("application/x-ndjson", printed(source, ndjsonLine, "\n"));
+  const print = textPrinter(call.query.timestamps, manySources);
+  return streamed("text/plain; charset=utf-8", printed(source, print, ""));
+}
+
+/** Each part as text; where nothing was said for long, the beat. */
+async function* printed(
+  source: AsyncGenerator<readonly LogEntry[], void>,
+  print: (entry: LogEntry) => string,
+  beat: string,
+): AsyncGenerator<string, void> {
   let saidAtMs = Date.now();
-  const body = new ReadableStream<Uint8Array>({
-    pull: async (controller) => {
-      for (;;) {
-        const step = await source.next();
-        if (step.done) return controller.close();
-        const beat = ndjson && Date.now() - saidAtMs > HEARTBEAT_MS ? "\n" : "";
-        const text = step.value.map(print).join("") || beat;
-        if (text === "") continue;
-        saidAtMs = Date.now();
-        return controller.enqueue(encoder.encode(text));
-      }
-    },
-    cancel: async () => {
-      await source.return();
-    },
-  });
-  const type = ndjson ? "application/x-ndjson" : "text/plain; charset=utf-8";
-  return new Response(body, {
-    headers: { "content-type": type, "cache-control": "no-store", "x-accel-buffering": "no" },
-  });
+  for await (const entries of source) {
+    const text = entries.map(print).join("") || (Date.now() - saidAtMs > HEARTBEAT_MS ? beat : "");
+    if (text === "") continue;
+    saidAtMs = Date.now();
+    yield text;
+  }
 }
 
 /** Says whose line it is as soon as there is more than one who speaks. */

@@ -55,13 +55,9 @@ export async function insertConfigMap(
   await tx.insert(configMaps).values({ ...row, data: { ...data }, binary: { ...binary } });
 }
 
-/** Every version goes; false where there was none. */
-export async function removeConfigMap(tx: Tx, project: ProjectId, name: string): Promise<boolean> {
-  const gone = await tx
-    .delete(configMaps)
-    .where(named(project, name))
-    .returning({ version: configMaps.version });
-  return gone.length > 0;
+/** Every version goes. */
+export async function removeConfigMap(tx: Tx, project: ProjectId, name: string): Promise<void> {
+  await tx.delete(configMaps).where(named(project, name));
 }
 
 function named(project: ProjectId, name: string) {

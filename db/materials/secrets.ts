@@ -15,7 +15,7 @@ export type SecretPlace = {
   readonly version: number;
 };
 
-export type SecretRow = SecretPlace & SealedContent & { readonly mark: string };
+type SecretRow = SecretPlace & SealedContent & { readonly mark: string };
 
 export async function newestSecret(
   tx: Tx,
@@ -82,13 +82,9 @@ export async function insertSecret(
   await tx.insert(secrets).values({ ...version, keys: [...version.keys] });
 }
 
-/** Every version goes; false where there was none. */
-export async function removeSecret(tx: Tx, project: ProjectId, name: string): Promise<boolean> {
-  const gone = await tx
-    .delete(secrets)
-    .where(named(project, name))
-    .returning({ version: secrets.version });
-  return gone.length > 0;
+/** Every version goes. */
+export async function removeSecret(tx: Tx, project: ProjectId, name: string): Promise<void> {
+  await tx.delete(secrets).where(named(project, name));
 }
 
 /** Up to `limit` versions that another key than `kid` wraps, in the order of their places, after `after`. */

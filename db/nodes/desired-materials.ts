@@ -3,7 +3,7 @@ import type { NodeId, ProjectId } from "../../contract/ids.ts";
 import { type ConfigMapMaterial, versionedName } from "../../contract/material/material.ts";
 import { REGISTRY_NAME } from "../../contract/node/protocol.ts";
 import type { Tx } from "../client.ts";
-import type { SecretRow } from "../materials/secrets.ts";
+import type { SealedContent, SecretPlace } from "../materials/secrets.ts";
 import { nodes, type ResolvedImages } from "../schema/core.ts";
 
 /*
@@ -12,10 +12,11 @@ import { nodes, type ResolvedImages } from "../schema/core.ts";
  */
 
 /** A secret as it is kept, and what it is called on the node. */
-export type WantedSecret = SecretRow & {
-  /** The project's name. */
-  readonly project: string;
-};
+export type WantedSecret = SecretPlace &
+  SealedContent & {
+    /** The project's name. */
+    readonly project: string;
+  };
 
 export async function nodeKey(tx: Tx, node: NodeId): Promise<Uint8Array | null> {
   const [row] = await tx
@@ -51,14 +52,13 @@ export async function wantedSecrets(tx: Tx, node: NodeId): Promise<readonly Want
     project: string;
     name: string;
     version: number;
-    mark: string;
     kid: string;
     wrapped_key: Uint8Array;
     sealed: Uint8Array;
   }>(sql`
     with ${named(node, "secrets")}
     select named.project_id, named.project, named.name, named.version,
-           held.mark, held.kid, held.wrapped_key, held.sealed
+           held.kid, held.wrapped_key, held.sealed
     from named join secrets as held using (project_id, name, version)
     order by 2, 3, 4`);
   return rows.map(({ project_id: projectId, wrapped_key: wrappedKey, ...row }) => ({

@@ -22,14 +22,9 @@ export async function volumesToPurge(tx: Tx, node: NodeId): Promise<VolumeKey[]>
 
 // ---- called by api alone, with the volume held ---------------------------------------------------------
 
-/** Holds a volume against declarations that name it; false where there is none of this name. */
-export async function holdVolume(tx: Tx, project: ProjectId, name: string): Promise<boolean> {
-  const rows = await tx
-    .select({ name: volumes.name })
-    .from(volumes)
-    .where(named(project, name))
-    .for("update");
-  return rows.length > 0;
+/** Holds a volume, where there is one of this name, against declarations that name it. */
+export async function holdVolume(tx: Tx, project: ProjectId, name: string): Promise<void> {
+  await tx.select({ name: volumes.name }).from(volumes).where(named(project, name)).for("update");
 }
 
 /** The first step: no app may name it any more. */
