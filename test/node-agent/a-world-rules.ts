@@ -27,6 +27,7 @@ export function lawfulPlan(world: World): readonly Step[] {
   for (const step of plan) {
     const own = world.seen.filter((it) => it.pod === step.uid);
     expect(world.busy.has(step.uid), "a pod under way is left alone").toBe(false);
+    noHaste(step, world);
     const isUnclear = own.some((it) => it.unclear);
     if (isWanted(step, world)) expect(isUnclear, "an unclear pod is left alone").toBe(false);
     else expect(world.leaving, "nothing leaves unless somebody has decided so").toBe(true);
@@ -50,6 +51,13 @@ export function noTwins(live: LiveWorld, known: ReadonlySet<string>): void {
   }
   expect(live.startedInVain, "what has done its work is never started again").toEqual([]);
   for (const [start, times] of live.starts) expect(times, `${start} is started once`).toBe(1);
+}
+
+/** Nothing that failed is tried again at once, and another step waits for none. */
+function noHaste(step: Step, { setbacks, nowMs }: World): void {
+  const last = setbacks.get(step.uid);
+  if (last?.of !== step.do || last.atMs > nowMs) return;
+  expect(nowMs - last.atMs, "what failed is tried again later").toBeGreaterThanOrEqual(500);
 }
 
 function isWanted({ uid }: Step, { wanted }: World): boolean {

@@ -4,26 +4,9 @@ import type { Pod } from "../../contract/pod/pod.ts";
 import type { SeenSandbox } from "../../node-agent/observe.ts";
 import { type Role, rolesOf } from "../../node-agent/plan/kinds.ts";
 import { nextLookAtMs } from "../../node-agent/plan/plan-look.ts";
-import type { Step } from "../../node-agent/plan/steps.ts";
-import { podStatuses } from "../../node-agent/report/report.ts";
-import { aContainer, aPodOf, aSandbox, aVerdict, fp, uidOf } from "./a-world.ts";
-import {
-  aLiveWorld,
-  carryOut,
-  change,
-  dies,
-  endsItself,
-  type Fates,
-  failsToDo,
-  type LiveWorld,
-  ofPod,
-  passes,
-  setsClockBack,
-  startsOver,
-  timeOf,
-  worldOf,
-} from "./a-world-lives.ts";
-import { lawfulPlan, noTwins } from "./a-world-rules.ts";
+import { aContainer, aPodOf, aSandbox, fp, uidOf } from "./a-world.ts";
+import { aLiveWorld, type Fates, type LiveWorld, ofPod, passes, worldOf } from "./a-world-lives.ts";
+import { type Event, happens, statusesOf, turn } from "./a-world-turns.ts";
 
 /*
  * Thousands of random hosts on which everything happens at any time, in two moods: what is started
@@ -100,13 +83,6 @@ const someEvents = fc.array(
   }),
   { maxLength: 25 },
 );
-type Event = {
-  readonly pod: number;
-  readonly pick: number;
-  readonly what: string;
-  readonly ms: number;
-};
-
 /** How many starts of each container fail before one works. */
 const someFates = fc.record({
   failures: fc.nat(2),
@@ -157,93 +133,6 @@ type FoundRow = {
   readonly told: boolean;
   readonly rows: readonly Parameters<typeof aContainer>[0][];
 };
-
-function happens(live: LiveWorld, event: Event, pods: Pod[]): void {
-  const pod = pods[event.pod] as Pod;
-  const own = ofPod(live, pod);
-  const sandbox = own[event.pick % Math.max(1, own.length)];
-  const rows = own.flatMap((it) => it.containers).filter((it) => it.state === "running");
-  const row = rows[event.pick % Math.max(1, rows.length)];
-  const uid = uidOf(pod);
-  const is = (what: string) => event.what === what;
-  if (is("sandbox dies") && sandbox) dies(live, sandbox.id, false);
-  if (is("sandbox dies and containers linger") && sandbox) dies(live, sandbox.id, true);
-  if (is("container ends") && row) endsItself(live, row.id, event.pick % 2);
-  if (is("probe kills") && row && row.kind !== "init")
-    live.verdicts.set(row.id, aVerdict({ ready: false, kill: "liveness" }));
-  if (is("runtime loses") && row) change(live, row.id, (it) => ({ ...it, state: "unknown" }));
-  if (is("runtime is unclear"))
-    live.seen = live.seen.map((it) => (it.pod === uid ? { ...it, unclear: true } : it));
-  if (is("runtime is clear")) live.seen = live.seen.map((it) => ({ ...it, unclear: false }));
-  if (is("clock is set back")) setsClockBack(live, 7_200_000);
-  if (is("reboot")) for (const it of live.seen) dies(live, it.id, false);
-  if (is("other spec")) pods[event.pod] = withEnv(pod, `${event.pick}`);
-  if (is("other labels"))
-    pods[event.pod] = { ...pod, metadata: { ...pod.metadata, labels: { team: `${event.pick}` } } };
-}
-
-function withEnv(pod: Pod, value: string): Pod {
-  const [first, ...others] = pod.spec.containers;
-  if (!first) return pod;
-  const env = [{ name: "IT", value }];
-  return { ...pod, spec: { ...pod.spec, containers: [{ ...first, env }, ...others] } };
-}
-
-/** The sandbox that a slow start had made or found is dead by now. */
-function isBuiltOnSand(live: LiveWorld, step: Step, done: number): boolean {
-  if (step.do !== "start-pod" || done === 0) return false;
-  const own = live.seen.filter((it) => it.pod === step.uid && it.attempt === step.attempt);
-  return own.some((it) => !it.ready);
-}
-
-/** As the agent does with the ends of pods that are not wanted any more. */
-function forgetsUnwanted(live: LiveWorld): void {
-  if (!live.wanted) return;
-  const wanted = new Set(live.wanted.map(uidOf));
-  for (const uid of live.outcomes.keys()) {
-    if (wanted.has(uid)) continue;
-    live.outcomes.delete(uid);
-    startsOver(live, uid);
-  }
-}
-
-/** What is ready has done all that it does when it starts. */
-function noneIsReadyTooSoon(live: LiveWorld): void {
-  const pods = live.wanted ?? [];
-  for (const pod of pods) {
-    const [status] = statusesOf(live, [pod]);
-    if (!status?.ready) continue;
-    const hooked = rolesOf(pod.spec).filter((it) => it.container.lifecycle);
-    const [sandbox] = ofPod(live, pod).filter((it) => it.ready && it.fingerprint === fp(pod));
-    for (const { container } of hooked) {
-      const last = sandbox?.containers.find((it) => it.name === container.name);
-      if (last?.state === "running") expect(last.postStarted, "its hook is done").toBe(true);
-    }
-  }
-}
-
-/** One pass of an agent in a world in which `event` just happened. */
-function turn(live: LiveWorld, event: Event | undefined, known: ReadonlySet<string>): number {
-  for (const [uid, { step, done, atMs }] of live.slow) {
-    if (atMs > timeOf(live)) continue;
-    live.slow.delete(uid);
-    if (isBuiltOnSand(live, step, done)) failsToDo(live, step);
-    else carryOut(live, step, done);
-  }
-  forgetsUnwanted(live);
-  const plan = lawfulPlan(worldOf(live));
-  for (const step of plan) {
-    if (event?.what === "step fails") failsToDo(live, step);
-    else if (event?.what === "agent is killed") carryOut(live, step, 0, event.pick);
-    else if (event?.what === "step is slow") {
-      carryOut(live, step, 0, event.pick);
-      live.slow.set(step.uid, { step, done: event.pick, atMs: timeOf(live) + 3_000 });
-    } else carryOut(live, step);
-  }
-  noneIsReadyTooSoon(live);
-  noTwins(live, known);
-  return plan.length;
-}
 
 /** Everything happens; then only fate does, until nothing is left to do. */
 function lives(start: Start, fates: Fates) {
@@ -325,20 +214,3 @@ test("where nothing new ever works, nothing that runs is harmed for it, and trie
     { numRuns: 60 },
   );
 }, 60_000);
-
-function statusesOf(live: LiveWorld, pods: readonly Pod[]) {
-  const { seen, outcomes, setbacks, verdicts, nowMs } = live;
-  return podStatuses({
-    wanted: pods.map((pod) => ({ pod, fingerprint: fp(pod) })),
-    leaving: true,
-    seen: seen.filter((it) => pods.some((pod) => uidOf(pod) === it.pod)),
-    outcomes,
-    departing: new Set(),
-    setbacks,
-    verdicts,
-    failuresOf: () => [],
-    usage: new Map(),
-    unrouted: new Set(),
-    nowMs,
-  });
-}
