@@ -6,7 +6,7 @@ export const WorkerEnv = z.object({
   DATABASE_URL: z.url(),
   REDIS_URL: z.url(),
   REGISTRY_URL: z.url(),
-  /** Scratch space for archives and layers on their way; emptied at start. */
+  /** Scratch space for archives and layers on their way; what dead workers left there is removed. */
   WAYBILL_WORK_DIR: z.string().startsWith("/", "must be an absolute path"),
   WAYBILL_QUEUE_PREFIX: z.string().min(1).default("waybill"),
   /** Where the api listens: an image named by that address is one of Waybill's own registry. */

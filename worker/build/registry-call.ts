@@ -117,9 +117,11 @@ function parseAddress(address: string): { base: string; authorization: string | 
 async function refusal(doing: string, response: Response): Promise<RegistryError> {
   const { status } = response;
   const text = (await response.text().catch(() => "")).slice(0, 2_000);
+  const kind = failureOf(status, text);
+  const how = kind === "full" ? "is full" : `answered ${status}`;
   return new RegistryError(
-    failureOf(status, text),
-    `could not ${doing}: the registry answered ${status}`,
+    kind,
+    `could not ${doing}: the registry ${how}`,
     status,
     text === "" ? undefined : new Error(text),
   );

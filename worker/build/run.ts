@@ -21,6 +21,7 @@ import { freezeImages } from "./freeze-images.ts";
 import { RegistryUnreachable } from "./images/problem.ts";
 import { makeWarRelease } from "./make-war-release.ts";
 import type { Registry } from "./registry.ts";
+import { RegistryError } from "./registry-call.ts";
 
 export type BuildDeps = {
   readonly db: Db;
@@ -123,14 +124,19 @@ async function giveBack(
     return;
   }
   if (tries >= MAX_ATTEMPTS) {
-    const slug = error instanceof RegistryUnreachable ? error.slug : "build-failed";
     const message = `the build failed ${tries} times: ${why}`;
-    await failBuild(db, claim, { slug, message, log: [] });
+    await failBuild(db, claim, { slug: slugOf(error), message, log: [] });
     return;
   }
   const restMs = backoffMs(tries - 1, REST);
   const message = `attempt ${tries} failed and will be repeated in ${restMs / 1_000} s: ${why}`;
   await releaseBuild(db, claim, { message, restMs, interrupted: false });
+}
+
+function slugOf(error: unknown): string {
+  if (error instanceof RegistryUnreachable) return error.slug;
+  const full = error instanceof RegistryError && error.kind === "full";
+  return full ? "registry-full" : "build-failed";
 }
 
 /**

@@ -1,3 +1,6 @@
+import { once } from "node:events";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { sql } from "drizzle-orm";
 import { expect, test } from "vitest";
 import type { Db } from "../../../db/client.ts";
@@ -5,7 +8,7 @@ import { releases } from "../../../db/schema/core.ts";
 import { openLog } from "../../../kit/log.ts";
 import { openRegistry } from "../../../worker/build/registry.ts";
 import { type BuildDeps, buildRelease } from "../../../worker/build/run.ts";
-import { declare } from "../../support/declared.ts";
+import { aDigest, declare } from "../../support/declared.ts";
 import { eventually } from "../../support/eventually.ts";
 import { freshDb } from "../../support/postgres.ts";
 
@@ -58,6 +61,42 @@ test("a build that the registry fails rests longer before each attempt, and ends
     },
   });
 });
+
+test("a registry without room is what the release fails for", async () => {
+  await using pg = await freshDb();
+  await using registry = await fullRegistry();
+  const { release } = await declare(pg.db, "shop");
+  const client = openRegistry(registry.url);
+  const away = withoutRegistry(pg.db, new AbortController().signal);
+  const store = (_: unknown, signal: AbortSignal) =>
+    client.putBytes("base/tomcat", aDigest("a"), Buffer.of(1), signal).then(() => expect.fail());
+  const deps = { ...away, bases: { tomcat: store, pause: store } };
+
+  for (let attempt = 1; attempt <= 5; attempt++) {
+    await pg.db.update(releases).set({ buildLeaseUntil: sql`now() - interval '1 second'` });
+    await expect(buildRelease(deps, release)).rejects.toThrow(`attempt ${attempt}`);
+  }
+
+  expect((await stateOf(pg.db))?.failure).toMatchObject({
+    slug: "registry-full",
+    message: expect.stringMatching(
+      /^the build failed 5 times: could not upload .*: the registry is full$/,
+    ),
+  });
+});
+
+/** A registry whose disk is full, as the CNCF distribution says it. */
+async function fullRegistry() {
+  const server = createServer((_, answer) => {
+    answer.writeHead(500).end('{"errors":[{"detail":{"Enclosed":{"Op":"write","Err":28}}}]}');
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  return {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    [Symbol.asyncDispose]: async () => void server.close(),
+  };
+}
 
 test("workers that stop use up no attempt, and leave the build to the next at once", async () => {
   await using pg = await freshDb();
