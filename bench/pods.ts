@@ -1,4 +1,3 @@
-import { once } from "node:events";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -94,7 +93,7 @@ async function adoption({ node, image }: Lab) {
   const before = starts(node, pods);
   const times: number[] = [];
   for (let round = 0; round < PAIRS; round++) {
-    await endAgent(node);
+    await node.endAgent("SIGKILL");
     node.api.reports.length = 0;
     times.push(
       await timed(async () => {
@@ -115,7 +114,7 @@ async function adoption({ node, image }: Lab) {
 async function idle({ node, image }: Lab) {
   const rows: Record<string, { readonly rssMib: number; readonly cpuPercent: number }> = {};
   for (const count of [0, 20, MANY]) {
-    await endAgent(node);
+    await node.endAgent("SIGKILL");
     const pods = somePods(image, count);
     node.api.wish(pods);
     await node.startAgent();
@@ -181,14 +180,6 @@ function starts({ api }: TestNode, pods: readonly Pod[]): ReadonlySet<string> {
 
 function intersection(a: ReadonlySet<string>, b: ReadonlySet<string>): number {
   return [...a].filter((it) => b.has(it)).length;
-}
-
-async function endAgent(node: TestNode): Promise<void> {
-  const agent = node.agent();
-  if (!agent || agent.exitCode !== null || agent.signalCode !== null) return;
-  const ended = once(agent, "exit");
-  agent.kill("SIGKILL");
-  await ended;
 }
 
 async function cpuTicks(pid: number): Promise<number> {
