@@ -34,7 +34,13 @@ export function connect(url: string, options: { max: number; name: string }): Co
     idle_timeout: 60,
     connect_timeout: 5,
     backoff: (attempt) => Math.min(5, 0.1 * 2 ** attempt),
-    connection: { application_name: `waybill-${options.name}`, statement_timeout: 30_000 },
+    connection: {
+      application_name: `waybill-${options.name}`,
+      statement_timeout: 30_000,
+      // What PostgreSQL cannot estimate (how much is in a document) it takes for much, and compiling
+      // a statement then takes a second where running it takes milliseconds.
+      jit: "off",
+    },
     onnotice: () => undefined,
   });
   return {

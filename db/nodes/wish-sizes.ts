@@ -3,74 +3,83 @@ import type { NodeId, ProjectId } from "../../contract/ids.ts";
 import type { Tx } from "../client.ts";
 import type { Materials } from "../schema/core.ts";
 
-/*
- * How much each node is told, in bytes as they cross the wire (see contract/node/wish-size.ts). Each
- * version of a config map or secret is known here by a text such as "configMaps/settings.v3".
- */
+/* How much each node is told, in bytes as they cross the wire (see contract/node/wish-size.ts). */
 
 export type WishSize = {
-  readonly node: NodeId;
   /** Those that are wanted there, finished ones with them. */
   readonly pods: number;
   readonly bytes: number;
-  /** What it is told already of the project's config maps and secrets. */
-  readonly materials: readonly string[];
+  /** What it is told of config maps and secrets, by `versionKeys`. */
+  readonly materials: ReadonlySet<string>;
 };
 
-const SIZES = sql`sizes as (
-  select 'configMaps' as kind, project_id, name, version, wire_bytes from config_maps
-  union all select 'secrets', project_id, name, version, wire_bytes from secrets)`;
+/** What a release of this project froze. */
+export type Frozen = { readonly project: ProjectId; readonly materials: Materials };
 
-/** Of each node with pods. One statement, no locks; a version counts once a node, as it is sent. */
-export async function wishSizes(tx: Tx, project: ProjectId): Promise<readonly WishSize[]> {
-  const rows = await tx.execute<WishSize>(sql`
-    with ${SIZES}, wanted as (
-      select node_id, release_id, count(*) as pods, sum(wire_bytes) as bytes
-      from pods where wanted = 'run' group by 1, 2),
-    named as (
-      select distinct wanted.node_id, apps.project_id, it.kind, of.key as name,
-                      of.value::int as version
-      from wanted
-      join releases on releases.id = wanted.release_id
-      join apps on apps.id = releases.app_id
-      cross join lateral jsonb_each(releases.materials) as it (kind, names)
-      cross join lateral jsonb_each_text(it.names) as of),
-    parts as (
-      select node_id, pods, bytes, null as material from wanted
-      union all
-      select node_id, 0, wire_bytes,
-             case when project_id = ${project} then kind || '/' || name || '.v' || version end
-      from named join sizes using (kind, project_id, name, version))
-    select node_id as node, sum(pods)::int as pods, sum(bytes)::float8 as bytes,
-           array_remove(array_agg(material), null) as materials
-    from parts group by 1`);
-  return [...rows];
+export type WishSizes = {
+  /** No entry for a node that is told of no pod. */
+  readonly nodes: ReadonlyMap<NodeId, WishSize>;
+  /** The bytes of each version that is there, of those that the nodes are told and those asked for. */
+  readonly versions: ReadonlyMap<string, number>;
+};
+
+/** No locks. A version counts once a node, as it is sent. */
+export async function wishSizes(tx: Tx, asked: readonly Frozen[]): Promise<WishSizes> {
+  const told = await tx.execute<Frozen & { node: NodeId; pods: number; bytes: number }>(sql`
+    select node_id as node, project_id as project, materials,
+           count(*)::int as pods, sum(wire_bytes)::float8 as bytes
+    from pods
+    join releases on releases.id = pods.release_id
+    join apps on apps.id = pods.app_id
+    where pods.wanted = 'run' group by node_id, releases.id, project_id`);
+  const versions = await versionSizes(tx, [...told, ...asked]);
+  const nodes = new Map<NodeId, { pods: number; bytes: number; materials: Set<string> }>();
+  for (const { node, pods, bytes, ...frozen } of told) {
+    const sum = nodes.get(node) ?? { pods: 0, bytes: 0, materials: new Set() };
+    nodes.set(node, sum);
+    sum.pods += pods;
+    sum.bytes += bytes;
+    for (const key of versionKeys(frozen)) {
+      if (!sum.materials.has(key)) sum.bytes += versions.get(key) ?? 0;
+      sum.materials.add(key);
+    }
+  }
+  return { nodes, versions };
 }
 
-/** The bytes of each of these versions that is there. */
-export async function materialSizes(
-  tx: Tx,
-  project: ProjectId,
-  frozen: readonly Materials[],
-): Promise<ReadonlyMap<string, number>> {
-  const asked = frozen.flatMap((materials) =>
-    Object.entries(materials).flatMap(([kind, versions]) =>
-      Object.entries(versions).map(([name, version]) => ({ kind, name, version })),
-    ),
-  );
-  if (asked.length === 0) return new Map();
-  const rows = await tx.execute<{ material: string; bytes: number }>(sql`
-    with ${SIZES}
-    select distinct kind || '/' || name || '.v' || version as material, wire_bytes as bytes
-    from jsonb_to_recordset(${JSON.stringify(asked)}::jsonb) as asked (kind text, name text, version int)
-    join sizes using (kind, name, version)
-    where project_id = ${project}`);
-  return new Map(rows.map(({ material, bytes }) => [material, bytes]));
+/** How each version that the release froze is called here. */
+export function versionKeys(frozen: Frozen): readonly string[] {
+  return versionsOf(frozen).map(keyOf);
 }
 
-/** How `wishSizes` and `materialSizes` call what a release froze. */
-export function materialKeys(materials: Materials): readonly string[] {
+type Version = { project: ProjectId; kind: string; name: string; version: number };
+
+function versionsOf({ project, materials }: Frozen): readonly Version[] {
   return Object.entries(materials).flatMap(([kind, versions]) =>
-    Object.entries(versions).map(([name, version]) => `${kind}/${name}.v${version}`),
+    Object.entries(versions).map(([name, version]) => ({ project, kind, name, version })),
   );
+}
+
+function keyOf({ project, kind, name, version }: Version): string {
+  return `${project}/${kind}/${name}.v${version}`;
+}
+
+async function versionSizes(
+  tx: Tx,
+  frozen: readonly Frozen[],
+): Promise<ReadonlyMap<string, number>> {
+  const asked = new Map(frozen.flatMap(versionsOf).map((it) => [keyOf(it), it]));
+  if (asked.size === 0) return new Map();
+  const rows = await tx.execute<Version & { bytes: number }>(sql`
+    with asked as (
+      select * from jsonb_to_recordset(${JSON.stringify([...asked.values()])}::jsonb)
+        as it (project uuid, kind text, name text, version int))
+    select asked.*, held.wire_bytes as bytes
+    from asked join config_maps as held on kind = 'configMaps' and held.project_id = project
+      and held.name = asked.name and held.version = asked.version
+    union all
+    select asked.*, held.wire_bytes
+    from asked join secrets as held on kind = 'secrets' and held.project_id = project
+      and held.name = asked.name and held.version = asked.version`);
+  return new Map(rows.map((row) => [keyOf(row), row.bytes]));
 }

@@ -15,9 +15,9 @@ import {
 } from "../../db/apps/placements.ts";
 import type { Tx } from "../../db/client.ts";
 import {
-  materialKeys,
-  materialSizes,
+  versionKeys,
   type WishSize,
+  type WishSizes,
   wishSizes,
 } from "../../db/nodes/wish-sizes.ts";
 import { volumeHomes } from "../../db/volumes/homes.ts";
@@ -48,32 +48,29 @@ export async function lookAt(tx: Tx, app: AppRow): Promise<Snapshot> {
   const pods = await podsOfApp(tx, app.id);
   const nodes = await allNodes(tx);
   const tenants = Map.groupBy(await podsTakingRoom(tx), (it) => it.node);
-  const sizes = await materialSizes(
-    tx,
-    app.projectId,
-    releases.map((it) => it.materials),
-  );
-  const views = releases.map((it) => releaseView(app.project, it, sizes));
-  const told = new Map((await wishSizes(tx, app.projectId)).map((it) => [it.node, it]));
+  const frozen = releases.map((it) => ({ project: app.projectId, materials: it.materials }));
+  const told = await wishSizes(tx, frozen);
+  const views = releases.map((it) => releaseView(app, it, told.versions));
   const claims = views.flatMap((it) => it.demands.claims);
   const world = {
     nowMs: app.nowMs,
     appDeleted: app.deleted,
     releases: views,
     pods: pods.map(podView),
-    nodes: nodes.map((node) => nodeView(node, tenants.get(node.id) ?? [], told.get(node.id))),
+    nodes: nodes.map((node) => nodeView(node, tenants.get(node.id) ?? [], told.nodes.get(node.id))),
     volumes: await volumeHomes(tx, app.projectId, claims),
   };
   return { app, releases, pods, nodes, world };
 }
 
 function releaseView(
-  project: string,
+  { project, projectId }: AppRow,
   release: ReleaseRow,
-  sizes: ReadonlyMap<string, number>,
+  sizes: WishSizes["versions"],
 ): ReleaseView {
   const { id, number, phase, phaseAt, spec, newPods } = release;
   const pod = podOf({ ...release, project }, anyPod(id));
+  const versions = versionKeys({ project: projectId, materials: release.materials });
   return {
     id,
     number,
@@ -88,7 +85,7 @@ function releaseView(
     demands: demandsOf(pod),
     wish: {
       textBytes: jsonBytes(pod),
-      materials: new Map(materialKeys(release.materials).map((it) => [it, sizes.get(it) ?? 0])),
+      materials: new Map(versions.map((it) => [it, sizes.get(it) ?? 0])),
     },
     fingerprint: fingerprintText(pod),
     newPods,
@@ -142,7 +139,7 @@ function nodeView(
     allocatable: node.capacity ?? { cpuMillis: 0, memoryBytes: 0, pods: 0 },
     tenants: [],
     used: { cpuMillis: 0, memoryBytes: 0, pods: 0 },
-    wish: told ? { ...told, materials: new Set(told.materials) } : NOTHING_TOLD,
+    wish: told ?? NOTHING_TOLD,
   };
   return tenants.reduce(
     (view, { pod, spec }) => withTenant(view, { pod, demands: demandsOf(spec) }),

@@ -1,14 +1,7 @@
 import { inMib, MAX_WISH_BYTES, MAX_WISH_PODS } from "../../contract/node/wish-size.ts";
+import type { WishSize } from "../../db/nodes/wish-sizes.ts";
 
-/** How much a node is told, in bytes as they cross the wire. */
-export type Wish = {
-  /** Finished ones with them. */
-  readonly pods: number;
-  readonly bytes: number;
-  /** The versions of the project's config maps and secrets that are part of it. */
-  readonly materials: ReadonlySet<string>;
-};
-export const NOTHING_TOLD: Wish = { pods: 0, bytes: 0, materials: new Set() };
+export const NOTHING_TOLD: WishSize = { pods: 0, bytes: 0, materials: new Set() };
 
 /** What a pod of a release adds to that: its text, and what of its config maps and secrets is not there. */
 export type WishPart = {
@@ -16,7 +9,7 @@ export type WishPart = {
   readonly materials: ReadonlyMap<string, number>;
 };
 
-export function withPart(wish: Wish, { textBytes, materials }: WishPart): Wish {
+export function withPart(wish: WishSize, { textBytes, materials }: WishPart): WishSize {
   const fresh = [...materials].filter(([key]) => !wish.materials.has(key));
   return {
     pods: wish.pods + 1,
@@ -26,7 +19,7 @@ export function withPart(wish: Wish, { textBytes, materials }: WishPart): Wish {
 }
 
 /** In words, why a node cannot be told of one more such pod: what it is told must reach it in one answer. */
-export function wishTrouble(wish: Wish, part: WishPart): readonly string[] {
+export function wishTrouble(wish: WishSize, part: WishPart): readonly string[] {
   const { pods, bytes } = withPart(wish, part);
   const words: string[] = [];
   if (pods > MAX_WISH_PODS) words.push(`has ${wish.pods} pods to keep, finished ones with them`);

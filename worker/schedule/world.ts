@@ -2,9 +2,10 @@ import type { NodeId, PodId, ReleaseId } from "../../contract/ids.ts";
 import type { PodStatus } from "../../contract/node/protocol.ts";
 import type { Pod } from "../../contract/pod/pod.ts";
 import type { Amounts } from "../../contract/pod/requests.ts";
+import type { WishSize } from "../../db/nodes/wish-sizes.ts";
 import type { Demands } from "./demands.ts";
 import type { Source } from "./pod.ts";
-import type { Wish, WishPart } from "./wish.ts";
+import type { WishPart } from "./wish.ts";
 
 export type RollingPhase = "built" | "rolling" | "live";
 
@@ -67,7 +68,7 @@ export type NodeView = {
   /** What all of its tenants ask for. */
   readonly used: Amounts;
   /** How much it is told. */
-  readonly wish: Wish;
+  readonly wish: WishSize;
 };
 
 export type World = {
