@@ -52,7 +52,7 @@ export async function runAgent(
   log.info("agent ready", { version: parts.facts.version });
   await loops.done;
   health.close();
-  parts.runtime.close();
+  await parts.runtime.close();
 }
 
 type Setting = Parts & {

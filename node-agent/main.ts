@@ -4,7 +4,7 @@ import { onTermination } from "../kit/shutdown.ts";
 import { runAgent } from "./agent.ts";
 import { readAgentEnv } from "./env.ts";
 
-/** Steps under way are left where they are: the next agent finds them and goes on. */
+/** What the runtime was asked is waited for a little; the next agent finds the rest of a step and goes on. */
 const LEAVE_WITHIN_MS = 1_500;
 
 const log = openLog("node-agent");

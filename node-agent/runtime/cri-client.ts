@@ -17,7 +17,11 @@ export type CriCall = <Answer>(
   timeoutMs: number,
 ) => Promise<Answer>;
 
-export type CriClient = { readonly call: CriCall; close(): void };
+export type CriClient = {
+  readonly call: CriCall;
+  /** Takes no more calls, and resolves when those under way were answered. */
+  close(): Promise<void>;
+};
 
 /** Speaks to the runtime's socket; methods are named as in the .proto files. Connects with the first call. */
 export function openCriClient(endpoint: string): CriClient {
@@ -28,9 +32,12 @@ export function openCriClient(endpoint: string): CriClient {
     "grpc.initial_reconnect_backoff_ms": 100,
     "grpc.max_reconnect_backoff_ms": 1_000,
   });
-  const call = <Answer>(method: string, request: object, timeoutMs: number) =>
+  let isClosed = false;
+  const underWay = new Set<Promise<unknown>>();
+  const ask = <Answer>(method: string, request: object, timeoutMs: number) =>
     new Promise<Answer>((resolve, reject) => {
       const found = methods.get(method);
+      if (isClosed) throw new RuntimeError(method, "CANCELLED", new Error("it was closed"));
       if (!found) throw new Error(`no .proto has a method ${method}`);
       const deadline = Date.now() + timeoutMs;
       client.makeUnaryRequest(
@@ -46,7 +53,21 @@ export function openCriClient(endpoint: string): CriClient {
         },
       );
     });
-  return { call, close: () => client.close() };
+  return {
+    call<Answer>(method: string, request: object, timeoutMs: number) {
+      const answer = ask<Answer>(method, request, timeoutMs);
+      const settled: Promise<unknown> = Promise.allSettled([answer]).then(() =>
+        underWay.delete(settled),
+      );
+      underWay.add(settled);
+      return answer;
+    },
+    async close() {
+      isClosed = true;
+      await Promise.all(underWay);
+      client.close();
+    },
+  };
 }
 
 type Method = {

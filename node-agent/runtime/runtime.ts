@@ -114,7 +114,11 @@ export interface Runtime {
   images(): Promise<readonly Image[]>;
   pullImage(reference: string, login: RegistryLogin): Promise<void>;
   removeImage(id: string): Promise<void>;
-  close(): void;
+  /**
+   * Takes no more calls, and resolves when those under way were answered: a runtime does not clean up
+   * well after a start whose caller went away.
+   */
+  close(): Promise<void>;
 }
 
 /** A call that the runtime refused or did not answer; `code` is gRPC's name for it. */

@@ -216,6 +216,28 @@ describe.each(["in memory", "containerd"])("the runtime %s", (kind) => {
   });
 });
 
+test("a connection that is closed waits for the start that was asked of it", async () => {
+  const { runtime, endpoint = "", installation, dir } = settings.get("containerd") as Setting;
+  const pod = aPod();
+  const places = placesIn(`${dir}/agent`, `/${installation}`);
+  const home = {
+    installation,
+    fingerprint: "f1",
+    cgroup: places.podCgroup(pod.metadata.uid),
+    logDir: places.logDir(pod.metadata.uid),
+    dns: undefined,
+  };
+  const other = openCri(endpoint, installation);
+
+  const started = other.runSandbox(sandboxConfig(pod, home, { attempt: 0, deaths: 0 }));
+  await other.close();
+
+  const { sandboxes } = await runtime.list();
+  expect(sandboxes.filter((it) => it.ready).map((it) => it.id)).toContain(await started);
+  await expect(other.list()).rejects.toThrow(RuntimeError);
+  await runtime.removeSandbox(await started);
+});
+
 describe("a command in a real container", () => {
   async function running() {
     const { runtime, image, password, dir, installation } = settings.get("containerd") as Setting;

@@ -149,7 +149,7 @@ export function openMemoryRuntime(registry: readonly string[]): MemoryRuntime {
       images.set(reference, { id: reference, references: [reference], user: "" });
     },
     removeImage: async (id) => void images.delete(id),
-    close: () => undefined,
+    close: async () => undefined,
     answerExec(answer) {
       answerExec = answer;
     },
