@@ -2,13 +2,12 @@ import { sql } from "drizzle-orm";
 import { expect, test } from "vitest";
 import { rewrapSecrets } from "../../api/materials/rewrap.ts";
 import { secretsDoor } from "../../api/materials/secrets-door.ts";
-import { startApi, type TestApi } from "../support/api.ts";
+import { keyLine, startApi, type TestApi } from "../support/api.ts";
 import { aNodeKey, joined } from "../support/joined.ts";
 import { aPodDocument, apply, aSecret, fromSecret } from "../support/materials.ts";
 import { place } from "../support/place.ts";
 
-const line = (kid: string, byte: number) => `${kid}:${Buffer.alloc(32, byte).toString("base64")}\n`;
-const [OLD, NEW] = [line("old", 1), line("new", 2)];
+const [OLD, NEW] = [keyLine("old", 1), keyLine("new", 2)];
 const going = new AbortController().signal;
 
 /** Another api process, whose key file has this text. */

@@ -5,11 +5,9 @@ import { boxCache } from "../../api/materials/box-cache.ts";
 import { openKeyring } from "../../api/materials/sealing.ts";
 import { parseKeyFile, SealingKeyError, secretsDoor } from "../../api/materials/secrets-door.ts";
 import { ProjectId } from "../../contract/ids.ts";
-import { A_KEY_FILE, startApi } from "../support/api.ts";
+import { A_KEY_FILE, keyLine, startApi } from "../support/api.ts";
 import { apply, aSecret } from "../support/materials.ts";
 import { freshDb } from "../support/postgres.ts";
-
-const line = (kid: string, byte: number) => `${kid}:${Buffer.alloc(32, byte).toString("base64")}\n`;
 
 async function keyring(text = A_KEY_FILE) {
   const [first, ...others] = parseKeyFile(text);
@@ -47,8 +45,8 @@ test("each version has a key of its own", async () => {
 });
 
 test("a new first line seals what is new, and the older one still opens what it sealed", async () => {
-  const before = await keyring(line("old", 1));
-  const after = await keyring(line("new", 2) + line("old", 1));
+  const before = await keyring(keyLine("old", 1));
+  const after = await keyring(keyLine("new", 2) + keyLine("old", 1));
 
   const [old, fresh] = [await before.seal(PLACE, CONTENT), await after.seal(PLACE, CONTENT)];
 
@@ -62,7 +60,7 @@ test.each([
   ["31 bytes", `k1:${Buffer.alloc(31).toString("base64")}`],
   ["33 bytes", `k1:${Buffer.alloc(33).toString("base64")}`],
   ["no name", `:${Buffer.alloc(32).toString("base64")}`],
-  ["a name twice", line("k1", 1) + line("k1", 2)],
+  ["a name twice", keyLine("k1", 1) + keyLine("k1", 2)],
 ])("a key file with %s is refused, and its text is not repeated", (_what, text) => {
   const read = () => parseKeyFile(`# ours\n\n${text}\n`);
 
@@ -78,7 +76,7 @@ test("without a key and without a secret there is nothing to refuse", async () =
 });
 
 test("keys that cannot read a secret are refused in words, and nothing is written", async () => {
-  await using api = await startApi({ keyFile: line("k1", 1) });
+  await using api = await startApi({ keyFile: keyLine("k1", 1) });
   await apply(api, [aSecret("db", { password: "a" })]);
   const rows = async () => [
     ...(await api.db.execute(sql`select kid, encode("check", 'hex') as it from sealing_keys`)),
@@ -88,20 +86,20 @@ test("keys that cannot read a secret are refused in words, and nothing is writte
   const unlock = (text: string | undefined) => secretsDoor(api.db, text).unlock();
 
   await expect(unlock(undefined)).rejects.toThrow(/the key "k1".*Put the key file back/);
-  await expect(unlock(line("k2", 1))).rejects.toThrow(/the key "k1".*Nothing was changed/);
-  await expect(unlock(line("k1", 2))).rejects.toThrow(/"k1".*is not the one/);
-  await expect(unlock(line("k2", 3) + line("k1", 2))).rejects.toThrow(/"k1".*is not the one/);
+  await expect(unlock(keyLine("k2", 1))).rejects.toThrow(/the key "k1".*Nothing was changed/);
+  await expect(unlock(keyLine("k1", 2))).rejects.toThrow(/"k1".*is not the one/);
+  await expect(unlock(keyLine("k2", 3) + keyLine("k1", 2))).rejects.toThrow(/"k1".*is not the one/);
   expect(await rows()).toEqual(before);
 
-  expect((await unlock(line("k2", 2) + line("k1", 1)))?.kids).toEqual(["k2", "k1"]);
+  expect((await unlock(keyLine("k2", 2) + keyLine("k1", 1)))?.kids).toEqual(["k2", "k1"]);
   expect(await rows()).toHaveLength(before.length + 1);
 });
 
 test("a request meets keys that do not fit with a 503, and a right one is taken without a restart", async () => {
-  await using api = await startApi({ keyFile: line("k1", 1) });
+  await using api = await startApi({ keyFile: keyLine("k1", 1) });
   await apply(api, [aSecret("db", { password: "a" })]);
   const fitting = api.deps.secrets;
-  Object.assign(api.deps, { secrets: secretsDoor(api.db, line("k1", 2)) });
+  Object.assign(api.deps, { secrets: secretsDoor(api.db, keyLine("k1", 2)) });
 
   const refused = await apply(api, [aSecret("db", { password: "a" })]);
   Object.assign(api.deps, { secrets: fitting });

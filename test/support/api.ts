@@ -27,8 +27,10 @@ export const ALL_SCOPES: readonly Scope[] = [
   "org:admin",
 ];
 
-/** What an installation's key file for secrets holds. */
-export const A_KEY_FILE = `k1:${Buffer.alloc(32, 7).toString("base64")}\n`;
+/** One line of an installation's key file for secrets. */
+export const keyLine = (kid: string, byte: number) =>
+  `${kid}:${Buffer.alloc(32, byte).toString("base64")}\n`;
+export const A_KEY_FILE = keyLine("k1", 7);
 
 export type TestApi = AsyncDisposable & {
   readonly url: string;
