@@ -88,14 +88,11 @@ export type Settings = {
   readonly hostPorts: string | undefined;
   readonly registriesAllowed: string | undefined;
   readonly maxArtifact: string;
-  /** Variables of the machine that programs with outbound traffic need: proxies and certificates. */
+  /** Variables of the machine that the worker's way out needs: apt's proxies, and certificates. */
   readonly outbound: Readonly<Record<string, string>>;
 };
 
-const OUTBOUND = [
-  ...["http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"],
-  ...["NODE_EXTRA_CA_CERTS", "SSL_CERT_FILE", "SSL_CERT_DIR"],
-];
+const OUTBOUND = ["http_proxy", "https_proxy", "no_proxy", "NODE_EXTRA_CA_CERTS"];
 
 /** Reads section 9's variables; an empty one counts as unset. Throws one error that names every bad one. */
 export function readSettings(

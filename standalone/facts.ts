@@ -81,6 +81,7 @@ async function missingPrograms(settings: Settings): Promise<readonly string[]> {
       : ["/usr/bin/containerd", "/usr/sbin/runc", "/usr/lib/cni/bridge", "/usr/sbin/iptables"]),
     "/usr/sbin/ip",
     "/usr/bin/mmdebstrap",
+    "/usr/bin/catatonit",
   ];
   const missing = [];
   for (const program of needed) {

@@ -18,5 +18,9 @@ export const WorkerEnv = z.object({
     .default("")
     .transform(parseAllowed)
     .refine((policy) => policy !== undefined, "must be hosts and CIDRs, separated by commas"),
+  /** How apt reaches Debian's packages; images are never fetched through a proxy. */
+  http_proxy: z.string().optional(),
+  https_proxy: z.string().optional(),
+  no_proxy: z.string().optional(),
 });
 export type WorkerEnv = z.infer<typeof WorkerEnv>;

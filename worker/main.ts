@@ -26,7 +26,11 @@ const env = readEnv(WorkerEnv);
 const signal = onTermination();
 const { db, listen, close } = connect(env.DATABASE_URL, { max: 8, name: "worker" });
 const registry = openRegistry(env.REGISTRY_URL);
-const bases = openBases({ registry, workDir: env.WAYBILL_WORK_DIR });
+const { http_proxy, https_proxy, no_proxy } = env;
+const bases = openBases({
+  ...{ registry, workDir: env.WAYBILL_WORK_DIR },
+  proxies: { http_proxy, https_proxy, no_proxy },
+});
 const onError = (error: unknown) => log.error("a pass failed", withoutValues(error));
 
 const queues = openQueues(env.REDIS_URL, env.WAYBILL_QUEUE_PREFIX, onError);

@@ -16,7 +16,7 @@ import { PAUSE_PROGRAM, PAUSE_RUN } from "./recipe/pause.ts";
 import { TOMCAT_BASE_REPOSITORY, tomcatBaseTag } from "./recipe/tomcat-base.ts";
 import { tomcatWarRun } from "./recipe/tomcat-war.ts";
 import type { Registry } from "./registry.ts";
-import { makeTomcatLayer } from "./rootfs.ts";
+import { makeTomcatLayer, type Proxies } from "./rootfs.ts";
 import { type Progress, shareWork } from "./shared-work.ts";
 import { hashFile, openScratch } from "./spool.ts";
 
@@ -31,7 +31,12 @@ export type Bases = {
   pause(progress: Progress, signal: AbortSignal): Promise<Digest>;
 };
 
-type Deps = { readonly registry: Registry; readonly workDir: string };
+type Deps = {
+  readonly registry: Registry;
+  readonly workDir: string;
+  /** apt's variables of the way to Debian's packages, where it is not a straight one. */
+  readonly proxies?: Proxies;
+};
 
 export function openBases(deps: Deps): Bases {
   const tomcat = shareWork((tell, signal) => findOrMakeTomcat(deps, tell, signal));
@@ -44,7 +49,7 @@ async function findOrMakeTomcat(
   tell: (message: string) => void,
   signal: AbortSignal,
 ): Promise<BaseImage> {
-  const { registry, workDir } = deps;
+  const { registry, workDir, proxies = {} } = deps;
   const repository = TOMCAT_BASE_REPOSITORY;
   const tag = tomcatBaseTag(ociArchitecture());
   const found = await registry.manifestDigest(repository, tag, signal);
@@ -52,7 +57,8 @@ async function findOrMakeTomcat(
 
   await using scratch = await openScratch(workDir, "base");
   using stages = tellStages("making the Tomcat base image", tell);
-  const tar = await makeTomcatLayer(scratch.path, stages.stage, signal).catch((error: unknown) => {
+  const making = { folder: scratch.path, proxies, stage: stages.stage, signal };
+  const tar = await makeTomcatLayer(making).catch((error: unknown) => {
     signal.throwIfAborted();
     const cause = { cause: error };
     throw new Error(`the Tomcat base image could not be made: failed while ${stages.now()}`, cause);

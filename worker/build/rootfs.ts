@@ -25,16 +25,19 @@ import {
 import { CLASS_ARCHIVE, JAVA_ARGS_FILE, javaArgs, TOMCAT_CONF } from "./recipe/tomcat-conf.ts";
 import { CATALINA_BASE, RUN_AS, TOMCAT_COMMAND } from "./recipe/tomcat-war.ts";
 
-export type Stage = (what: string) => void;
+type Stage = (what: string) => void;
+export type Proxies = Readonly<Record<string, string | undefined>>;
 
 /** Makes the Tomcat base's root filesystem in `folder` and packs it; returns the tar's path. `stage` hears what is going on. */
-export async function makeTomcatLayer(
-  folder: string,
-  stage: Stage,
-  signal: AbortSignal,
-): Promise<string> {
+export async function makeTomcatLayer(making: {
+  readonly folder: string;
+  readonly proxies: Proxies;
+  readonly stage: Stage;
+  readonly signal: AbortSignal;
+}): Promise<string> {
+  const { folder, proxies, stage, signal } = making;
   const root = join(folder, "root");
-  await installPackages(root, stage, signal);
+  await installPackages(root, proxies, stage, signal);
   stage("writing its configuration");
   const jars = classPath(await readdir(join(root, "usr/share/tomcat10/lib")));
   await configure(root, jars);
@@ -56,11 +59,16 @@ const INSTALL_STAGES: readonly (readonly [pattern: RegExp, stage: string])[] = [
   [/installing (essential|remaining) packages/, "installing packages"],
 ];
 
-async function installPackages(root: string, stage: Stage, signal: AbortSignal): Promise<void> {
+async function installPackages(
+  root: string,
+  proxies: Proxies,
+  stage: Stage,
+  signal: AbortSignal,
+): Promise<void> {
   stage("fetching the package lists");
   const argv = mmdebstrapArgv(root, await aptSources());
   await runConfined(["/usr/bin/mmdebstrap", ...argv], {
-    env: { SOURCE_DATE_EPOCH: String(SOURCE_DATE_EPOCH), LC_ALL: "C.UTF-8" },
+    env: { ...set(proxies), SOURCE_DATE_EPOCH: String(SOURCE_DATE_EPOCH), LC_ALL: "C.UTF-8" },
     timeoutMs: INSTALL_TIMEOUT_MS,
     signal,
     onLine: (line) => {
@@ -68,6 +76,12 @@ async function installPackages(root: string, stage: Stage, signal: AbortSignal):
       if (known) stage(known[1]);
     },
   });
+}
+
+function set(variables: Proxies): Readonly<Record<string, string>> {
+  return Object.fromEntries(
+    Object.entries(variables).filter((it): it is [string, string] => it[1] !== undefined),
+  );
 }
 
 /** The host's own package sources: Debian's own files where they say anything, otherwise whatever is there. */

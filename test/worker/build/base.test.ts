@@ -64,6 +64,34 @@ test(
   BASE_TIMEOUT_MS,
 );
 
+test("packages are fetched through the proxy that is named", async () => {
+  const nothing: RequestListener = (_request, response) => response.writeHead(404).end();
+  await using registry = await answering(nothing);
+  const seen: string[] = [];
+  await using proxy = await answering((request, response) => {
+    seen.push(request.url ?? "");
+    nothing(request, response);
+  });
+  proxy.server.on("connect", ({ url }, socket) => {
+    seen.push(url ?? "");
+    socket.end("HTTP/1.1 404 Not Found\r\n\r\n");
+  });
+  const folder = await mkdtemp(join(tmpdir(), "waybill-test-base-proxy-"));
+  try {
+    const bases = openBases({
+      ...{ registry: openRegistry(registry.url), workDir: folder },
+      proxies: { http_proxy: proxy.url, https_proxy: proxy.url, no_proxy: undefined },
+    });
+
+    const making = bases.tomcat(async () => undefined, signal);
+
+    await expect(making).rejects.toThrow("failed while fetching the package lists");
+    expect(seen).toContainEqual(expect.stringMatching(/^(http:\/\/.*InRelease|[^/]*:443)$/));
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}, 120_000);
+
 test("making the base ends at once when it is aborted, and leaves nothing behind", async () => {
   // Knows no image, so the base has to be made.
   await using registry = await answering((_request, response) => response.writeHead(404).end());
@@ -138,6 +166,7 @@ async function answering(listener: RequestListener) {
   const server = createServer(listener).listen(0, "127.0.0.1");
   await once(server, "listening");
   return {
+    server,
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     [Symbol.asyncDispose]: async () => {
       server.closeAllConnections();
