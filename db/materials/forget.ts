@@ -9,7 +9,7 @@ const KEPT_RELEASES = 10;
  * Forgets the versions of config maps and secrets that nobody can come to need: overtaken by another for
  * an hour, so that no release is just being made with them, and frozen neither by a release that is
  * wanted, under way or among the last ten that served, nor by one that a pod still runs of. At most
- * 1,000 of each kind at once.
+ * 1,000 of each kind at once, and none that somebody holds.
  */
 export async function forgetOldVersions(db: Db): Promise<void> {
   await forget(db, sql`${configMaps}`, "configMaps");
@@ -40,5 +40,5 @@ async function forget(db: Db, table: SQL, member: "configMaps" | "secrets"): Pro
         and not exists (
           select 1 from kept where kept.project_id = old.project_id
             and kept.name = old.name and kept.version = old.version)
-      limit 1000)`);
+      limit 1000 for update of old skip locked)`);
 }
