@@ -81,11 +81,17 @@ export function endOf(
 }
 
 /**
- * Whether a container may have been killed by what ended its sandbox: with the sandbox's process go all
- * that share its processes, and nobody knows how something ended that ran when the host went down.
+ * Whether one that the pod's end depends on may have been killed by what ended its sandbox: with the
+ * sandbox's process go all that share its processes, and nobody knows how something ended that ran
+ * when the host went down. Pure.
  */
-export function diedWithSandbox({ kind, last }: Standing): boolean {
-  if (kind === "sidecar" || last?.state !== "exited") return false;
+export function diedWithSandbox(standings: readonly Standing[]): boolean {
+  const decisive = hasBegun(standings) ? "main" : "init";
+  return standings.some(({ kind, last }) => kind === decisive && wasKilled(last));
+}
+
+function wasKilled(last: SeenContainer | undefined): boolean {
+  if (last?.state !== "exited") return false;
   const { exitCode = 0, reason = UNKNOWN } = last.detail ?? {};
   return reason === UNKNOWN || (KILLED.includes(exitCode) && reason !== "OOMKilled");
 }

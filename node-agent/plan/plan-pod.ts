@@ -85,7 +85,7 @@ function endBeforeDeath(
   const [last, ...earlier] = dead;
   if (!last || last.givenUp) return undefined;
   const standings = standingsOf(wanted.pod, last, earlier);
-  if (standings.some(diedWithSandbox)) return undefined;
+  if (diedWithSandbox(standings)) return undefined;
   return end(wanted, dead, standings, world);
 }
 

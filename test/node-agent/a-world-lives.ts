@@ -113,8 +113,15 @@ export function endsItself(live: LiveWorld, id: string, exitCode: number, atMs =
   live.ownEnds.add(id);
   ends(live, id, exitCode, atMs);
   const sandbox = live.seen.find((it) => it.containers.some((c) => c.id === id));
-  if (sandbox && isLast(live, sandbox) && isFinished(live, sandbox))
+  if (!sandbox || isGoing(live, sandbox)) return;
+  if (isLast(live, sandbox) && isFinished(live, sandbox))
     live.finished.set(sandbox.pod, sandbox.fingerprint);
+}
+
+/** A step that was decided on before takes it for unfinished, and nothing can tell it otherwise in time. */
+function isGoing({ slow }: LiveWorld, { id, pod }: SeenSandbox): boolean {
+  const step = slow.get(pod)?.step;
+  return step?.do === "start-pod" && step.dead.some((it) => it.id === id);
 }
 
 function isLast({ seen }: LiveWorld, sandbox: SeenSandbox): boolean {
@@ -207,9 +214,10 @@ function givesUp(live: LiveWorld, id: string | undefined): void {
   live.seen = live.seen.map((it) => (it.id === id ? { ...it, givenUp: true } : it));
 }
 
-/** The first word on a wish stays. */
+/** The first word on a wish stays, and takes the place of that on another one. */
 function isRecorded(live: LiveWorld, { uid, outcome }: Step<"end-pod">): void {
   if (live.outcomes.get(uid)?.fingerprint === outcome.fingerprint) return;
+  startsOver(live, uid);
   live.outcomes.set(uid, outcome);
   live.finished.set(uid, outcome.fingerprint);
 }
@@ -258,6 +266,7 @@ function leaves(
 export function startsOver(live: LiveWorld, uid: PodId): void {
   live.finished.delete(uid);
   for (const key of live.starts.keys()) if (key.startsWith(uid)) live.starts.delete(key);
+  for (const id of live.ownEnds) if (id.startsWith(uid)) live.ownEnds.delete(id);
 }
 
 function forget(live: LiveWorld, keep: (container: SeenContainer) => boolean): void {
