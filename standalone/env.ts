@@ -33,7 +33,10 @@ const listOf = (entry: RegExp, message: string) =>
 
 /** What a client on this machine reads as well. */
 const Where = {
-  WAYBILL_DATA_DIR: z.string().default("/var/lib/waybill"),
+  WAYBILL_DATA_DIR: z
+    .string()
+    .regex(/^[^:,\\]+$/, "must hold no colon, comma or backslash: overlayfs takes no such path")
+    .default("/var/lib/waybill"),
   WAYBILL_API_HOST: z
     .string()
     .refine((host) => isIP(host) !== 0 || HostName.test(host), "must be an address or a name")

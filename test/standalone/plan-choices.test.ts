@@ -41,6 +41,7 @@ test("an empty variable counts as unset, and every bad one is named at once", ()
     }),
   ).toThrow(/WAYBILL_HOST_PATHS.*WAYBILL_HOST_PORTS.*WAYBILL_REGISTRIES_ALLOWED/);
   expect(() => readSettings({ WAYBILL_HTTP_PORT: "7070" })).toThrow("must differ");
+  expect(() => readSettings({ WAYBILL_DATA_DIR: "/srv/a:b" })).toThrow("no colon");
 });
 
 test("lists of what pods may use are taken as they are", () => {
