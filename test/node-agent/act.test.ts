@@ -6,7 +6,9 @@ import { expect, test } from "vitest";
 import { executors } from "../../node-agent/act/act.ts";
 import { placesIn } from "../../node-agent/disk/places.ts";
 import { removeCgroup } from "../../node-agent/host/cgroups.ts";
+import { openObserver } from "../../node-agent/observe.ts";
 import { planNode } from "../../node-agent/plan/plan.ts";
+import { RuntimeError } from "../../node-agent/runtime/runtime.ts";
 import { someHands } from "../support/hands.ts";
 import { openMemoryRuntime } from "../support/memory-runtime.ts";
 import { aPod } from "../support/pods.ts";
@@ -30,6 +32,36 @@ test("a pod that is given up while its image comes does not wait for it", async 
     await expect(start).rejects.toThrow("aborted");
   } finally {
     await removeCgroup(places.podCgroup(uidOf(pod)));
+    await removeCgroup(places.cgroup);
+    await rm(folder, { recursive: true });
+  }
+});
+
+test("a pod that the runtime tells little about leaves all the same, in no order if need be", async () => {
+  const folder = await mkdtemp(join(tmpdir(), "waybill-test-act-"));
+  const places = placesIn(folder, `/waybill-test-${randomUUID().slice(0, 8)}`);
+  const pod = aPod();
+  const image = pod.spec.containers[0]?.image ?? "";
+  const memory = openMemoryRuntime([image]);
+  await memory.pullImage(image, { username: "node", password: "any" });
+  const refuse = async () => {
+    throw new RuntimeError("ContainerStatus", "UNKNOWN", new Error("it is damaged"));
+  };
+  const runtime = { ...memory, containerDetail: refuse, stopContainer: refuse };
+  const hands = someHands({ runtime, places });
+  const [start] = planNode(aWorld([pod], []));
+  if (start?.do !== "start-pod") throw new Error("it is not started");
+  const { signal } = new AbortController();
+  try {
+    await executors(hands)["start-pod"](start, signal);
+    const sandboxes = await openObserver(runtime, () => undefined, hands.notes)();
+    const step = { do: "remove-sandboxes", uid: start.uid, sandboxes, whole: true } as const;
+    await executors(hands)["remove-sandboxes"]({ ...step, because: "unwanted" }, signal);
+
+    expect(sandboxes).toMatchObject([{ unclear: true, containers: [{ state: "running" }] }]);
+    expect(await memory.list()).toEqual({ sandboxes: [], containers: [] });
+  } finally {
+    await removeCgroup(places.podCgroup(start.uid));
     await removeCgroup(places.cgroup);
     await rm(folder, { recursive: true });
   }
