@@ -218,6 +218,7 @@ function endRules(step: Step<"end-pod">, own: readonly SeenSandbox[], world: Wor
     : (pod?.spec.initContainers ?? []).flatMap((it) =>
         it.restartPolicy === "Always" ? [] : (newest(it.name)?.detail?.exitCode ?? []),
       );
+  if (!sandbox?.ready) expect(codes, "who died with a sandbox has not ended").not.toContain(137);
   const well = codes.every((it) => it === 0);
   expect(step.outcome.status.phase, "it ends as its containers did").toBe(
     well ? "Succeeded" : "Failed",

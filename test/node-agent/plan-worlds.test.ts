@@ -5,7 +5,15 @@ import type { SeenSandbox } from "../../node-agent/observe.ts";
 import { type Role, rolesOf } from "../../node-agent/plan/kinds.ts";
 import { nextLookAtMs } from "../../node-agent/plan/plan-look.ts";
 import { aContainer, aPodOf, aSandbox, fp, uidOf } from "./a-world.ts";
-import { aLiveWorld, type Fates, type LiveWorld, ofPod, passes, worldOf } from "./a-world-lives.ts";
+import {
+  aLiveWorld,
+  dies,
+  type Fates,
+  type LiveWorld,
+  ofPod,
+  passes,
+  worldOf,
+} from "./a-world-lives.ts";
 import { type Event, happens, statusesOf, turn } from "./a-world-turns.ts";
 
 /*
@@ -214,3 +222,22 @@ test("where nothing new ever works, nothing that runs is harmed for it, and trie
     { numRuns: 60 },
   );
 }, 60_000);
+
+test.each([0, 1, 2, 3, 4, 5, 6])(
+  "a job that loses its sandbox is never taken for done, though the agent is killed after %i changes",
+  (pick) => {
+    const pod = aPodOf({ policy: "Never", main: [{ name: "a" }, { name: "b" }] });
+    const fates = fatesOf({ failures: 0, mainsEnd: true, code: 0 });
+    const live = aLiveWorld([]);
+    live.wanted = [pod];
+    turn(live, undefined, new Set());
+    for (const it of live.seen) dies(live, it.id, true);
+    live.nowMs += 60_000;
+    turn(live, { pod: 0, pick, what: "agent is killed", ms: 0 }, new Set());
+
+    expect(comesToRest(live, new Set(), fates)).toBe(true);
+
+    const outcome = live.outcomes.get(uidOf(pod));
+    expect(outcome?.status).toMatchObject({ phase: "Succeeded", restarts: 1 });
+  },
+);
