@@ -6,7 +6,7 @@ import type { SeenSandbox } from "../observe.ts";
 import type { Step } from "../plan/steps.ts";
 import type { Hands } from "./act.ts";
 import { allDone } from "./settled.ts";
-import { stopInOrder } from "./stop.ts";
+import { stopToRemove } from "./stop.ts";
 
 /** Requests that were under way when a pod left the routes get this long before SIGTERM. */
 const DRAIN_MS = 1_000;
@@ -49,9 +49,7 @@ async function quieten(hands: Hands, sandbox: SeenSandbox): Promise<void> {
     await hands.withdrawn(ip);
     await sleep(DRAIN_MS);
   }
-  const stopped = stopInOrder(hands.runtime, sandbox);
-  // What the runtime tells little about may not stop in order: its sandbox's stop ends it, order or not.
-  await (sandbox.unclear ? stopped.catch(() => 0) : stopped);
+  await stopToRemove(hands.runtime, sandbox);
 }
 
 /**

@@ -54,6 +54,19 @@ export async function stopInOrder(
   for (const it of sidecarsFromTheLast(sandbox, running)) await stop(it);
 }
 
+/**
+ * `stopInOrder` for a sandbox that is to go. One that the runtime tells little about may not stop in
+ * order; its own stop, which comes next, ends what is in it all the same.
+ */
+export async function stopToRemove(
+  runtime: Runtime,
+  sandbox: SeenSandbox,
+  graceSeconds = sandbox.graceSeconds,
+): Promise<void> {
+  const stopped = stopInOrder(runtime, sandbox, graceSeconds);
+  await (sandbox.unclear ? stopped.catch(() => 0) : stopped);
+}
+
 /** Whole seconds of the grace that are left when it is asked, and never less than a little. */
 function remaining(graceSeconds: number): () => number {
   const endMs = performance.now() + graceSeconds * 1_000;

@@ -3,7 +3,7 @@ import { killCgroup, removeCgroup } from "../host/cgroups.ts";
 import { removeMountedFolder } from "../host/volumes.ts";
 import { openObserver, type SeenSandbox } from "../observe.ts";
 import type { Runtime } from "../runtime/runtime.ts";
-import { stopInOrder } from "./stop.ts";
+import { stopToRemove } from "./stop.ts";
 
 /** Whoever takes a whole installation down does not want to wait for longer than this for any pod. */
 const GRACE_SECONDS = 5;
@@ -25,7 +25,7 @@ export async function takeDown(runtime: Runtime, places: Places): Promise<number
 }
 
 async function removeSandbox(runtime: Runtime, sandbox: SeenSandbox): Promise<void> {
-  await stopInOrder(runtime, sandbox, Math.min(GRACE_SECONDS, sandbox.graceSeconds));
+  await stopToRemove(runtime, sandbox, Math.min(GRACE_SECONDS, sandbox.graceSeconds));
   await runtime.stopSandbox(sandbox.id);
   await runtime.removeSandbox(sandbox.id);
 }
