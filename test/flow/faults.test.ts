@@ -2,14 +2,10 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { Redis } from "ioredis";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import type { Answer } from "../support/call-api.ts";
 import { eventually } from "../support/eventually.ts";
 import { helloWar } from "../support/hello-war.ts";
-import {
-  type Answer,
-  anInstallation,
-  type Installation,
-  type Part,
-} from "../support/installation.ts";
+import { anInstallation, type Installation, type Part } from "../support/installation.ts";
 import { leftovers } from "../support/leftovers.ts";
 
 let waybill: Installation;

@@ -280,7 +280,8 @@ test("after a reboot every pod comes back from the ledger, secrets and all, with
   expect(ledger).not.toMatch(/correct horse|Y29ycmVjdCBob3JzZQ/);
 
   await withoutApi(async () => {
-    await node.reboot();
+    await node.powerOff();
+    await node.powerOn();
     expect((await running()).containers).toEqual([]);
     await node.startAgent();
     await soon(async () => {

@@ -1,6 +1,4 @@
-import { type ChildProcess, spawn } from "node:child_process";
 import { randomBytes, randomInt } from "node:crypto";
-import { once } from "node:events";
 import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
@@ -13,6 +11,7 @@ import { openCri } from "../../node-agent/runtime/cri.ts";
 import { containerdPart } from "../../standalone/parts/containerd.ts";
 import type { RuntimeHandler } from "../../standalone/parts/handlers.ts";
 import { eventually } from "./eventually.ts";
+import { aProgram, type Command } from "./program.ts";
 
 export type TestContainerd = AsyncDisposable & {
   readonly endpoint: string;
@@ -23,14 +22,21 @@ export type TestContainerd = AsyncDisposable & {
   readonly installation: string;
   /** Kills it, pods left running, and starts it again. */
   restart(): Promise<void>;
-  /** Ends every process and mount as a host's power cut does, empties what lies in /run, and starts it again. */
-  reboot(): Promise<void>;
+  /** Ends every process and mount as a host's power cut does, and empties what lies in /run. */
+  powerOff(): Promise<void>;
+  powerOn(): Promise<void>;
+};
+
+export type ContainerdSaid = {
+  readonly handlers?: readonly RuntimeHandler[];
+  readonly podCidr?: string;
+  /** Makes of a command one that runs on the host that this one is for. */
+  readonly onHost?: (command: Command) => Command;
 };
 
 /** A private containerd in a temporary folder; everything that came of it is gone after disposal. */
-export async function startContainerd(
-  handlers: readonly RuntimeHandler[] = [],
-): Promise<TestContainerd> {
+export async function startContainerd(said: ContainerdSaid = {}): Promise<TestContainerd> {
+  const { handlers = [], onHost = (command: Command) => command } = said;
   const id = randomBytes(4).toString("hex");
   // The guard of a killed run knows by this name what else to remove.
   const dir = join(tmpdir(), `waybill-test-containerd-${id}`);
@@ -41,7 +47,7 @@ export async function startContainerd(
     id,
     dataDir: join(dir, "data"),
     runDir,
-    podCidr: `10.${randomInt(128, 250)}.${randomInt(0, 250)}.0/24`,
+    podCidr: said.podCidr ?? `10.${randomInt(128, 250)}.${randomInt(0, 250)}.0/24`,
     handlers,
   });
   await mkdir(runDir, { recursive: true, mode: 0o700 });
@@ -49,7 +55,7 @@ export async function startContainerd(
     await mkdir(dirname(file.path), { recursive: true });
     await writeFile(file.path, file.text, { mode: Number.parseInt(file.mode ?? "0600", 8) });
   }
-  let child: ChildProcess | undefined;
+  const daemon = aProgram(onHost(part));
   try {
     await launch();
   } catch (error) {
@@ -58,19 +64,11 @@ export async function startContainerd(
   }
 
   async function launch(): Promise<void> {
-    const started = spawn(part.program, [...part.argv], {
-      env: { ...part.env },
-      stdio: ["ignore", "ignore", "pipe"],
-    });
-    child = started;
-    let words = "";
-    started.stderr?.on("data", (chunk: Buffer) => {
-      words = (words + chunk.toString()).slice(-4_000);
-    });
+    await daemon.start();
     const runtime = openCri(part.endpoint, installation);
     try {
       await eventually(async () => {
-        if (started.exitCode !== null) throw new Error(`containerd ended: ${words}`);
+        if (!daemon.isRunning()) throw new Error(`containerd ended: ${daemon.log().slice(-4_000)}`);
         await runtime.list();
       });
     } finally {
@@ -79,25 +77,26 @@ export async function startContainerd(
   }
 
   async function stop(): Promise<void> {
+    if (!daemon.isRunning()) return;
     const runtime = openCri(part.endpoint, installation);
     await takeDown(runtime, placesIn(join(dir, "agent"), `/${installation}`)).finally(() =>
       runtime.close(),
     );
-    await kill(child, "SIGTERM");
+    await daemon.end("SIGTERM");
   }
 
   async function powerOff(): Promise<void> {
-    await kill(child, "SIGKILL");
+    await daemon.end();
     await killShims(part.endpoint.replace("unix://", ""));
     await killCgroup(`/${installation}`);
     for (const path of await mountPoints()) {
       if (path.startsWith(`${dir}/`) || path.startsWith(`${runDir}/`)) await unmount(path);
     }
-    await exec("/usr/sbin/ip", ["link", "delete", part.bridge], { timeoutMs: 5_000 }).catch(
-      (error: unknown) => {
-        if (!String(error).includes("Cannot find device")) throw error;
-      },
-    );
+    const argv = ["link", "delete", part.bridge];
+    const ip = onHost({ program: "/usr/sbin/ip", argv, env: {} });
+    await exec(ip.program, ip.argv, { timeoutMs: 5_000 }).catch((error: unknown) => {
+      if (!String(error).includes("Cannot find device")) throw error;
+    });
     await removeCgroup(`/${installation}`);
     await rm(runDir, { recursive: true, force: true });
   }
@@ -114,11 +113,11 @@ export async function startContainerd(
     cgroupParent: `/${installation}`,
     installation,
     async restart() {
-      await kill(child, "SIGKILL");
+      await daemon.end();
       await launch();
     },
-    async reboot() {
-      await powerOff();
+    powerOff,
+    async powerOn() {
       await mkdir(runDir, { recursive: true, mode: 0o700 });
       await launch();
     },
@@ -126,13 +125,6 @@ export async function startContainerd(
       await stop().finally(clean);
     },
   };
-}
-
-async function kill(child: ChildProcess | undefined, signal: NodeJS.Signals): Promise<void> {
-  if (!child || child.exitCode !== null || child.signalCode !== null) return;
-  const ended = once(child, "exit");
-  child.kill(signal);
-  await ended;
 }
 
 /** Shims outlive a containerd that was killed; only those that were given our socket are ours. */

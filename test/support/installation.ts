@@ -2,12 +2,13 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { createWriteStream } from "node:fs";
 import { cp, lchown, mkdtemp, readdir, readFile, rm, stat } from "node:fs/promises";
-import { type IncomingMessage, request } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { baseStorage } from "./base.ts";
+import { type Answer, type CallApi, callApi } from "./call-api.ts";
 import { eventually } from "./eventually.ts";
 import { freePort } from "./free-port.ts";
+import { type Page, visit } from "./visit.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
 
@@ -22,8 +23,6 @@ export type Part =
   | "worker"
   | "node-agent";
 
-export type Answer = { readonly status: number; readonly body: Record<string, unknown> };
-
 /** A whole installation of the test's own: real parts, own ports, own folder, all gone at the end. */
 export type Installation = AsyncDisposable & {
   readonly dataDir: string;
@@ -37,15 +36,11 @@ export type Installation = AsyncDisposable & {
   interrupt(): Promise<void>;
   down(): Promise<string>;
   pidOf(part: Part): Promise<number>;
-  call(
-    method: string,
-    path: string,
-    init?: { body?: string | Uint8Array<ArrayBuffer>; headers?: Record<string, string> },
-  ): Promise<Answer>;
+  readonly call: CallApi;
   /** `curl -T`: the WAR as the body. */
   putWar(app: string, war: Uint8Array, query?: string): Promise<Answer>;
   /** One request to the app through the ingress. */
-  visit(app: string, path?: string): Promise<{ status: number; text: string }>;
+  visit(app: string, path?: string): Promise<Page>;
   /** All that it printed so far. */
   output(): Promise<string>;
 };
@@ -67,15 +62,7 @@ export async function anInstallation(
   const log = join(home, "standalone.log");
   let token = "";
 
-  const call: Installation["call"] = async (method, path, init = {}) => {
-    const headers = { authorization: `Bearer ${token}`, ...init.headers };
-    const answer = await fetch(`${apiUrl}${path}`, { method, ...init, headers });
-    const text = await answer.text();
-    return {
-      status: answer.status,
-      body: answer.headers.get("content-type")?.includes("json") ? JSON.parse(text) : { text },
-    };
-  };
+  const call = callApi(apiUrl, () => token);
 
   const start = async () => {
     const output = createWriteStream(log, { flags: "a" });
@@ -139,10 +126,7 @@ export async function anInstallation(
     call,
     putWar: (app, war, query = "") =>
       call("PUT", `/v1/apps/${app}/war${query}`, { body: war as Uint8Array<ArrayBuffer> }),
-    visit: async (app, path = "/") => {
-      const answer = await fetchAt(httpPort, `${app}.localhost`, path);
-      return answer;
-    },
+    visit: (app, path) => visit({ address: "127.0.0.1", port: httpPort }, `${app}.localhost`, path),
     output: () => readFile(log, "utf8"),
     [Symbol.asyncDispose]: async () => {
       await down();
@@ -169,19 +153,4 @@ export function expectGone(pid: number): void {
     throw error;
   }
   throw new Error(`process ${pid} is still there`);
-}
-
-/** fetch() does not let a caller choose the Host header, so this speaks HTTP itself. */
-async function fetchAt(
-  port: number,
-  host: string,
-  path: string,
-): Promise<{ status: number; text: string }> {
-  const asked = request({ host: "127.0.0.1", port, path, headers: { host }, timeout: 10_000 });
-  asked.on("timeout", () => asked.destroy(new Error("no answer in 10 s")));
-  asked.end();
-  const [answer] = (await once(asked, "response")) as [IncomingMessage];
-  let text = "";
-  for await (const chunk of answer) text += chunk;
-  return { status: answer.statusCode ?? 0, text };
 }

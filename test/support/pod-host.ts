@@ -47,7 +47,7 @@ export async function startPodHost(handlers: readonly RuntimeHandler[] = []): Pr
       pushPause(registry.url),
     ]);
     const api = stack.use(await startNodeApi(registry.url));
-    const containerd = stack.use(await startContainerd(handlers));
+    const containerd = stack.use(await startContainerd({ handlers }));
     await writeRegistryHosts(containerd.hostsDir, api.url);
     const runtime = openCri(containerd.endpoint, containerd.installation);
     stack.defer(() => runtime.close());

@@ -1,5 +1,3 @@
-import { type ChildProcess, spawn } from "node:child_process";
-import { once } from "node:events";
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { sql } from "drizzle-orm";
@@ -7,11 +5,13 @@ import type { NodeId } from "../../contract/ids.ts";
 import type { Pod } from "../../contract/pod/pod.ts";
 import { announce } from "../../db/outbox.ts";
 import { nodePlans, pods } from "../../db/schema/core.ts";
+import { NODE_AGENT_FLAGS } from "../../standalone/parts/programs.ts";
 import { aToken, startApi, type TestApi } from "./api.ts";
 import { startContainerd, type TestContainerd } from "./containerd.ts";
 import { aDigest, declare } from "./declared.ts";
 import { eventually } from "./eventually.ts";
 import { aPod } from "./pods.ts";
+import { aProgram } from "./program.ts";
 import { startRegistry } from "./registry.ts";
 import { pushBusybox, pushPause } from "./test-image.ts";
 
@@ -38,9 +38,6 @@ export type PodSaid = {
   readonly spec?: object;
 };
 
-/** As standalone starts it, since what is fast enough otherwise may not be there. */
-const FLAGS = ["--max-semi-space-size=1", "--optimize-for-size", "--no-opt", "--single-threaded"];
-
 export async function startRealNode(): Promise<RealNode> {
   const stack = new AsyncDisposableStack();
   try {
@@ -66,15 +63,19 @@ export async function startRealNode(): Promise<RealNode> {
     await mkdir(agentDir, { recursive: true });
     const join_ = await aToken(api.db, { kind: "join", project: api.project, node: "local" });
     await writeFile(env.WAYBILL_JOIN_TOKEN_FILE, join_);
-    const agent = agentProcess(env, stack);
-    await agent.startAgent();
+    const argv = [...NODE_AGENT_FLAGS, join(import.meta.dirname, "../../node-agent/main.ts")];
+    const agent = stack.use(aProgram({ program: process.execPath, argv, env }));
+    await agent.start();
     const image = `waybill.internal/${busybox.repository}@${busybox.digest}`;
     const owned = stack.move();
     return {
       api,
       containerd,
       agentDir,
-      ...agent,
+      startAgent: () => agent.start(),
+      endAgent: agent.end,
+      agentLog: agent.log,
+      agentPid: () => agent.child()?.pid ?? 0,
       place: (app, said) => place(api, app, image, said),
       remove: (pod) => remove(api, pod),
       [Symbol.asyncDispose]: () => owned.disposeAsync(),
@@ -142,34 +143,4 @@ async function nodeId(api: TestApi): Promise<NodeId> {
     },
     { withinMs: 20_000 },
   );
-}
-
-function agentProcess(env: Readonly<Record<string, string>>, stack: AsyncDisposableStack) {
-  let child: ChildProcess | undefined;
-  let words = "";
-  const endAgent = async (signal: NodeJS.Signals) => {
-    if (!child || child.exitCode !== null || child.signalCode !== null) return;
-    const ended = once(child, "exit");
-    child.kill(signal);
-    await ended;
-  };
-  stack.defer(() => endAgent("SIGKILL"));
-  return {
-    agentLog: () => words,
-    agentPid: () => child?.pid ?? 0,
-    endAgent,
-    async startAgent() {
-      const main = join(import.meta.dirname, "../../node-agent/main.ts");
-      child = spawn(process.execPath, [...FLAGS, main], {
-        env: { ...env },
-        stdio: ["ignore", "pipe", "pipe"],
-      });
-      for (const stream of [child.stdout, child.stderr]) {
-        stream?.on("data", (chunk: Buffer) => {
-          words += chunk.toString();
-        });
-      }
-      await once(child, "spawn");
-    },
-  };
 }

@@ -1,0 +1,117 @@
+import type { ChildProcess } from "node:child_process";
+import { randomUUID } from "node:crypto";
+import { mkdir, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { caddyPart } from "../../standalone/parts/caddy.ts";
+import { NODE_AGENT_FLAGS } from "../../standalone/parts/programs.ts";
+import { type ContainerdSaid, startContainerd, type TestContainerd } from "./containerd.ts";
+import { aProgram, type Command } from "./program.ts";
+
+/** What one host runs: containerd and Caddy, which stand, and the agent, which a test starts. */
+export type AgentHost = AsyncDisposable & {
+  readonly containerd: TestContainerd;
+  readonly httpPort: number;
+  readonly env: AgentEnv;
+  /** Runs the agent's program, or that of another folder, as after an upgrade. */
+  startAgent(folder?: string): Promise<void>;
+  /** Ends the agent's process, and waits until it is gone. */
+  endAgent(signal: NodeJS.Signals): Promise<void>;
+  /** The agent's process, while one was started. */
+  agent(): ChildProcess | undefined;
+  agentLog(): string;
+  restartCaddy(): Promise<void>;
+  /** Ends everything as a power cut does; what lies in /run is gone. */
+  powerOff(): Promise<void>;
+  /** Boots it: everything but the agent runs afterwards. */
+  powerOn(): Promise<void>;
+};
+
+export type AgentHostSaid = Pick<ContainerdSaid, "podCidr" | "onHost"> & {
+  readonly apiUrl: string;
+  readonly httpPort: number;
+  /** More of the agent's variables. */
+  readonly env?: Readonly<Record<string, string>>;
+};
+
+/** Starts all but the agent, which is to find its join token in the file that `env` names. */
+export async function startAgentHost(said: AgentHostSaid): Promise<AgentHost> {
+  const { httpPort, onHost = (command: Command) => command } = said;
+  const stack = new AsyncDisposableStack();
+  try {
+    const containerd = stack.use(await startContainerd(said));
+    const part = caddyPart({
+      dataDir: join(containerd.dir, "data"),
+      runDir: `/run/${containerd.installation}`,
+      httpPort,
+    });
+    for (const file of part.files) {
+      await mkdir(dirname(file.path), { recursive: true });
+      await writeFile(file.path, file.text);
+    }
+    const caddy = stack.use(aProgram(onHost(part)));
+    const env = { ...agentEnv(said, containerd, part.adminSocket), ...said.env };
+    const agent = stack.use(aProgram(onHost(agentCommand(env))));
+    const boot = async () => {
+      await writeFile(env.WAYBILL_BOOT_ID_FILE, `${randomUUID()}\n`);
+      await caddy.start();
+    };
+    await mkdir(env.WAYBILL_AGENT_DIR, { recursive: true });
+    await boot();
+    const owned = stack.move();
+    return {
+      containerd,
+      httpPort,
+      env,
+      startAgent: (folder) =>
+        folder === undefined ? agent.start() : agent.start(onHost(agentCommand(env, folder)).argv),
+      endAgent: agent.end,
+      agent: agent.child,
+      agentLog: agent.log,
+      restartCaddy: async () => {
+        await caddy.end();
+        await caddy.start();
+      },
+      powerOff: async () => {
+        await Promise.all([agent.end(), caddy.end()]);
+        await containerd.powerOff();
+      },
+      powerOn: async () => {
+        await containerd.powerOn();
+        await boot();
+      },
+      [Symbol.asyncDispose]: () => owned.disposeAsync(),
+    };
+  } catch (error) {
+    await stack.disposeAsync();
+    throw error;
+  }
+}
+
+const ROOT = join(import.meta.dirname, "../..");
+
+function agentCommand(env: Readonly<Record<string, string>>, folder = ROOT): Command {
+  const argv = [...NODE_AGENT_FLAGS, join(folder, "node-agent/main.ts")];
+  return { program: process.execPath, argv, env };
+}
+
+type AgentEnv = ReturnType<typeof agentEnv>;
+
+function agentEnv(
+  { apiUrl, httpPort }: AgentHostSaid,
+  containerd: TestContainerd,
+  adminSocket: string,
+) {
+  const agentDir = join(containerd.dir, "agent");
+  return {
+    WAYBILL_API_URL: apiUrl,
+    WAYBILL_AGENT_DIR: agentDir,
+    WAYBILL_JOIN_TOKEN_FILE: join(agentDir, "join.token"),
+    CONTAINER_RUNTIME_ENDPOINT: containerd.endpoint,
+    WAYBILL_REGISTRY_HOSTS_DIR: containerd.hostsDir,
+    WAYBILL_CADDY_ADMIN: adminSocket,
+    WAYBILL_HTTP_PORT: String(httpPort),
+    WAYBILL_CGROUP_PARENT: containerd.cgroupParent,
+    WAYBILL_BOOT_ID_FILE: join(agentDir, "boot-id"),
+    WAYBILL_AGENT_HEALTH: `/run/${containerd.installation}/agent.sock`,
+  };
+}
