@@ -103,6 +103,9 @@ function agentEnv(
 ) {
   const agentDir = join(containerd.dir, "agent");
   return {
+    // As standalone starts it: code of an earlier run spares it the TypeScript compiler.
+    NODE_COMPILE_CACHE: join(containerd.dir, "node-cache"),
+    MALLOC_ARENA_MAX: "1",
     WAYBILL_API_URL: apiUrl,
     WAYBILL_AGENT_DIR: agentDir,
     WAYBILL_JOIN_TOKEN_FILE: join(agentDir, "join.token"),
