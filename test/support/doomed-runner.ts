@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { aWorld } from "../standalone/a-world.ts";
 import { startContainerd } from "./containerd.ts";
 import { anInstallation } from "./installation.ts";
+import { openLab } from "./lab/lab.ts";
 import { startCluster } from "./postgres-cluster.ts";
 import { startRedis } from "./redis.ts";
 import { startRegistry } from "./registry.ts";
@@ -12,9 +13,10 @@ import { openRunFolder } from "./run-folder.ts";
 const run = await openRunFolder();
 const world = await aWorld();
 await world.redis();
-const [containerd, installation] = await Promise.all([
+const [containerd, installation, lab] = await Promise.all([
   startContainerd(),
   anInstallation(),
+  openLab({ hosts: 1 }),
   startCluster(),
   startRedis(),
   startRegistry(),
@@ -22,9 +24,11 @@ const [containerd, installation] = await Promise.all([
 await installation.start();
 const id = (folder: string) => folder.split("-").at(-1);
 const file = await readFile(join(installation.dataDir, "installation.json"), "utf8");
-const ids = [id(containerd.dir), id(world.dataDir), JSON.parse(file).id];
+const hosts = lab.hosts.map((it) => id(it.containerd.dir));
+const ids = [id(containerd.dir), id(world.dataDir), JSON.parse(file).id, ...hosts];
 const traces = [
   run.path,
+  lab.name,
   ...ids.flatMap((it) => [`waybill-${it}`, `waybill-test-${it}`, `wb-${it}`]),
 ];
 process.stdout.write(`${JSON.stringify({ folder: run.path, traces })}\n`);

@@ -1,0 +1,141 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
+import { eventually } from "../support/eventually.ts";
+import { anApp, deploy, podsOf, startsOf } from "../support/lab/an-app.ts";
+import type { Host } from "../support/lab/host.ts";
+import { type Lab, openLab } from "../support/lab/lab.ts";
+import { aLoad } from "../support/lab/load.ts";
+
+/* Three hosts, an app with a pod on each, and what may happen to a host and to the way to it. */
+
+let lab: Lab;
+
+beforeAll(async () => {
+  lab = await openLab({ hosts: 3 });
+}, 60_000);
+afterEach(async () => {
+  await Promise.all(lab.hosts.map((it) => it.link.heal()));
+});
+afterAll(async () => {
+  await lab?.[Symbol.asyncDispose]();
+}, 60_000);
+
+const WEB = "web.localhost";
+const nodes = async () => {
+  const { body } = await lab.controlPlane.call("GET", "/v1/nodes");
+  return (body.nodes as { name: string; ready: boolean }[]).map(
+    (it) => `${it.name} ${it.ready ? "ready" : "silent"}`,
+  );
+};
+
+/** Waits for what hosts bring about, and tells what their agents said where that does not come. */
+async function soon(check: () => Promise<void>): Promise<void> {
+  try {
+    await eventually(check, { withinMs: 40_000, everyMs: 100 });
+  } catch (error) {
+    const said = lab.hosts.map((it) => `${it.name}: ${it.agentLog().slice(-2_000)}`).join("\n");
+    throw new Error(`the agents said, last: ${said}`, { cause: error });
+  }
+}
+
+const starts = async () => startsOf(await podsOf(lab.controlPlane, "web"));
+const itsOwn = ({ name }: Host) => ({ status: 200, text: expect.stringContaining(name) });
+/** Nothing comes of it while something is in the way. */
+const waits = async (visit: Promise<unknown>) =>
+  expect(await Promise.race([visit, sleep(500, "no answer yet")])).toBe("no answer yet");
+const servesItsOwn = async (host: Host) => expect(await host.visit(WEB)).toEqual(itsOwn(host));
+
+test("replicas spread over the hosts, and each host's ingress serves its own", {
+  timeout: 90_000,
+}, async () => {
+  const answer = await deploy(lab.controlPlane, anApp("web", { replicas: 3 }));
+
+  expect(answer).toMatchObject({ status: 200, body: { phase: "live" } });
+  const pods = await podsOf(lab.controlPlane, "web");
+  expect(pods.map((it) => it.node)).toEqual(["host-1", "host-2", "host-3"]);
+  for (const host of lab.hosts) await soon(() => servesItsOwn(host));
+});
+
+test("a host that nobody hears of goes on serving, and is taken back without a restart", {
+  timeout: 90_000,
+}, async () => {
+  const host = lab.host("host-2");
+  const before = await starts();
+  await using load = await aLoad({
+    to: lab.hosts.map(({ address }) => ({ address, port: 8080, host: WEB })),
+    perSecond: 20,
+  });
+
+  await host.link.cut();
+  await lab.controlPlane.age(host.name, 60);
+
+  await soon(async () =>
+    expect(await nodes()).toEqual(["host-1 ready", "host-2 silent", "host-3 ready"]),
+  );
+  const visit = host.visit(WEB);
+  await waits(visit);
+  expect(await host.visitInside(WEB)).toEqual(itsOwn(host));
+  await host.link.heal();
+  expect(await visit).toEqual(itsOwn(host));
+  await soon(async () => expect(await nodes()).not.toContain("host-2 silent"));
+  expect(await starts()).toEqual(before);
+  const { answers, failures } = await load.stop();
+  expect(Object.keys(answers)).toHaveLength(3);
+  expect(failures.filter(({ to }) => !to.includes(host.address))).toEqual([]);
+});
+
+test("a host that is half deaf, cut off from one other or slow serves whom it can", {
+  timeout: 60_000,
+}, async () => {
+  const [first, second] = lab.hosts as [Host, Host];
+  const ping = (from: Host, to: Host) =>
+    from.run("/bin/busybox", ["ping", "-c", "1", "-W", "1", to.address]);
+
+  await first.link.cut({ way: "in", peer: second.address });
+  await expect(ping(first, second)).rejects.toThrow();
+  await servesItsOwn(first);
+  await first.link.heal();
+  await ping(first, second);
+
+  await first.link.slow(64);
+  const visits = Promise.all(Array.from({ length: 40 }, () => servesItsOwn(first)));
+  await waits(visits);
+  await visits;
+  await first.link.heal();
+});
+
+test("a host that loses power brings its pods back with nobody to ask", {
+  timeout: 90_000,
+}, async () => {
+  const host = lab.host("host-3");
+  const before = await starts();
+  await lab.controlPlane.stop();
+
+  await host.powerOff();
+  await expect(host.visit(WEB)).rejects.toThrow();
+  await host.powerOn();
+  await host.startAgent();
+
+  await soon(() => servesItsOwn(host));
+  await lab.controlPlane.start();
+  await soon(async () => {
+    const [first, second, third] = await starts();
+    expect([first, second]).toEqual(before.slice(0, 2));
+    expect(third).toContain("host-3, 1 restarts");
+  });
+});
+
+test("a host that stands still answers when it goes on, and nothing was restarted", {
+  timeout: 60_000,
+}, async () => {
+  const host = lab.host("host-1");
+  const before = await starts();
+
+  await host.freeze();
+  const visit = host.visit(WEB);
+  await waits(visit);
+  await host.thaw();
+
+  expect(await visit).toEqual(itsOwn(host));
+  expect(await starts()).toEqual(before);
+});
