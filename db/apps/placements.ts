@@ -21,7 +21,7 @@ import {
   releases,
 } from "../schema/core.ts";
 
-/* Releases from `built` to their end, and pods on nodes: only worker/schedule and worker/sweep call what is here. */
+/* Releases from `built` to their end, and pods on nodes: only worker/schedule and worker/sweep write by what is here. */
 
 export type AppRow = {
   readonly id: AppId;

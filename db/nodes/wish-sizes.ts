@@ -1,17 +1,10 @@
 import { sql } from "drizzle-orm";
 import type { NodeId, ProjectId } from "../../contract/ids.ts";
+import type { WishSize } from "../../contract/placement/wish.ts";
 import type { Tx } from "../client.ts";
 import type { Materials } from "../schema/core.ts";
 
 /* How much each node is told, in bytes as they cross the wire (see contract/node/wish-size.ts). */
-
-export type WishSize = {
-  /** Those that are wanted there, finished ones with them. */
-  readonly pods: number;
-  readonly bytes: number;
-  /** What it is told of config maps and secrets, by `versionKeys`. */
-  readonly materials: ReadonlySet<string>;
-};
 
 /** What a release of this project froze. */
 export type Frozen = { readonly project: ProjectId; readonly materials: Materials };

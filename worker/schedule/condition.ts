@@ -1,5 +1,6 @@
-import { isSilent } from "./filter.ts";
-import type { NodeView, PodView, ReleaseView, World } from "./world.ts";
+import { isSilent } from "../../contract/placement/filter.ts";
+import type { NodeView } from "../../contract/placement/node-view.ts";
+import type { PodView, ReleaseView, World } from "./world.ts";
 
 /* What was seen of a pod, in the words that the plan asks. */
 

@@ -1,7 +1,7 @@
+import { silence } from "../../contract/placement/filter.ts";
 import type { Failure } from "../../db/schema/core.ts";
 import { hasSucceeded, isProven, isReady, silentNode } from "./condition.ts";
 import { diagnose } from "./diagnose.ts";
-import { silence } from "./filter.ts";
 import { place } from "./place.ts";
 import { describeUnready } from "./unready.ts";
 import type { PodView, ReleaseView, World } from "./world.ts";

@@ -1,31 +1,22 @@
 import { durationMs } from "../../contract/document/units.ts";
 import { PodId, type ReleaseId } from "../../contract/ids.ts";
 import { jsonBytes } from "../../contract/node/wish-size.ts";
+import { demandsOf } from "../../contract/placement/demands.ts";
 import { fingerprintText, isSidecar, Pod } from "../../contract/pod/pod.ts";
 import {
   type AppRow,
   activeReleases,
-  allNodes,
   type NodeRow,
   type PodRow,
   podsOfApp,
-  podsTakingRoom,
   type ReleaseRow,
-  type TenantRow,
 } from "../../db/apps/placements.ts";
 import type { Tx } from "../../db/client.ts";
-import {
-  versionKeys,
-  type WishSize,
-  type WishSizes,
-  wishSizes,
-} from "../../db/nodes/wish-sizes.ts";
+import { lookAtNodes } from "../../db/nodes/node-views.ts";
+import { versionKeys, type WishSizes, wishSizes } from "../../db/nodes/wish-sizes.ts";
 import { volumeHomes } from "../../db/volumes/homes.ts";
-import { demandsOf } from "./demands.ts";
-import { withTenant } from "./filter.ts";
 import { podOf, sourceOf } from "./pod.ts";
-import { NOTHING_TOLD } from "./wish.ts";
-import type { NodeView, PodView, ReleaseView, World } from "./world.ts";
+import type { PodView, ReleaseView, World } from "./world.ts";
 
 /**
  * A container that nobody asks is ready as soon as it runs, also one that ends a moment later. Most that
@@ -46,10 +37,9 @@ export type Snapshot = {
 export async function lookAt(tx: Tx, app: AppRow): Promise<Snapshot> {
   const releases = await activeReleases(tx, app.id);
   const pods = await podsOfApp(tx, app.id);
-  const nodes = await allNodes(tx);
-  const tenants = Map.groupBy(await podsTakingRoom(tx), (it) => it.node);
   const frozen = releases.map((it) => ({ project: app.projectId, materials: it.materials }));
   const told = await wishSizes(tx, frozen);
+  const nodes = await lookAtNodes(tx, told.nodes);
   const views = releases.map((it) => releaseView(app, it, told.versions));
   const claims = views.flatMap((it) => it.demands.claims);
   const world = {
@@ -57,10 +47,10 @@ export async function lookAt(tx: Tx, app: AppRow): Promise<Snapshot> {
     appDeleted: app.deleted,
     releases: views,
     pods: pods.map(podView),
-    nodes: nodes.map((node) => nodeView(node, tenants.get(node.id) ?? [], told.nodes.get(node.id))),
+    nodes: nodes.views,
     volumes: await volumeHomes(tx, app.projectId, claims),
   };
-  return { app, releases, pods, nodes, world };
+  return { app, releases, pods, nodes: nodes.rows, world };
 }
 
 function releaseView(
@@ -122,27 +112,4 @@ function podView(pod: PodRow): PodView {
 function fingerprintOf(stored: Pod): string {
   const pod = Pod.safeParse(stored);
   return pod.success ? fingerprintText(pod.data) : "";
-}
-
-function nodeView(
-  node: NodeRow,
-  tenants: readonly TenantRow[],
-  told: WishSize | undefined,
-): NodeView {
-  const empty: NodeView = {
-    id: node.id,
-    name: node.name,
-    labels: node.labels,
-    handlers: node.handlers ?? [],
-    cordoned: node.cordoned,
-    seenAtMs: node.seenAt?.getTime() ?? 0,
-    allocatable: node.capacity ?? { cpuMillis: 0, memoryBytes: 0, pods: 0 },
-    tenants: [],
-    used: { cpuMillis: 0, memoryBytes: 0, pods: 0 },
-    wish: told ?? NOTHING_TOLD,
-  };
-  return tenants.reduce(
-    (view, { pod, spec }) => withTenant(view, { pod, demands: demandsOf(spec) }),
-    empty,
-  );
 }

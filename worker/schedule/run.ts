@@ -1,5 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { AppId, type NodeId, PodId } from "../../contract/ids.ts";
+import { demandsOf } from "../../contract/placement/demands.ts";
 import {
   addPod,
   adoptPod,
@@ -16,7 +17,6 @@ import type { Db, Tx } from "../../db/client.ts";
 import { record } from "../../db/events.ts";
 import { bindVolumes } from "../../db/volumes/homes.ts";
 import { nextProofMs } from "./condition.ts";
-import { demandsOf } from "./demands.ts";
 import { lookAt, type Snapshot } from "./look.ts";
 import { type Change, planApp, type RemovalReason } from "./plan.ts";
 import { podOf } from "./pod.ts";

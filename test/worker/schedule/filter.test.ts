@@ -1,14 +1,10 @@
 import { expect, test } from "vitest";
+import type { Demands } from "../../../contract/placement/demands.ts";
+import { canTake } from "../../../contract/placement/filter.ts";
+import type { NodeView, Surroundings, Tenant } from "../../../contract/placement/node-view.ts";
 import { POD_LABELS } from "../../../contract/pod/pod.ts";
-import type { Demands } from "../../../worker/schedule/demands.ts";
-import { canTake } from "../../../worker/schedule/filter.ts";
 import { planApp } from "../../../worker/schedule/plan.ts";
-import type {
-  NodeView,
-  ReleaseView,
-  Surroundings,
-  Tenant,
-} from "../../../worker/schedule/world.ts";
+import type { ReleaseView } from "../../../worker/schedule/world.ts";
 import { aNode, aPod, aRelease, aWorld, demands, MIB } from "./world.ts";
 
 const inProject = (project: string, labels: object) => ({

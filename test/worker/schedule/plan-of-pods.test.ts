@@ -1,8 +1,8 @@
 import { describe, expect, test } from "vitest";
 import { AppSpec } from "../../../contract/app/app-spec.ts";
 import { Digest, PodId } from "../../../contract/ids.ts";
+import { demandsOf } from "../../../contract/placement/demands.ts";
 import { fingerprintText, POD_LABELS } from "../../../contract/pod/pod.ts";
-import { demandsOf } from "../../../worker/schedule/demands.ts";
 import type { FrozenRelease } from "../../../worker/schedule/frozen.ts";
 import { podOf } from "../../../worker/schedule/pod.ts";
 

@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import type { NodeId, PodId } from "../../../contract/ids.ts";
-import type { NodeView, PodView, ReleaseView, World } from "../../../worker/schedule/world.ts";
+import type { NodeView } from "../../../contract/placement/node-view.ts";
+import type { PodView, ReleaseView, World } from "../../../worker/schedule/world.ts";
 import { aNode, aPod, aRelease, aWorld, type Fate, MIB } from "./world.ts";
 
 /** What a pod that is there at the start is: `starting` turns out as new ones do, `stuck` never works. */

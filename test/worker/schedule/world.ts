@@ -1,12 +1,13 @@
 import { randomUUID } from "node:crypto";
 import { NodeId, PodId, ReleaseId } from "../../../contract/ids.ts";
 import type { ContainerStatus, PodStatus } from "../../../contract/node/protocol.ts";
+import type { Demands } from "../../../contract/placement/demands.ts";
+import { withTenant } from "../../../contract/placement/filter.ts";
+import type { NodeView } from "../../../contract/placement/node-view.ts";
+import { NOTHING_TOLD } from "../../../contract/placement/wish.ts";
 import { POD_LABELS } from "../../../contract/pod/pod.ts";
-import type { Demands } from "../../../worker/schedule/demands.ts";
-import { withTenant } from "../../../worker/schedule/filter.ts";
 import { type Change, planApp } from "../../../worker/schedule/plan.ts";
-import { NOTHING_TOLD } from "../../../worker/schedule/wish.ts";
-import type { NodeView, PodView, ReleaseView, World } from "../../../worker/schedule/world.ts";
+import type { PodView, ReleaseView, World } from "../../../worker/schedule/world.ts";
 
 export const MIB = 1024 * 1024;
 

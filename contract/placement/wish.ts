@@ -1,5 +1,13 @@
-import { inMib, MAX_WISH_BYTES, MAX_WISH_PODS } from "../../contract/node/wish-size.ts";
-import type { WishSize } from "../../db/nodes/wish-sizes.ts";
+import { inMib, MAX_WISH_BYTES, MAX_WISH_PODS } from "../node/wish-size.ts";
+
+/** How much a node is told, in bytes as they cross the wire. */
+export type WishSize = {
+  /** Those that are wanted there, finished ones with them. */
+  readonly pods: number;
+  readonly bytes: number;
+  /** What it is told of config maps and secrets, each version by a name of its own. */
+  readonly materials: ReadonlySet<string>;
+};
 
 export const NOTHING_TOLD: WishSize = { pods: 0, bytes: 0, materials: new Set() };
 

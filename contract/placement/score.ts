@@ -1,5 +1,5 @@
-import type { NodeId } from "../../contract/ids.ts";
-import type { NodeView } from "./world.ts";
+import type { NodeId } from "../ids.ts";
+import type { NodeView } from "./node-view.ts";
 
 /**
  * The best of `nodes` for one more pod of an app whose pods run on `taken`: first the node with the

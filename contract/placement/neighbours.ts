@@ -1,5 +1,5 @@
 import { type Demands, type Labels, selects } from "./demands.ts";
-import type { NodeView, Tenant } from "./world.ts";
+import type { NodeView, Tenant } from "./node-view.ts";
 
 /**
  * In words, what the pods on `node` have against one more with these demands, or lack for it: its own

@@ -1,5 +1,5 @@
-import { allContainers, POD_LABELS, type Pod } from "../../contract/pod/pod.ts";
-import { type Amounts, effectiveRequests } from "../../contract/pod/requests.ts";
+import { allContainers, POD_LABELS, type Pod } from "../pod/pod.ts";
+import { type Amounts, effectiveRequests } from "../pod/requests.ts";
 
 export type Labels = Readonly<Record<string, string>>;
 

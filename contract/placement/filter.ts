@@ -1,18 +1,18 @@
-import type { Amounts } from "../../contract/pod/requests.ts";
+import type { Amounts } from "../pod/requests.ts";
 import type { Demands } from "./demands.ts";
 import { neighbourTrouble } from "./neighbours.ts";
+import type { Asked, NodeView, Surroundings, Tenant } from "./node-view.ts";
 import { wishTrouble } from "./wish.ts";
-import type { NodeView, ReleaseView, Surroundings, Tenant } from "./world.ts";
 
 /** A node whose agent was silent for longer takes no new pods, and what it said last proves nothing new. */
 const SILENT_AFTER_MS = 45_000;
 
 export type Verdict = { readonly fits: true } | { readonly fits: false; readonly why: string };
 
-/** Whether `node` can take a pod of this release now, or in words with numbers all that is against it. */
+/** Whether `node` can take a pod of this kind now, or in words with numbers all that is against it. */
 export function canTake(
   node: NodeView,
-  { demands: pod, wish }: Pick<ReleaseView, "demands" | "wish">,
+  { demands: pod, wish }: Asked,
   around: Surroundings,
 ): Verdict {
   if (node.cordoned) return no(node, ["cordoned"]);

@@ -1,0 +1,41 @@
+import type { NodeId, PodId } from "../ids.ts";
+import type { Amounts } from "../pod/requests.ts";
+import type { Demands } from "./demands.ts";
+import type { WishPart, WishSize } from "./wish.ts";
+
+/* What decides where a pod may run: asked by the worker, which places pods, and by the api, which says why. */
+
+/** What each pod of a release asks of a node, and adds to what its node is told. */
+export type Asked = { readonly demands: Demands; readonly wish: WishPart };
+
+/** A pod of any app that is wanted on a node, or still seen there, and not over. */
+export type Tenant = {
+  /** Undefined for one that this pass has placed. */
+  readonly pod: PodId | undefined;
+  readonly demands: Demands;
+};
+
+export type NodeView = {
+  readonly id: NodeId;
+  readonly name: string;
+  readonly labels: Readonly<Record<string, string>>;
+  /** What a `runtimeClassName` may name there. */
+  readonly handlers: readonly string[];
+  readonly cordoned: boolean;
+  /** When its agent last reported, ms since the epoch; 0 for never. */
+  readonly seenAtMs: number;
+  readonly allocatable: Amounts;
+  readonly tenants: readonly Tenant[];
+  /** What all of its tenants ask for. */
+  readonly used: Amounts;
+  /** How much it is told. */
+  readonly wish: WishSize;
+};
+
+/** What decides about a place beside the pod itself. */
+export type Surroundings = {
+  readonly nowMs: number;
+  readonly nodes: readonly NodeView[];
+  /** The named volumes that there are, with the node that holds each: undefined before its first pod. */
+  readonly volumes: ReadonlyMap<string, NodeId | undefined>;
+};
