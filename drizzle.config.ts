@@ -4,6 +4,7 @@ export default defineConfig({
   dialect: "postgresql",
   schema: [
     "./db/schema/core.ts",
+    "./db/schema/access.ts",
     "./db/schema/material.ts",
     "./db/schema/streams.ts",
     "./db/schema/history.ts",

@@ -1,7 +1,7 @@
 import { and, eq, sql } from "drizzle-orm";
 import type { ProjectId } from "../contract/ids.ts";
 import type { Tx } from "./client.ts";
-import { idempotencyKeys } from "./schema/core.ts";
+import { idempotencyKeys } from "./schema/access.ts";
 
 export type IdempotentRequest = {
   readonly projectId: ProjectId;

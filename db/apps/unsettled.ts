@@ -1,6 +1,7 @@
 import { and, lt, ne, or, sql } from "drizzle-orm";
 import type { Db } from "../client.ts";
-import { idempotencyKeys, type Topic, tokens, workers } from "../schema/core.ts";
+import { idempotencyKeys } from "../schema/access.ts";
+import { type Topic, tokens, workers } from "../schema/core.ts";
 
 export type Unsettled = {
   readonly topic: Topic;

@@ -53,6 +53,10 @@ export const tokens = pgTable("tokens", {
   kind: text("kind").notNull().$type<TokenKind>(),
   projectId: ofProject(),
   nodeName: text("node_name"),
+  /** What a join token gives its node; null: the node keeps its own. */
+  nodeLabels: jsonb("node_labels").$type<Record<string, string>>(),
+  /** The key of the host that used a join token: it alone may ask again. */
+  usedBy: bytea("used_by"),
   secretHash: bytea("secret_hash").notNull(),
   last4: text("last4").notNull(),
   scopes: text("scopes").array().notNull().$type<Scope[]>(),
@@ -103,27 +107,15 @@ export const nodes = pgTable("nodes", {
   name: text("name").notNull().unique("nodes_name_key"),
   labels: jsonb("labels").notNull().$type<Record<string, string>>().default({}),
   cordoned: boolean("cordoned").notNull().default(false),
+  draining: boolean("draining").notNull().default(false),
+  /** A person's word that the host is off, until its agent joins anew. */
+  fencedAt: at("fenced_at"),
+  /** The addresses of its pods: a /24 that no other node has. */
+  podRange: text("pod_range").unique("nodes_pod_range_key"),
   joinedAt: now("joined_at"),
   /** X25519, raw: what secrets are sealed to on their way there. */
   publicKey: bytea("public_key"),
 });
-
-export const idempotencyKeys = pgTable(
-  "idempotency_keys",
-  {
-    projectId: ofProject(),
-    tokenId: text("token_id").notNull(),
-    key: text("key").notNull(),
-    requestHash: text("request_hash").notNull(),
-    status: integer("status").notNull(),
-    body: jsonb("body").notNull(),
-    createdAt: now("created_at"),
-  },
-  (t) => [
-    primaryKey({ name: "idempotency_keys_pkey", columns: [t.projectId, t.tokenId, t.key] }),
-    index("idempotency_keys_created").on(t.createdAt),
-  ],
-);
 
 // ---- releases: inserted by api; moved forward by worker/build, then by worker/schedule -----------
 
@@ -256,6 +248,9 @@ export const nodeStatus = pgTable("node_status", {
   capacity: jsonb("capacity").notNull().$type<NodeReport["capacity"]>(),
   handlers: text("handlers").array().notNull().default([]),
   usage: jsonb("usage").notNull().$type<NodeUsage>().default({}),
+  /** Where other nodes reach it; null where it told none, or one that another node has: `told_address`. */
+  address: text("address").unique("node_status_address_key"),
+  toldAddress: text("told_address"),
   seenAt: now("seen_at"),
 });
 
