@@ -1,4 +1,4 @@
-import type { Settings } from "./env.ts";
+import { apiUrl, type Settings } from "./env.ts";
 import type { Installation } from "./installation.ts";
 import type { Part } from "./part.ts";
 import type { RuntimeHandler } from "./parts/handlers.ts";
@@ -69,6 +69,7 @@ export function assemble(
     settings,
     places,
     ...around,
+    apiUrl: apiUrl(settings),
     databaseUrl: settings.databaseUrl ?? databaseUrl(postgres),
     redisUrl: settings.redisUrl ?? redisUrl(redis),
     registryUrl: settings.registryUrl ?? registryUrl(registry),

@@ -2,8 +2,7 @@ import { randomBytes, randomInt } from "node:crypto";
 import { join } from "node:path";
 import { type Cidr, freePodCidr } from "./cidr.ts";
 import { readIfThere, writeDurably } from "./files.ts";
-
-export const INSTALLATION_FILE = "installation.json";
+import { ROLE_FILES } from "./places.ts";
 
 /** What is chosen once for a data folder and kept: names, loopback ports, passwords. */
 export type Installation = {
@@ -16,7 +15,7 @@ export type Installation = {
 };
 
 export async function readInstallation(dataDir: string): Promise<Installation | undefined> {
-  const path = join(dataDir, INSTALLATION_FILE);
+  const path = join(dataDir, ROLE_FILES.installation);
   const text = await readIfThere(path);
   if (text === undefined) return undefined;
   const read = JSON.parse(text) as Partial<Installation>;
@@ -32,7 +31,7 @@ export async function writeInstallation(
   installation: Installation,
 ): Promise<void> {
   await writeDurably(
-    join(dataDir, INSTALLATION_FILE),
+    join(dataDir, ROLE_FILES.installation),
     `${JSON.stringify(installation, null, 2)}\n`,
   );
 }

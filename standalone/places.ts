@@ -41,6 +41,9 @@ export function placesOf(dataDir: string, id: string): Places {
   };
 }
 
+/** The file that says what a data folder is of; see `Role` in preflight.ts. */
+export const ROLE_FILES = { installation: "installation.json", node: "host.json" } as const;
+
 export function logFile(places: Places, name: string): string {
   return join(places.logDir, `${name}.log`);
 }

@@ -8,16 +8,21 @@ export type PortFact = {
   readonly state: "free" | "ours" | "busy" | "not-allowed" | "no-such-address";
 };
 
+/** What a data folder is of: all that `npm start` runs, or a node alone, which `npm run agent` runs. */
+export type Role = "installation" | "node";
+
 export type DataFolder =
   | "absent"
   | "empty"
   | "ours"
+  | "of-another-role"
   | "foreign"
   | "not-a-folder"
   | "unusable-parent";
 
 /** What was looked up about the machine; see facts.ts. */
 export type Facts = {
+  readonly role: Role;
   readonly dataDir: string;
   readonly dataFolder: DataFolder;
   /** False when another standalone, or a down, works on the same data folder. */
@@ -32,8 +37,11 @@ export type Facts = {
 
 const MIB = 1024 ** 2;
 const NEEDS = {
-  // A new installation makes its base images and the first JVM.
-  first: { memoryBytes: 1024 * MIB, diskBytes: 3 * 1024 * MIB },
+  first: {
+    // A new installation makes its base images and the first JVM.
+    installation: { memoryBytes: 1024 * MIB, diskBytes: 3 * 1024 * MIB },
+    node: { memoryBytes: 512 * MIB, diskBytes: 2 * 1024 * MIB },
+  },
   // A later start only brings the control plane back, perhaps beside apps that fill the machine:
   // refusing it would lock the team out just when it has to act.
   later: { memoryBytes: 256 * MIB, diskBytes: 256 * MIB },
@@ -56,8 +64,13 @@ export function problemsOf(facts: Facts): readonly string[] {
   ];
 }
 
-function folderProblems({ dataFolder, dataDir }: Facts): readonly string[] {
+function folderProblems({ role, dataFolder, dataDir }: Facts): readonly string[] {
   const choose = "choose another one with WAYBILL_DATA_DIR.";
+  if (dataFolder === "of-another-role") {
+    const [other, command] =
+      role === "node" ? ["an installation", "npm start"] : ["a node", "npm run agent"];
+    return [`The data folder ${dataDir} is that of ${other}, which "${command}" runs: ${choose}`];
+  }
   if (dataFolder === "foreign") {
     return [`The data folder ${dataDir} holds files that are not Waybill's: ${choose}`];
   }
@@ -91,7 +104,7 @@ function portProblem({ port, host, variable, state }: PortFact): readonly string
 }
 
 function roomProblems(facts: Facts): readonly string[] {
-  const need = facts.dataFolder === "ours" ? NEEDS.later : NEEDS.first;
+  const need = facts.dataFolder === "ours" ? NEEDS.later : NEEDS.first[facts.role];
   const problems = [];
   if (facts.freeMemoryBytes < need.memoryBytes) {
     const free = mib(facts.freeMemoryBytes);
@@ -108,11 +121,10 @@ function roomProblems(facts: Facts): readonly string[] {
   return problems;
 }
 
-function programProblems({ missingPrograms }: Facts): readonly string[] {
+function programProblems({ role, missingPrograms }: Facts): readonly string[] {
   if (missingPrograms.length === 0) return [];
-  return [
-    `These programs are missing: ${missingPrograms.join(", ")}. "sh standalone/setup.sh" installs them.`,
-  ];
+  const setup = role === "node" ? "sh standalone/setup.sh agent" : "sh standalone/setup.sh";
+  return [`These programs are missing: ${missingPrograms.join(", ")}. "${setup}" installs them.`];
 }
 
 function mib(bytes: number): number {

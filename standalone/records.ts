@@ -1,7 +1,7 @@
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { listIfThere, readIfThere, writeDurably } from "./files.ts";
-import { isAlive, type ProcessId } from "./processes.ts";
+import { identify, isAlive, type ProcessId } from "./processes.ts";
 
 /** What a later standalone, or `npm run down`, needs to know about a part that was started. */
 export type PartRecord = ProcessId & {
@@ -37,6 +37,12 @@ export async function dropRecord(folder: string, name: string): Promise<void> {
 
 /** The record under which the standalone process itself is found. */
 export const STANDALONE = "standalone";
+
+export async function recordSelf(folder: string): Promise<void> {
+  const self = identify(process.pid);
+  if (self === undefined) throw new Error("this process cannot be found under /proc");
+  await writeRecord(folder, STANDALONE, { ...self, launch: "", ports: [] });
+}
 
 function fileOf(folder: string, name: string): string {
   return join(folder, `${name}.json`);

@@ -1,20 +1,19 @@
 import { realpath } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
 import { apiUrl, type Settings } from "./env.ts";
-import { lookUpFacts } from "./facts.ts";
+import { lookUpFacts, wantedBy } from "./facts.ts";
 import { unlessAbsent } from "./files.ts";
 import { keepJoinable, renewJoinToken } from "./join-token.ts";
 import { takeLock } from "./lock.ts";
 import type { PartName } from "./part.ts";
 import type { Places } from "./places.ts";
 import { problemsOf, rightsProblem } from "./preflight.ts";
-import { identify } from "./processes.ts";
 import { type Say, showing } from "./progress.ts";
-import { dropRecord, STANDALONE, writeRecord } from "./records.ts";
+import { dropRecord, recordSelf, STANDALONE } from "./records.ts";
 import { settle } from "./settle.ts";
 import { startAll } from "./start.ts";
 import { CONTROL_PLANE, closeDoors, NODE_SIDE, stopParts } from "./stop.ts";
-import { StartError } from "./supervise.ts";
+import { describe } from "./supervise.ts";
 import { type Fleet, watch } from "./watch.ts";
 import { welcome } from "./welcome.ts";
 
@@ -38,7 +37,7 @@ export async function runStandalone(run: Run): Promise<number> {
   const settings = { ...run.settings, dataDir: dataDir ?? run.settings.dataDir };
   const lock = await takeLock(settings.dataDir);
   try {
-    const problems = problemsOf(await lookUpFacts(settings, lock !== undefined));
+    const problems = problemsOf(await lookUpFacts(wantedBy(settings), lock !== undefined));
     for (const problem of problems) run.say(problem);
     if (problems.length > 0) return 1;
     return await startAndWatch({ ...run, settings });
@@ -54,10 +53,10 @@ async function startAndWatch(run: Run): Promise<number> {
   const { settings, root, say, signal } = run;
   say(`Waybill starts, with its data in ${settings.dataDir}`);
   const { places, assembly } = await settle(settings, root);
-  await recordSelf(places);
+  await recordSelf(places.recordsDir);
   const fleet: Fleet = new Map();
   try {
-    await startAll({ assembly, places, fleet, say, signal });
+    await startAll(assembly, { places, fleet, say, signal });
   } catch (error) {
     if (!signal.aborted) say(describe(error));
     say("Stopping what was started…");
@@ -118,18 +117,7 @@ async function readiness(settings: Settings): Promise<string> {
   }
 }
 
-async function recordSelf(places: Places): Promise<void> {
-  const self = identify(process.pid);
-  if (self === undefined) throw new Error("this process cannot be found under /proc");
-  await writeRecord(places.recordsDir, STANDALONE, { ...self, launch: "", ports: [] });
-}
-
 async function leave(places: Places): Promise<void> {
   await closeDoors(places);
   await dropRecord(places.recordsDir, STANDALONE);
-}
-
-function describe(error: unknown): string {
-  if (error instanceof StartError) return error.message;
-  return error instanceof Error ? (error.stack ?? error.message) : String(error);
 }

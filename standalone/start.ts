@@ -3,8 +3,9 @@ import type { Assembly } from "./assemble.ts";
 import { listIfThere } from "./files.ts";
 import { makeFolder } from "./furnish.ts";
 import type { Part } from "./part.ts";
+import type { PostgresOptions } from "./parts/postgres.ts";
 import { endForgottenServer, ensureCluster, ensureDatabase } from "./parts/postgres-cluster.ts";
-import { databaseProgram } from "./parts/programs.ts";
+import { databaseProgram, type Wiring } from "./parts/programs.ts";
 import type { Places } from "./places.ts";
 import { type Say, showing } from "./progress.ts";
 import { readRecord } from "./records.ts";
@@ -13,12 +14,13 @@ import { bringUp, type Running, StartError, untilReady } from "./supervise.ts";
 import type { Fleet } from "./watch.ts";
 
 export type Startup = {
-  readonly assembly: Assembly;
   readonly places: Places;
   /** Gets each part as soon as its process exists, so that a failed start can be undone. */
   readonly fleet: Fleet;
   readonly say: Say;
   readonly signal: AbortSignal;
+  /** Where PostgreSQL is among the parts: how its cluster is made. */
+  readonly postgres?: PostgresOptions | undefined;
 };
 
 const PART_WORDS = {
@@ -28,18 +30,24 @@ const PART_WORDS = {
 const DATABASE_WORDS = { going: "preparing", done: () => "prepared" };
 
 /** Starts every part in its order and waits until each answers; throws when one does not. */
-export async function startAll(startup: Startup): Promise<void> {
-  const { assembly, places, say } = startup;
-  await Promise.all([together(startup, assembly.foundation), warmUp(startup)]);
+export async function startAll(assembly: Assembly, start: Startup): Promise<void> {
+  const startup = { ...start, postgres: assembly.postgres };
+  const { places, say } = startup;
+  const { api, worker, nodeAgent } = assembly;
+  await Promise.all([
+    together(startup, assembly.foundation),
+    warmUp(startup, [nodeAgent, api, worker]),
+  ]);
   await makeFolder({ path: places.agentDir, mode: "0700" });
-  await showing(say, "database", () => prepareDatabase(startup), DATABASE_WORDS);
+  const prepare = () => prepareDatabase(assembly.wiring, startup.signal);
+  await showing(say, "database", prepare, DATABASE_WORDS);
   await ensureSecretsKey(places.secretsKey);
-  await together(startup, [assembly.api, assembly.worker]);
-  await together(startup, [assembly.nodeAgent]);
+  await together(startup, [api, worker]);
+  await together(startup, [nodeAgent]);
 }
 
 /** Starts several at once. One that fails ends the waiting for the others; all have settled after. */
-async function together(startup: Startup, parts: readonly Part[]): Promise<void> {
+export async function together(startup: Startup, parts: readonly Part[]): Promise<void> {
   const failed = new AbortController();
   const signal = AbortSignal.any([startup.signal, failed.signal]);
   const causes: unknown[] = [];
@@ -56,8 +64,8 @@ async function together(startup: Startup, parts: readonly Part[]): Promise<void>
 }
 
 function startOne(startup: Startup, part: Part): Promise<Running> {
-  const { assembly, places, fleet, say, signal } = startup;
-  const postgres = part.name === "postgres" ? assembly.postgres : undefined;
+  const { places, fleet, say, signal } = startup;
+  const postgres = part.name === "postgres" ? startup.postgres : undefined;
   const work = async () => {
     if (postgres) {
       await endForgottenServer(postgres.home, await readRecord(places.recordsDir, part.name));
@@ -77,7 +85,10 @@ function startOne(startup: Startup, part: Part): Promise<Running> {
  * Fills the cache of compiled code before the first start: each program is told nothing, so it
  * loads its code, with the flags that it will run with, and refuses.
  */
-async function warmUp({ assembly, places, signal, say }: Startup): Promise<void> {
+export async function warmUp(
+  { places, signal, say }: Startup,
+  programs: readonly Part[],
+): Promise<void> {
   if ((await listIfThere(places.cacheDir)) !== undefined) return;
   await makeFolder({ path: places.cacheDir, mode: "0700" });
   const env = { NODE_COMPILE_CACHE: places.cacheDir };
@@ -86,13 +97,13 @@ async function warmUp({ assembly, places, signal, say }: Startup): Promise<void>
       if (!(error instanceof ExecError)) throw error;
     });
   const work = async () => {
-    for (const part of [assembly.nodeAgent, assembly.api, assembly.worker]) await warmOne(part);
+    for (const part of programs) await warmOne(part);
   };
   await showing(say, "programs", work, { going: "compiling", done: () => "compiled" });
 }
 
-async function prepareDatabase({ assembly, signal }: Startup): Promise<void> {
-  const { program, argv, env } = databaseProgram(assembly.wiring);
+async function prepareDatabase(wiring: Wiring, signal: AbortSignal): Promise<void> {
+  const { program, argv, env } = databaseProgram(wiring);
   const lines: string[] = [];
   const onLine = (line: string) => lines.push(line);
   try {

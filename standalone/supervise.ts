@@ -24,6 +24,12 @@ export type Running = {
 /** A part did not come up: which one, why, and the last lines that it wrote. */
 export class StartError extends Error {}
 
+/** For the operator: a StartError says all that there is to say. */
+export function describe(error: unknown): string {
+  if (error instanceof StartError) return error.message;
+  return error instanceof Error ? (error.stack ?? error.message) : String(error);
+}
+
 /**
  * The part, running: the one that an earlier standalone left where it can be kept, else a new one
  * after the old one has ended. Says nothing about readiness; see `untilReady`.

@@ -2,7 +2,7 @@ import { realpath, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { execLines } from "../kit/exec.ts";
-import { type Assembly, assemble } from "./assemble.ts";
+import { assemble } from "./assemble.ts";
 import { cleanUp } from "./clean.ts";
 import type { Settings } from "./env.ts";
 import { unlessAbsent } from "./files.ts";
@@ -13,7 +13,7 @@ import type { Part, PartName } from "./part.ts";
 import { PROGRAM_FOLDERS } from "./parts/containerd.ts";
 import { findHandlers } from "./parts/handlers.ts";
 import { endForgottenServer } from "./parts/postgres-cluster.ts";
-import { nodeAgentDownProgram } from "./parts/programs.ts";
+import { type NodeWiring, nodeAgentDownProgram } from "./parts/programs.ts";
 import { type Places, placesOf, recordsDirOf } from "./places.ts";
 import { endProcess } from "./processes.ts";
 import { type Say, seconds, showing } from "./progress.ts";
@@ -66,22 +66,40 @@ async function stopEverything(
     postgresBin: "",
     homes: { postgres: home("postgres"), redis: home("redis"), registry: home("registry") },
   });
-  for (const name of CONTROL_PLANE) await stopRecorded(name, assembly, places, say);
+  const { foundation, api, worker, nodeAgent, containerd, wiring, bridge } = assembly;
+  const parts = [...foundation, api, worker, nodeAgent];
+  for (const name of CONTROL_PLANE) await stopRecorded(name, parts, places, say);
   await endForgottenServer(home("postgres"), undefined);
-  await stopRecorded("node-agent", assembly, places, say);
-  const removed = await removePods(assembly, places, say);
-  await stopRecorded("caddy", assembly, places, say);
-  await stopRecorded("containerd", assembly, places, say);
-  const { bridge } = assembly;
-  await cleanUp({ places, bridge, network: `waybill-${installation.id}` }, say);
+  const { id } = installation;
+  const removed = await takeNodeDown({ id, parts, containerd, wiring, bridge }, places, say);
   // Our own containerd is gone with all that it ran; a runtime of others' brings its pods back.
-  return removed || assembly.containerd !== undefined ? "done" : "pods-may-be-left";
+  return removed || containerd !== undefined ? "done" : "pods-may-be-left";
+}
+
+export type NodeSide = {
+  readonly id: string;
+  /** The node-agent, Caddy and containerd are among them. */
+  readonly parts: readonly Part[];
+  readonly containerd: Part | undefined;
+  readonly wiring: NodeWiring;
+  readonly bridge: string;
+};
+
+/** Ends what runs and routes pods, and removes the pods; answers whether they went in an orderly way. */
+export async function takeNodeDown(node: NodeSide, places: Places, say: Say): Promise<boolean> {
+  const { id, parts, bridge } = node;
+  await stopRecorded("node-agent", parts, places, say);
+  const removed = await removePods(node, places, say);
+  await stopRecorded("caddy", parts, places, say);
+  await stopRecorded("containerd", parts, places, say);
+  await cleanUp({ places, bridge, network: `waybill-${id}` }, say);
+  return removed;
 }
 
 const STANDALONE_ENDS_WITHIN_MS = 180_000;
 
 /** Asks a running standalone to end, and becomes the only one that works on the data folder. */
-async function stopStandalone(dataDir: string, say: Say): Promise<Lock> {
+export async function stopStandalone(dataDir: string, say: Say): Promise<Lock> {
   const untilMs = Date.now() + STANDALONE_ENDS_WITHIN_MS;
   let asked = false;
   let said = false;
@@ -91,7 +109,7 @@ async function stopStandalone(dataDir: string, say: Say): Promise<Lock> {
     const running = (await liveRecords(recordsDirOf(dataDir))).get(STANDALONE);
     if (running && !asked) {
       asked = true;
-      say(`stopping npm start (process ${running.pid})…`);
+      say(`stopping the running Waybill (process ${running.pid})…`);
       await endProcess(running, { signal: "SIGTERM", graceMs: STANDALONE_ENDS_WITHIN_MS });
     } else if (!running && !said) {
       said = true;
@@ -106,29 +124,31 @@ async function stopStandalone(dataDir: string, say: Say): Promise<Lock> {
 
 async function stopRecorded(
   name: PartName,
-  assembly: Assembly,
+  parts: readonly Part[],
   places: Places,
   say: Say,
 ): Promise<void> {
   const record = await readRecord(places.recordsDir, name);
   if (record === undefined) return;
-  const how = partOf(name, assembly)?.stop ?? { signal: "SIGTERM", graceMs: 15_000 };
+  const how = parts.find((part) => part.name === name)?.stop ?? {
+    signal: "SIGTERM",
+    graceMs: 15_000,
+  };
   const fromMs = Date.now();
   const withGroup = CONTROL_PLANE.includes(name);
   const outcome = await shutDown(name, record, { ...how, withGroup }, places);
   if (outcome !== "was-gone") say(`${name.padEnd(12)}stopped in ${seconds(Date.now() - fromMs)}`);
 }
 
-function partOf(name: PartName, { foundation, api, worker, nodeAgent }: Assembly) {
-  return [...foundation, api, worker, nodeAgent].find((part) => part.name === name);
-}
-
 /**
  * Removes the pods in an orderly way, through the container runtime: brought back for it where it
  * was killed. What that way cannot do, the clean-up after it does. Answers whether it worked.
  */
-async function removePods(assembly: Assembly, places: Places, say: Say): Promise<boolean> {
-  const { containerd, wiring } = assembly;
+async function removePods(
+  { containerd, wiring }: NodeSide,
+  places: Places,
+  say: Say,
+): Promise<boolean> {
   const state = join(places.runDir, "containerd");
   const usedSinceBoot = containerd === undefined || (await unlessAbsent(stat(state))) !== undefined;
   if (!usedSinceBoot) return true;

@@ -1,20 +1,34 @@
-import { apiUrl, type Settings } from "../env.ts";
+import type { Settings } from "../env.ts";
 import type { Check, Part, PartName } from "../part.ts";
 import type { Places } from "../places.ts";
 
-/** What our own programs are told: where everything is, embedded or not. */
-export type Wiring = {
-  readonly id: string;
+/** What the operator chose for the node, here or on a host of its own. */
+export type NodeSettings = Pick<
+  Settings,
+  "httpPort" | "nodeMemory" | "nodeCpu" | "hostPaths" | "hostPorts"
+>;
+
+/** What the node-agent is told. */
+export type NodeWiring = {
   readonly root: string;
   readonly nodeBinary: string;
-  readonly settings: Settings;
+  readonly settings: NodeSettings;
   readonly places: Places;
-  readonly databaseUrl: string;
-  readonly redisUrl: string;
-  readonly registryUrl: string;
+  readonly apiUrl: string;
   readonly runtimeEndpoint: string;
   readonly registryHostsDir: string;
   readonly caddyAdmin: string;
+  /** Variables that only some nodes have. */
+  readonly more?: Readonly<Record<string, string>>;
+};
+
+/** What our own programs are told: where everything is, embedded or not. */
+export type Wiring = NodeWiring & {
+  readonly id: string;
+  readonly settings: Settings;
+  readonly databaseUrl: string;
+  readonly redisUrl: string;
+  readonly registryUrl: string;
 };
 
 /** One of our programs as it is run: its file and its whole environment. */
@@ -58,7 +72,7 @@ export function apiPart(w: Wiring): Part {
     WAYBILL_SECRETS_KEY_FILE: w.places.secretsKey,
     ...hostPolicy(w),
   });
-  const ready = { kind: "http", url: `${apiUrl(settings)}/healthz` } as const;
+  const ready = { kind: "http", url: `${w.apiUrl}/healthz` } as const;
   return { ...ours("api", program, ready), ports: [settings.apiPort] };
 }
 
@@ -81,7 +95,7 @@ export function workerPart(w: Wiring): Part {
   return { ...part, folders: [{ path: w.places.workDir, mode: "0700" }] };
 }
 
-export function nodeAgentPart(w: Wiring): Part {
+export function nodeAgentPart(w: NodeWiring): Part {
   const program = node(w, "node-agent/main.ts", NODE_AGENT_FLAGS, nodeAgentEnv(w));
   const check = { kind: "http-on-socket", socket: w.places.agentSocket, path: "/healthz" } as const;
   const part = ours("node-agent", program, check);
@@ -93,14 +107,14 @@ export function nodeAgentPart(w: Wiring): Part {
 }
 
 /** Removes every pod of this installation through its container runtime; run to its end. */
-export function nodeAgentDownProgram(w: Wiring): Program {
+export function nodeAgentDownProgram(w: NodeWiring): Program {
   return node(w, "node-agent/down.ts", [], nodeAgentEnv(w));
 }
 
-function nodeAgentEnv(w: Wiring): Readonly<Record<string, string>> {
+function nodeAgentEnv(w: NodeWiring): Readonly<Record<string, string>> {
   const { settings, places } = w;
   return {
-    WAYBILL_API_URL: apiUrl(settings),
+    WAYBILL_API_URL: w.apiUrl,
     WAYBILL_AGENT_DIR: places.agentDir,
     WAYBILL_JOIN_TOKEN_FILE: places.joinToken,
     CONTAINER_RUNTIME_ENDPOINT: w.runtimeEndpoint,
@@ -111,16 +125,17 @@ function nodeAgentEnv(w: Wiring): Readonly<Record<string, string>> {
     WAYBILL_AGENT_HEALTH: places.agentSocket,
     ...named({ WAYBILL_NODE_MEMORY: settings.nodeMemory, WAYBILL_NODE_CPU: settings.nodeCpu }),
     ...hostPolicy(w),
+    ...w.more,
   };
 }
 
 /** The api asks it of every declaration, and the agent again of every pod. */
-function hostPolicy({ settings }: Wiring): Readonly<Record<string, string>> {
+function hostPolicy({ settings }: NodeWiring): Readonly<Record<string, string>> {
   return named({ WAYBILL_HOST_PATHS: settings.hostPaths, WAYBILL_HOST_PORTS: settings.hostPorts });
 }
 
 function node(
-  w: Wiring,
+  w: NodeWiring,
   file: string,
   flags: readonly string[],
   env: Readonly<Record<string, string>>,
@@ -136,7 +151,7 @@ function node(
  * Compiled code of an earlier run spares each process the TypeScript compiler, 17 MiB of memory; one
  * arena for all threads of a process that hardly uses threads spares a few more.
  */
-function frugal(w: Wiring): Readonly<Record<string, string>> {
+function frugal(w: NodeWiring): Readonly<Record<string, string>> {
   return { NODE_COMPILE_CACHE: w.places.cacheDir, MALLOC_ARENA_MAX: "1" };
 }
 

@@ -5,6 +5,7 @@ const GIB = 1024 ** 3;
 
 function facts(changes: Partial<Facts> = {}): Facts {
   return {
+    role: "installation",
     dataDir: "/srv/waybill",
     dataFolder: "absent",
     alone: true,

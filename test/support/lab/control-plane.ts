@@ -2,7 +2,7 @@ import { mkdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import postgres from "postgres";
 import { exec } from "../../../kit/exec.ts";
-import { readSettings } from "../../../standalone/env.ts";
+import { apiUrl, readSettings } from "../../../standalone/env.ts";
 import {
   apiPart,
   databaseProgram,
@@ -108,6 +108,7 @@ function wire(dir: string, at: { address: string; port: number }, stores: Stores
     settings,
     places: placesOf(dir, "lab"),
     ...stores,
+    apiUrl: apiUrl(settings),
     // Of a node on this machine, which there is none of.
     runtimeEndpoint: "",
     registryHostsDir: "",
