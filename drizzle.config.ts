@@ -3,6 +3,7 @@ import { defineConfig } from "drizzle-kit";
 export default defineConfig({
   dialect: "postgresql",
   schema: [
+    "./db/schema/control.ts",
     "./db/schema/core.ts",
     "./db/schema/access.ts",
     "./db/schema/material.ts",

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { Duration, durationMs } from "../contract/document/units.ts";
 import { parseAllowed } from "./egress/policy.ts";
 
 /** What the worker process is told by its surroundings. */
@@ -8,6 +9,8 @@ export const WorkerEnv = z.object({
   REGISTRY_URL: z.url(),
   /** Scratch space for archives and layers on their way; what dead workers left there is removed. */
   WAYBILL_WORK_DIR: z.string().startsWith("/", "must be an absolute path"),
+  /** For how long a node is silent before what it ran is started elsewhere. */
+  WAYBILL_REPLACE_AFTER: Duration.default("5m").transform((text) => durationMs(text) ?? 0),
   WAYBILL_QUEUE_PREFIX: z.string().min(1).default("waybill"),
   /** Where the api listens: an image named by that address is one of Waybill's own registry. */
   WAYBILL_API_HOST: z.string().min(1).default("127.0.0.1"),

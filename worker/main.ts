@@ -12,6 +12,7 @@ import { openRegistry } from "./build/registry.ts";
 import { buildRelease } from "./build/run.ts";
 import { openEgress } from "./egress/request.ts";
 import { WorkerEnv } from "./env.ts";
+import { nodesPass } from "./nodes/run.ts";
 import { openQueues, startProcessors } from "./queues.ts";
 import { relayOutbox } from "./relay/run.ts";
 import { scheduleApp } from "./schedule/run.ts";
@@ -19,6 +20,7 @@ import { sweep, tidy } from "./sweep/run.ts";
 
 const RELAY_EVERY_MS = 2_000;
 const SWEEP_EVERY_MS = 5_000;
+const NODES_EVERY_MS = 5_000;
 const TIDY_EVERY_MS = 60_000;
 
 const log = openLog("worker");
@@ -42,6 +44,7 @@ const build = {
     addressOf(env.REGISTRY_URL),
   ]),
 };
+const replaceAfterMs = env.WAYBILL_REPLACE_AFTER;
 const processors = startProcessors(
   env.REDIS_URL,
   env.WAYBILL_QUEUE_PREFIX,
@@ -56,7 +59,7 @@ const processors = startProcessors(
   onError,
 );
 async function schedule(app: string): Promise<void> {
-  const againMs = await scheduleApp(db, app);
+  const againMs = await scheduleApp(db, app, { replaceAfterMs });
   // A doorbell for what the sweep would find some seconds later.
   if (againMs !== undefined) await queues.add("schedule", app, `t${randomUUID()}`, againMs);
 }
@@ -71,6 +74,15 @@ const sweeper = startLoop({
   everyMs: SWEEP_EVERY_MS,
   signal,
   pass: () => sweep({ db, queues, log, worker }),
+  onError,
+});
+const nodes = startLoop({
+  everyMs: NODES_EVERY_MS,
+  signal,
+  pass: nodesPass({
+    ...{ db, log, replaceAfterMs },
+    ring: (app) => queues.add("schedule", app, `n${randomUUID()}`),
+  }),
   onError,
 });
 const startedAtMs = Date.now();
@@ -89,6 +101,7 @@ signal.addEventListener("abort", async () => {
   const late = await closeAll([
     { name: "relay", close: () => relay.done },
     { name: "sweep", close: () => sweeper.done },
+    { name: "nodes", close: () => nodes.done },
     { name: "tidying", close: () => tidier.done },
     { name: "processors", close: processors.close },
     { name: "queues", close: queues.close },

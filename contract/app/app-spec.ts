@@ -78,6 +78,8 @@ const Rollout = z
 export const EVERY_APP = {
   name: Name,
   replicas: z.int().min(0).max(100).default(1),
+  /** Never two of its pods at once, also where a node is not heard of: parseAppSpec asks for one replica. */
+  singleton: z.boolean().default(false),
   rollout: Rollout,
 };
 const Environment = z.record(EnvName, EnvValue).default({});

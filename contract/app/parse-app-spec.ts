@@ -94,7 +94,12 @@ function readApp(document: RawObject, policy: HostPolicy | undefined): Read {
     message: `an app has one source, and "${source}" is here already`,
   }));
   const read = readSource(source, rest, policy);
-  return { ...read, mistakes: [...read.mistakes, ...second] };
+  return { ...read, mistakes: [...read.mistakes, ...second, ...severalOfOne(document)] };
+}
+
+function severalOfOne({ singleton, replicas }: RawObject): readonly Mistake[] {
+  if (singleton !== true || typeof replicas !== "number" || replicas <= 1) return [];
+  return [{ path: ["replicas"], message: "must be 0 or 1: a singleton never runs twice" }];
 }
 
 function readSource(

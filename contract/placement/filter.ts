@@ -15,6 +15,8 @@ export function canTake(
   { demands: pod, wish }: Asked,
   around: Surroundings,
 ): Verdict {
+  if (node.fenced) return no(node, ["fenced"]);
+  if (node.draining) return no(node, ["draining"]);
   if (node.cordoned) return no(node, ["cordoned"]);
   if (node.seenAtMs === 0) return no(node, ["has not reported yet"]);
   if (isSilent(node, around.nowMs)) return no(node, [silence(node)]);
@@ -30,7 +32,7 @@ export function canTake(
   return troubles.length === 0 ? { fits: true } : no(node, troubles);
 }
 
-export function isSilent(node: NodeView, nowMs: number): boolean {
+export function isSilent(node: Pick<NodeView, "seenAtMs">, nowMs: number): boolean {
   return nowMs - node.seenAtMs > SILENT_AFTER_MS;
 }
 

@@ -22,6 +22,10 @@ export type NodeView = {
   /** What a `runtimeClassName` may name there. */
   readonly handlers: readonly string[];
   readonly cordoned: boolean;
+  /** Cordoned, and its pods are to stand elsewhere. */
+  readonly draining: boolean;
+  /** A person's word that the host is off: what was there does not run. */
+  readonly fenced: boolean;
   /** When its agent last reported, ms since the epoch; 0 for never. */
   readonly seenAtMs: number;
   readonly allocatable: Amounts;

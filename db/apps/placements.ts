@@ -102,7 +102,10 @@ export type PodRow = {
   readonly since: Date | null;
 };
 
-/** The app's pods that are wanted, and those that are gone and still seen. */
+/** Gone, and its node has not yet said in a report that it knows of that: it may run, or even be started. */
+const notYetGone = sql`(${pods.goneGeneration} > coalesce(${nodeStatus.observedGeneration}, -1))`;
+
+/** The app's pods that are wanted, and those that are gone and not known to have ended. */
 export async function podsOfApp(tx: Tx, app: AppId): Promise<readonly PodRow[]> {
   return await tx
     .select({
@@ -118,7 +121,10 @@ export async function podsOfApp(tx: Tx, app: AppId): Promise<readonly PodRow[]> 
     })
     .from(pods)
     .leftJoin(podStatus, eq(podStatus.podId, pods.id))
-    .where(and(eq(pods.appId, app), or(eq(pods.wanted, "run"), isNotNull(podStatus.podId))));
+    .leftJoin(nodeStatus, eq(nodeStatus.nodeId, pods.nodeId))
+    .where(
+      and(eq(pods.appId, app), or(eq(pods.wanted, "run"), isNotNull(podStatus.podId), notYetGone)),
+    );
 }
 
 export type NodeRow = {
@@ -126,6 +132,8 @@ export type NodeRow = {
   readonly name: string;
   readonly labels: Readonly<Record<string, string>>;
   readonly cordoned: boolean;
+  readonly draining: boolean;
+  readonly fencedAt: Date | null;
   readonly generation: number;
   readonly seenAt: Date | null;
   readonly capacity: NodeReport["capacity"] | null;
@@ -139,6 +147,8 @@ export async function allNodes(tx: Tx): Promise<readonly NodeRow[]> {
       name: nodes.name,
       labels: nodes.labels,
       cordoned: nodes.cordoned,
+      draining: nodes.draining,
+      fencedAt: nodes.fencedAt,
       generation: nodePlans.generation,
       seenAt: nodeStatus.seenAt,
       capacity: nodeStatus.capacity,
@@ -151,15 +161,16 @@ export async function allNodes(tx: Tx): Promise<readonly NodeRow[]> {
 
 export type TenantRow = { readonly pod: PodId; readonly node: NodeId; readonly spec: Pod };
 
-/** All pods that take room on nodes: wanted there, or still seen there; but none that is over. */
+/** All pods that take room on nodes: wanted there, or not known to have ended; but none that is over. */
 export async function podsTakingRoom(tx: Tx): Promise<readonly TenantRow[]> {
   return await tx
     .select({ pod: pods.id, node: pods.nodeId, spec: pods.spec })
     .from(pods)
     .leftJoin(podStatus, eq(podStatus.podId, pods.id))
+    .leftJoin(nodeStatus, eq(nodeStatus.nodeId, pods.nodeId))
     .where(
       and(
-        or(eq(pods.wanted, "run"), isNotNull(podStatus.podId)),
+        or(eq(pods.wanted, "run"), isNotNull(podStatus.podId), notYetGone),
         sql`coalesce(${podStatus.status}->>'phase', '') not in ('Succeeded', 'Failed')`,
       ),
     );
@@ -189,10 +200,11 @@ export async function adoptPod(
     .where(and(eq(pods.id, pod.id), eq(pods.wanted, "run")));
 }
 
-export async function removePod(tx: Tx, id: PodId): Promise<void> {
+/** `generation` is the one that its node is given with this change. */
+export async function removePod(tx: Tx, id: PodId, generation: number): Promise<void> {
   await tx
     .update(pods)
-    .set({ wanted: "gone", goneAt: sql`now()` })
+    .set({ wanted: "gone", goneAt: sql`now()`, goneGeneration: generation })
     .where(and(eq(pods.id, id), eq(pods.wanted, "run")));
 }
 
@@ -267,7 +279,7 @@ export async function cancelUnbuilt(tx: Tx, app: AppId, by: string): Promise<voi
     await record(tx, { app, release: id, type: "release-cancelled", message });
 }
 
-/** Forgets the pods that are gone and no longer seen, a day later: a node that was away may yet show them. */
+/** Forgets the pods that are gone, a day later, once their nodes have said so: one that was away may yet show them. */
 export async function forgetGonePods(db: Db): Promise<void> {
   await db
     .delete(pods)
@@ -276,6 +288,7 @@ export async function forgetGonePods(db: Db): Promise<void> {
         eq(pods.wanted, "gone"),
         sql`${pods.goneAt} < now() - interval '1 day'`,
         sql`not exists (select 1 from ${podStatus} where ${podStatus.podId} = ${pods.id})`,
+        sql`not exists (select 1 from ${nodeStatus} where ${nodeStatus.nodeId} = ${pods.nodeId} and ${notYetGone})`,
       ),
     );
 }

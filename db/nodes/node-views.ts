@@ -27,6 +27,8 @@ function nodeView(
     labels: node.labels,
     handlers: node.handlers ?? [],
     cordoned: node.cordoned,
+    draining: node.draining,
+    fenced: node.fencedAt !== null,
     seenAtMs: node.seenAt?.getTime() ?? 0,
     allocatable: node.capacity ?? { cpuMillis: 0, memoryBytes: 0, pods: 0 },
     tenants: [],

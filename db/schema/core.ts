@@ -212,6 +212,8 @@ export const pods = pgTable(
     wanted: text("wanted").notNull().$type<"run" | "gone">().default("run"),
     createdAt: now("created_at"),
     goneAt: at("gone_at"),
+    /** The first generation of its node without it: what the node reports from there on is its end. */
+    goneGeneration: bigint("gone_generation", { mode: "number" }),
   },
   (t) => [index("pods_node").on(t.nodeId), index("pods_app").on(t.appId)],
 );

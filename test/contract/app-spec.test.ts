@@ -12,6 +12,7 @@ test("a name and a WAR are enough: every default is filled in", () => {
       war: { artifact, contextPath: "/", packaging: "image" },
       tomcat: { version: "10.1", options: [] },
       replicas: 1,
+      singleton: false,
       resources: { cpu: "500m", memory: "512Mi" },
       env: {},
       http: { port: 8080 },
@@ -103,5 +104,15 @@ test("a source that is not there is named as missing", () => {
   expect(parseAppSpec({ name: "shop" })).toMatchObject({
     ok: false,
     errors: [{ pointer: "", message: 'needs a source: one of "war", "image" and "pod"' }],
+  });
+});
+
+test("a singleton runs once or not at all", () => {
+  const app = { name: "shop", war: { artifact }, singleton: true };
+
+  expect(parseAppSpec({ ...app, replicas: 0 }).ok).toBe(true);
+  expect(parseAppSpec({ ...app, replicas: 2 })).toEqual({
+    ok: false,
+    errors: [{ pointer: "/replicas", message: "must be 0 or 1: a singleton never runs twice" }],
   });
 });

@@ -26,6 +26,20 @@ export function silentNode(
   return nodes.find((node) => node.id === pod.node && isSilent(node, nowMs));
 }
 
+/** It is over, and not run again: it needs no other place. */
+export function isOver(pod: PodView): boolean {
+  return hasSucceeded(pod) || hasFailed(pod);
+}
+
+export function isFenced({ nodes }: Pick<World, "nodes">, pod: PodView): boolean {
+  return nodes.some((node) => node.id === pod.node && node.fenced);
+}
+
+/** Not known to have ended, though it should: only its node's own word, or a person's, ends it. */
+export function mayStillRun(world: World, pod: PodView): boolean {
+  return !isOver(pod) && !isFenced(world, pod);
+}
+
 /** Whether the pod proves that its release works. What is over stays so, also on a silent node. */
 export function isProven(world: World, release: ReleaseView, pod: PodView): boolean {
   if (hasSucceeded(pod)) return true;
@@ -35,7 +49,7 @@ export function isProven(world: World, release: ReleaseView, pod: PodView): bool
 /** When time alone may turn a ready pod of the newest release into a proven one, in ms; else undefined. */
 export function nextProofMs(world: World): number | undefined {
   const newest = world.releases.toSorted((a, b) => b.number - a.number)[0];
-  if (!newest || newest.phase === "live") return undefined;
+  if (!newest) return undefined;
   const waits = world.pods
     .filter((pod) => pod.release === newest.id && pod.wanted === "run" && isReady(pod))
     .map((pod) => settlesInMs(world, newest, pod))

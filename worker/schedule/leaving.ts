@@ -1,4 +1,4 @@
-import { bestFirst, isReady } from "./condition.ts";
+import { bestFirst, isReady, silentNode } from "./condition.ts";
 import { standsInTheWay } from "./place.ts";
 import type { PodView, ReleaseView, World } from "./world.ts";
 
@@ -18,19 +18,28 @@ export type Rollout = {
 /**
  * The old pods that go now: one for each new one that is proven ready; those of an overtaken release
  * that serve nothing; and one where they leave no room for the first new one. Unready ones go first,
- * and of the ready ones none that is needed to serve with as many as the new release asks for.
+ * then those on silent nodes, and of the ready ones none that is needed to serve with as many as the new
+ * release asks for.
  */
-export function leaving(rollout: Rollout): readonly PodView[] {
+export function leaving(world: World, rollout: Rollout): readonly PodView[] {
   const { target, served, limit, fresh, proven, old } = rollout;
   const ordered = leastNeededFirst(rollout);
   const unready = ordered.filter((pod) => !isReady(pod));
   const ready = ordered.filter(isReady);
-  const spare = Math.max(0, proven.length + ready.length - target.replicas);
+  const unheard = ready.filter((pod) => silentNode(world, pod));
+  const heard = ready.filter((pod) => !unheard.includes(pod));
+  const spare = (of: readonly PodView[]) =>
+    of.slice(0, Math.max(0, proven.length + of.length - target.replicas));
   const needed = Math.max(0, (served?.replicas ?? 0) - proven.length);
   const exchanged = proven.length > 0 ? old.length - needed : 0;
   const crowding = fresh.length === 0 ? 1 + old.length - limit : 0;
   const useless = unready.filter((pod) => pod.release !== served?.id).length;
-  return [...unready, ...ready.slice(0, spare)].slice(0, Math.max(exchanged, crowding, useless));
+  const mayGo = [
+    ...unready,
+    ...spare([...unheard, ...heard]).filter((it) => unheard.includes(it)),
+    ...spare(heard),
+  ];
+  return mayGo.slice(0, Math.max(exchanged, crowding, useless));
 }
 
 /**
@@ -40,7 +49,7 @@ export function leaving(rollout: Rollout): readonly PodView[] {
  */
 export function leavingFirst(world: World, rollout: Rollout): PodView | undefined {
   const { target, fresh, proven } = rollout;
-  const onTheirWay = world.pods.some((pod) => pod.wanted === "gone");
+  const onTheirWay = world.pods.some((pod) => pod.wanted === "gone" && !silentNode(world, pod));
   if (onTheirWay || proven.length < fresh.length) return undefined;
   return standsInTheWay(world, target, leastNeededFirst(rollout));
 }

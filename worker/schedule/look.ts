@@ -2,6 +2,7 @@ import { durationMs } from "../../contract/document/units.ts";
 import { PodId, type ReleaseId } from "../../contract/ids.ts";
 import { jsonBytes } from "../../contract/node/wish-size.ts";
 import { demandsOf } from "../../contract/placement/demands.ts";
+import { type Shared, strategyOf } from "../../contract/placement/strategy.ts";
 import { fingerprintText, isSidecar, Pod } from "../../contract/pod/pod.ts";
 import {
   type AppRow,
@@ -12,9 +13,11 @@ import {
   type ReleaseRow,
 } from "../../db/apps/placements.ts";
 import type { Tx } from "../../db/client.ts";
+import { calmSince } from "../../db/nodes/control-plane.ts";
 import { lookAtNodes } from "../../db/nodes/node-views.ts";
 import { versionKeys, type WishSizes, wishSizes } from "../../db/nodes/wish-sizes.ts";
 import { volumeHomes } from "../../db/volumes/homes.ts";
+import { planNodes } from "../nodes/plan.ts";
 import { podOf, sourceOf } from "./pod.ts";
 import type { PodView, ReleaseView, World } from "./world.ts";
 
@@ -34,7 +37,7 @@ export type Snapshot = {
 };
 
 /** Reads all that the plan of one app depends on, in the caller's transaction. */
-export async function lookAt(tx: Tx, app: AppRow): Promise<Snapshot> {
+export async function lookAt(tx: Tx, app: AppRow, replaceAfterMs: number): Promise<Snapshot> {
   const releases = await activeReleases(tx, app.id);
   const pods = await podsOfApp(tx, app.id);
   const frozen = releases.map((it) => ({ project: app.projectId, materials: it.materials }));
@@ -42,7 +45,10 @@ export async function lookAt(tx: Tx, app: AppRow): Promise<Snapshot> {
   const nodes = await lookAtNodes(tx, told.nodes);
   const views = releases.map((it) => releaseView(app, it, told.versions));
   const claims = views.flatMap((it) => it.demands.claims);
+  const calmSinceMs = await calmSince(tx);
+  const { lost } = planNodes({ nowMs: app.nowMs, calmSinceMs, replaceAfterMs, nodes: nodes.views });
   const world = {
+    lost: new Set(lost),
     nowMs: app.nowMs,
     appDeleted: app.deleted,
     releases: views,
@@ -79,7 +85,12 @@ function releaseView(
     },
     fingerprint: fingerprintText(pod),
     newPods,
+    exclusive: isExclusive(pod),
   };
+}
+
+function isExclusive(pod: Shared): boolean {
+  return strategyOf(pod).kind === "recreate";
 }
 
 /** Whether somebody asks each container that goes on running how it does, so that `ready` is an answer. */
@@ -104,6 +115,7 @@ function podView(pod: PodRow): PodView {
     createdAtMs: createdAt.getTime(),
     fingerprint: fingerprintOf(spec),
     textBytes,
+    exclusive: isExclusive(spec),
     seen: status && since ? { status, sinceMs: since.getTime() } : undefined,
   };
 }

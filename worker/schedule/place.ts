@@ -1,4 +1,4 @@
-import type { NodeId, ReleaseId } from "../../contract/ids.ts";
+import type { NodeId, PodId, ReleaseId } from "../../contract/ids.ts";
 import { canTake, withoutTenant } from "../../contract/placement/filter.ts";
 import { findPlaces, waitingWords } from "../../contract/placement/find-places.ts";
 import type { Surroundings } from "../../contract/placement/node-view.ts";
@@ -21,6 +21,17 @@ export function place(
       ? { kind: "place", release: release.id, node: it.node }
       : { kind: "wait", release: release.id, why: waitingWords(it.against) },
   );
+}
+
+/** The world once these pods have ended. */
+export function withoutPods(world: World, pods: readonly PodView[]): World {
+  const ids = new Set<PodId | undefined>(pods.map((pod) => pod.id));
+  const nodes = world.nodes.map((node) =>
+    node.tenants
+      .filter((it) => ids.has(it.pod))
+      .reduce((rest, it) => withoutTenant(rest, it, { room: true }), node),
+  );
+  return { ...world, nodes };
 }
 
 /**

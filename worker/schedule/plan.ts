@@ -1,9 +1,11 @@
 import type { PodId, ReleaseId } from "../../contract/ids.ts";
 import type { Failure } from "../../db/schema/core.ts";
-import { bestFirst, isProven } from "./condition.ts";
+import { isFenced, isOver, isProven } from "./condition.ts";
 import { failureOf } from "./failure.ts";
+import { keepRunning, placeAfter } from "./keep.ts";
 import { leaving, leavingFirst, type Rollout } from "./leaving.ts";
-import { type Placing, place } from "./place.ts";
+import type { Placing } from "./place.ts";
+import { recreate } from "./recreate.ts";
 import { takenBack, takenOver } from "./take-over.ts";
 import type { PodView, ReleaseView, World } from "./world.ts";
 
@@ -12,10 +14,15 @@ export type RemovalReason =
   | "old-release"
   | "in-the-way"
   | "release-failed"
-  | "surplus";
+  | "surplus"
+  | "node-lost"
+  | "node-drained"
+  | "node-fenced";
 
 export type Change =
   | Placing
+  /** A pod is not placed yet, for this reason, which is not the nodes' room. */
+  | { readonly kind: "hold"; readonly release: ReleaseId; readonly why: string }
   /** The pod runs on as one of this release: it is what the release asks for already. */
   | { readonly kind: "adopt"; readonly pod: PodId; readonly release: ReleaseId }
   | { readonly kind: "remove"; readonly pod: PodId; readonly because: RemovalReason }
@@ -29,7 +36,7 @@ export type Change =
 /**
  * What to change so that the app's newest built release runs with the pods it asks for.
  *
- * Pure, and a fixed point: applied to the world it asks for, it returns nothing but `wait`s. A pod of
+ * Pure, and a fixed point: applied to the world it asks for, it returns nothing but `wait`s and `hold`s. A pod of
  * the old release that is what the new one asks for is taken over as it runs. Any other goes only
  * when enough are ready without it, so a rollout never serves with fewer ready pods than it found or
  * than are asked for, but for pods that cannot stand side by side; and a release that is proven bad
@@ -59,18 +66,17 @@ export function planApp(world: World): readonly Change[] {
   return [...overtaken, ...changes];
 }
 
-/** The live release: as many pods as asked, and none of any other release. What is over stays as it is. */
+/** The live release: as many pods as asked, and none of any other release. */
 function keep(world: World, live: ReleaseView, wanted: readonly PodView[]): readonly Change[] {
   const { own, others } = split(wanted, live);
   const missing = live.replicas - own.length;
   const back = takenBack(world, live, others, missing);
+  const old = without(others, back);
+  const kept = [...own, ...back.map((pod) => ({ ...pod, release: live.id }))];
   return [
     ...back.map((pod) => adopt(pod, live)),
-    ...without(others, back).map((pod) => remove(pod, "old-release")),
-    ...bestFirst(own)
-      .slice(live.replicas)
-      .map((pod) => remove(pod, "surplus")),
-    ...place(world, live, missing - back.length, wanted),
+    ...old.map((pod) => remove(pod, "old-release")),
+    ...keepRunning(world, live, kept, old),
   ];
 }
 
@@ -81,9 +87,11 @@ function rollOut(
   wanted: readonly PodView[],
 ): readonly Change[] {
   const served = older.find((it) => it.phase === "live");
-  const { own, others } = split(wanted, target);
+  const lost = wanted.filter((pod) => isGone(world, target, pod));
+  const { own, others } = split(without(wanted, lost), target);
   const failure = failureOf(world, target, own);
-  if (failure) return giveUp(world, target, served, own, others, failure);
+  if (failure)
+    return [...leaveBehind(world, lost), ...giveUp(world, target, served, own, others, failure)];
   const taken = takenOver(world, target, others, target.replicas - own.length);
   const fresh = [...own, ...taken.map((pod) => ({ ...pod, release: target.id }))];
   const started: Change[] = target.phase === "built" ? [{ kind: "roll", release: target.id }] : [];
@@ -96,11 +104,28 @@ function rollOut(
     old: without(others, taken),
   };
   const complete = rollout.proven.length >= target.replicas;
+  const exclusive = target.exclusive || rollout.old.some((pod) => pod.exclusive);
   return [
+    ...leaveBehind(world, lost),
     ...taken.map((pod) => adopt(pod, target)),
     ...started,
-    ...(complete ? takePlace(rollout) : goOn(world, rollout)),
+    ...(complete
+      ? takePlace(rollout)
+      : exclusive
+        ? recreate(world, rollout, lost)
+        : goOn(world, rollout)),
   ];
+}
+
+/** Pods that a rollout goes on without: those that a person said are off, and new ones of which nothing comes. */
+function isGone(world: World, target: ReleaseView, pod: PodView): boolean {
+  if (isOver(pod)) return false;
+  if (isFenced(world, pod)) return true;
+  return pod.release === target.id && !target.exclusive && world.lost.has(pod.node);
+}
+
+function leaveBehind(world: World, lost: readonly PodView[]): readonly Change[] {
+  return lost.map((pod) => remove(pod, isFenced(world, pod) ? "node-fenced" : "node-lost"));
 }
 
 function takePlace({ target, served, old }: Rollout): readonly Change[] {
@@ -114,10 +139,10 @@ function takePlace({ target, served, old }: Rollout): readonly Change[] {
 function goOn(world: World, rollout: Rollout): readonly Change[] {
   const { target, served, limit, fresh, old } = rollout;
   const count = Math.min(target.replicas - fresh.length, limit - fresh.length - old.length);
-  const placed = place(world, target, count, [...fresh, ...old]);
+  const placed = placeAfter(world, target, count, [...fresh, ...old], []);
   const back = servedAgain(world, served, old);
   const restored = { ...rollout, old: [...without(old, back), ...back] };
-  const gone = leaving(restored);
+  const gone = leaving(world, restored);
   const stuck = gone.length === 0 && placed[0]?.kind === "wait";
   const first = stuck ? leavingFirst(world, restored) : undefined;
   return [

@@ -1,5 +1,6 @@
 import type { AppSpec } from "../../contract/app/app-spec.ts";
 import type { PodId } from "../../contract/ids.ts";
+import { SINGLETON } from "../../contract/placement/strategy.ts";
 import { POD_LABELS, Pod } from "../../contract/pod/pod.ts";
 import type { FrozenRelease, PodDraft } from "./frozen.ts";
 import { podOfImage } from "./pod-of-image.ts";
@@ -26,7 +27,7 @@ export function podOf(release: FrozenRelease, id: PodId): Pod {
         [POD_LABELS.project]: project,
         [POD_LABELS.release]: String(number),
       },
-      annotations,
+      annotations: { ...annotations, ...(app.singleton && { [SINGLETON]: "true" }) },
     },
     spec: { ...spec, hostname: spec.hostname ?? app.name },
   });

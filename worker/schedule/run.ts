@@ -22,27 +22,32 @@ import { type Change, planApp, type RemovalReason } from "./plan.ts";
 import { podOf } from "./pod.ts";
 
 const MAX_REPLANS = 10;
+const REPLACE_AFTER_MS = 300_000;
 
 /**
  * One look at one app: what stands, what the plan says, all of it in one transaction or nothing. Answers
  * in how many ms another look may find more, if nothing but time is missing.
  */
-export async function scheduleApp(db: Db, subject: string): Promise<number | undefined> {
+export async function scheduleApp(
+  db: Db,
+  subject: string,
+  { replaceAfterMs } = { replaceAfterMs: REPLACE_AFTER_MS },
+): Promise<number | undefined> {
   const app = AppId.parse(subject);
   for (let replans = 0; ; replans++) {
     try {
-      return await db.transaction((tx) => pass(tx, app));
+      return await db.transaction((tx) => pass(tx, app, replaceAfterMs));
     } catch (error) {
       if (!(error instanceof PlanOutdated) || replans >= MAX_REPLANS) throw error;
     }
   }
 }
 
-async function pass(tx: Tx, id: AppId): Promise<number | undefined> {
+async function pass(tx: Tx, id: AppId, replaceAfterMs: number): Promise<number | undefined> {
   const app = await lockApp(tx, id);
   if (!app) return undefined;
   if (app.deleted) await cancelUnbuilt(tx, id, DELETION);
-  const snapshot = await lookAt(tx, app);
+  const snapshot = await lookAt(tx, app, replaceAfterMs);
   await carryOut(tx, snapshot, planApp(snapshot.world));
   return nextProofMs(snapshot.world);
 }
@@ -89,15 +94,19 @@ const executors: Executors = {
     await record(tx, { app: app.id, release: change.release, type: "pod-adopted", message });
     return node;
   },
-  remove: async (tx, { app, pods }, change) => {
+  remove: async (tx, { app, pods, nodes }, change) => {
     const pod = named(pods, change.pod);
-    await removePod(tx, change.pod);
+    await removePod(tx, change.pod, named(nodes, pod.node).generation + 1);
     const message = `pod ${pod.spec.metadata.name} leaves: ${REMOVAL_WORDS[change.because]}`;
     await record(tx, { app: app.id, release: pod.release, type: "pod-removed", message });
     return pod.node;
   },
   wait: async (tx, { app }, change) => {
     await recordWaiting(tx, app.id, change.release, `no node can take the pod: ${change.why}`);
+    return undefined;
+  },
+  hold: async (tx, { app }, change) => {
+    await recordWaiting(tx, app.id, change.release, change.why);
     return undefined;
   },
   roll: (tx, { app }, { release }) =>
@@ -144,6 +153,9 @@ const REMOVAL_WORDS: Readonly<Record<RemovalReason, string>> = {
   "in-the-way": "the pod of a newer release cannot stand beside it",
   "release-failed": "its release failed",
   surplus: "fewer pods are asked for",
+  "node-lost": "its node was silent for too long, and others took its place",
+  "node-drained": "its node is drained",
+  "node-fenced": "its node was fenced",
 };
 
 function named<Id, T extends { readonly id: Id }>(rows: readonly T[], id: Id): T {

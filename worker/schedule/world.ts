@@ -23,6 +23,8 @@ export type ReleaseView = Asked & {
   readonly fingerprint: string;
   /** No pod of an earlier release is taken over, however equal. */
   readonly newPods: boolean;
+  /** No two of its kind may run while one takes the other's place: see strategy.ts. */
+  readonly exclusive: boolean;
 };
 
 export type PodSight = { readonly status: PodStatus; readonly sinceMs: number };
@@ -37,6 +39,8 @@ export type PodView = {
   readonly fingerprint: string;
   /** Of its text, as its node is told it. */
   readonly textBytes: number;
+  /** As of a release: while it may run, no other pod of its app is started. */
+  readonly exclusive: boolean;
   readonly seen: PodSight | undefined;
 };
 
@@ -44,6 +48,8 @@ export type World = Surroundings & {
   readonly appDeleted: boolean;
   /** The app's releases that are built, rolling or live. */
   readonly releases: readonly ReleaseView[];
-  /** The app's pods that are wanted, or gone and still seen. */
+  /** The app's pods that are wanted, or gone and not known to have ended. */
   readonly pods: readonly PodView[];
+  /** Nodes not heard of for so long that what ran there should run elsewhere: see nodes/plan.ts. */
+  readonly lost: ReadonlySet<NodeId>;
 };

@@ -18,6 +18,8 @@ export function aNode(overrides: Partial<NodeView> = {}): NodeView {
     labels: {},
     handlers: [],
     cordoned: false,
+    draining: false,
+    fenced: false,
     seenAtMs: 1_000_000,
     allocatable: { cpuMillis: 4_000, memoryBytes: 8_192 * MIB, pods: 50 },
     tenants: [],
@@ -59,6 +61,7 @@ export function aRelease(overrides: Partial<ReleaseView> = {}): ReleaseView {
     wish: { textBytes: 1_000, materials: new Map() },
     fingerprint: id,
     newPods: false,
+    exclusive: false,
     ...overrides,
   };
 }
@@ -97,6 +100,7 @@ export function aPod(
     createdAtMs: 1_000_000,
     fingerprint: release.fingerprint,
     textBytes: release.wish.textBytes,
+    exclusive: release.exclusive,
     seen: seen && { status: aStatus(id, seen), sinceMs: 1_000_000 },
   };
 }
@@ -109,6 +113,7 @@ export function aWorld(overrides: Partial<World> = {}): World {
     pods: [],
     nodes: [aNode()],
     volumes: new Map(),
+    lost: new Set(),
     ...overrides,
   };
 }
@@ -152,6 +157,7 @@ export function apply(world: World, change: Change): World {
     case "fail":
       return dropped();
     case "wait":
+    case "hold":
       return world;
   }
 }

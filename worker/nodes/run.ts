@@ -1,0 +1,43 @@
+import type { AppId } from "../../contract/ids.ts";
+import type { Db } from "../../db/client.ts";
+import { appsOn, calmSince, nodeSights, recordLook } from "../../db/nodes/control-plane.ts";
+import type { Log } from "../../kit/log.ts";
+import { planNodes } from "./plan.ts";
+
+/** What changes with time alone, such as the end of a deadline, is found by looking this often. */
+const AGAIN_MS = 30_000;
+
+/**
+ * Looks at the nodes as a whole: whether their silence means anything, and whose apps should look after
+ * their pods. Which pods go and come is the plan of each app; this only rings for those concerned, at once
+ * when a node's lot changed and now and then while it stays.
+ */
+export function nodesPass(deps: {
+  readonly db: Db;
+  readonly log: Log;
+  readonly replaceAfterMs: number;
+  readonly ring: (app: AppId) => Promise<void>;
+}): () => Promise<void> {
+  const { db, log, replaceAfterMs, ring } = deps;
+  let told = "";
+  let rangAtMs = 0;
+  return async () => {
+    const { nowMs, nodes } = await nodeSights(db);
+    const calmSinceMs = await calmSince(db);
+    const plan = planNodes({ nowMs, calmSinceMs, replaceAfterMs, nodes });
+    await recordLook(db, plan);
+    const lost = nodes.filter((it) => plan.lost.includes(it.id));
+    const others = nodes.filter((it) => it.fenced || it.draining);
+    const lot = JSON.stringify([lost, others].map((some) => some.map((it) => it.name).toSorted()));
+    if (lot === told && nowMs - rangAtMs < AGAIN_MS) return;
+    if (lot !== told) log.warn("what becomes of nodes", { lost: names(lost), held: plan.held });
+    const concerned = [...new Set([...lost, ...others].map((it) => it.id))];
+    for (const app of await appsOn(db, concerned)) await ring(app);
+    told = lot;
+    rangAtMs = nowMs;
+  };
+}
+
+function names(nodes: readonly { readonly name: string }[]): readonly string[] {
+  return nodes.map((it) => it.name);
+}
