@@ -12,7 +12,7 @@ const Quantity = z
   .string()
   .regex(/^\d+(\.\d+)?(k|M|G|T|Ki|Mi|Gi|Ti)?$/, 'must be a size such as "512Mi" or "1G"');
 const HostName = /^[a-z0-9]([-a-z0-9]{0,62})(\.[a-z0-9][-a-z0-9]{0,62})*$/i;
-const urlWith = (...protocols: string[]) =>
+export const urlWith = (...protocols: string[]) =>
   z
     .string()
     .refine(
@@ -44,25 +44,34 @@ const Where = {
   WAYBILL_API_PORT: Port.default(7070),
 };
 
+export const HTTP_PORT = 8080;
+
+/** What a node reads, here or on a host of its own. */
+export const NodeVariables = {
+  WAYBILL_DATA_DIR: Where.WAYBILL_DATA_DIR,
+  WAYBILL_HTTP_PORT: Port.optional(),
+  WAYBILL_NODE_MEMORY: Quantity.optional(),
+  WAYBILL_NODE_CPU: z
+    .string()
+    .regex(/^\d+(\.\d+)?m?$/, 'must be a number of cores such as "2" or "500m"')
+    .optional(),
+  WAYBILL_HOST_PATHS: listOf(/^\//, "must be absolute paths, separated by commas"),
+  WAYBILL_HOST_PORTS: listOf(
+    /^\d{1,5}(-\d{1,5})?$/,
+    'must be ports and ranges such as "8443,9000-9100"',
+  ),
+};
+
 const Variables = z
   .object({
     ...Where,
-    WAYBILL_HTTP_PORT: Port.default(8080),
+    ...NodeVariables,
+    WAYBILL_HTTP_PORT: Port.default(HTTP_PORT),
     WAYBILL_APPS_DOMAIN: z.string().regex(HostName, "must be a domain name").default("localhost"),
     DATABASE_URL: urlWith("postgres:", "postgresql:"),
     REDIS_URL: urlWith("redis:", "rediss:"),
     REGISTRY_URL: urlWith("http:", "https:"),
     CONTAINER_RUNTIME_ENDPOINT: urlWith("unix:"),
-    WAYBILL_NODE_MEMORY: Quantity.optional(),
-    WAYBILL_NODE_CPU: z
-      .string()
-      .regex(/^\d+(\.\d+)?m?$/, 'must be a number of cores such as "2" or "500m"')
-      .optional(),
-    WAYBILL_HOST_PATHS: listOf(/^\//, "must be absolute paths, separated by commas"),
-    WAYBILL_HOST_PORTS: listOf(
-      /^\d{1,5}(-\d{1,5})?$/,
-      'must be ports and ranges such as "8443,9000-9100"',
-    ),
     WAYBILL_REGISTRIES_ALLOWED: listOf(
       /^[-\w.:]+(\/\d{1,3})?$/,
       'must be hosts and CIDRs such as "registry.corp.example,10.1.0.0/16"',
@@ -95,13 +104,26 @@ export type Settings = {
   readonly outbound: Readonly<Record<string, string>>;
 };
 
+/** An empty variable counts as unset. */
+export function setOnes(
+  source: Readonly<Record<string, string | undefined>> = process.env,
+): Readonly<Record<string, string | undefined>> {
+  return Object.fromEntries(Object.entries(source).filter(([, value]) => value !== ""));
+}
+
+export function outboundOf(
+  set: Readonly<Record<string, string | undefined>>,
+): Readonly<Record<string, string>> {
+  return Object.fromEntries(
+    OUTBOUND.flatMap((name) => (set[name] === undefined ? [] : [[name, set[name]]])),
+  );
+}
+
 const OUTBOUND = ["http_proxy", "https_proxy", "no_proxy", "NODE_EXTRA_CA_CERTS"];
 
-/** Reads section 9's variables; an empty one counts as unset. Throws one error that names every bad one. */
-export function readSettings(
-  source: Readonly<Record<string, string | undefined>> = process.env,
-): Settings {
-  const set = Object.fromEntries(Object.entries(source).filter(([, value]) => value !== ""));
+/** Reads section 9's variables. Throws one error that names every bad one. */
+export function readSettings(source?: Readonly<Record<string, string | undefined>>): Settings {
+  const set = setOnes(source);
   const read = readEnv(Variables, set);
   return {
     dataDir: resolve(read.WAYBILL_DATA_DIR),
@@ -119,20 +141,17 @@ export function readSettings(
     hostPorts: read.WAYBILL_HOST_PORTS,
     registriesAllowed: read.WAYBILL_REGISTRIES_ALLOWED,
     maxArtifact: read.WAYBILL_MAX_ARTIFACT,
-    outbound: Object.fromEntries(
-      OUTBOUND.flatMap((name) => (set[name] === undefined ? [] : [[name, set[name]]])),
-    ),
+    outbound: outboundOf(set),
   };
 }
 
 /** What a client on this machine is told: where the api is, and whose token it has. */
-export function readClientEnv(source: Readonly<Record<string, string | undefined>> = process.env): {
+export function readClientEnv(source?: Readonly<Record<string, string | undefined>>): {
   readonly url: string;
   readonly token: string | undefined;
   readonly dataDir: string;
 } {
-  const set = Object.fromEntries(Object.entries(source).filter(([, value]) => value !== ""));
-  const read = readEnv(ClientVariables, set);
+  const read = readEnv(ClientVariables, setOnes(source));
   const here = { apiHost: read.WAYBILL_API_HOST, apiPort: read.WAYBILL_API_PORT };
   return {
     url: read.WAYBILL_URL ?? apiUrl(here),

@@ -1,12 +1,14 @@
 #!/bin/sh
 # Brings what a bare clone lacks: the npm packages, then the Debian packages. Asks nothing, and is
 # done at once where nothing is missing. `setup.sh down` only makes sure that `npm run down` can run;
-# `setup.sh test` also brings what only tests and benchmarks need.
+# `setup.sh test` also brings what only tests and benchmarks need; `setup.sh npm` brings the npm
+# packages only, and `setup.sh agent` the Debian packages of a host that only runs pods.
 set -eu
 
 packages="postgresql redis-server docker-registry containerd runc containernetworking-plugins caddy
   buildah mmdebstrap catatonit busybox-static iproute2 iptables zip ca-certificates"
 test_packages="skopeo runsc"
+agent_packages="containerd runc containernetworking-plugins caddy iproute2 iptables ca-certificates"
 # The services that these packages would run by themselves; Waybill starts its own.
 services="postgresql redis-server docker-registry containerd caddy"
 policy=/usr/sbin/policy-rc.d
@@ -147,14 +149,19 @@ install_debian_packages() {
   echo "Installed the Debian packages in $seconds s."
 }
 
-[ "$(id -u)" = 0 ] || die "this needs root: it runs containers and their network."
+mode=${1:-}
+[ "$mode" = npm ] || [ "$(id -u)" = 0 ] || die "this needs root: it runs containers and their network."
 # One set-up at a time in a checkout.
 exec 9<package-lock.json
 flock 9
-if npm_packages_are_missing; then install_npm_packages; fi
-if [ "${1:-}" != down ]; then
-  if npm_packages_are_old; then install_npm_packages; fi
-  if [ "${1:-}" = test ]; then packages="$packages $test_packages"; fi
-  missing=$(missing_packages)
-  if [ -n "$missing" ]; then install_debian_packages "$missing"; fi
+if [ "$mode" != agent ]; then
+  if npm_packages_are_missing; then install_npm_packages; fi
+  if [ "$mode" != down ] && npm_packages_are_old; then install_npm_packages; fi
 fi
+case "$mode" in
+  down | npm) exit 0 ;;
+  agent) packages=$agent_packages ;;
+  test) packages="$packages $test_packages" ;;
+esac
+missing=$(missing_packages)
+if [ -n "$missing" ]; then install_debian_packages "$missing"; fi

@@ -4,7 +4,7 @@ import { dirname, join } from "node:path";
 import { exec } from "../../kit/exec.ts";
 import { cleanUp } from "../../standalone/clean.ts";
 import { mountsUnder, readMountinfo } from "../../standalone/mounts.ts";
-import { placesOf } from "../../standalone/places.ts";
+import { placesOf, ROLE_FILES } from "../../standalone/places.ts";
 import { endProcess, identify } from "../../standalone/processes.ts";
 
 /*
@@ -37,7 +37,8 @@ function endProcesses(): Promise<void> {
 
 async function takeInstallationsDown(): Promise<void> {
   const down = join(import.meta.dirname, "../../standalone/down.ts");
-  for (const file of await find("installation.json")) {
+  const files = (await Promise.all(Object.values(ROLE_FILES).map((it) => find(it)))).flat();
+  for (const file of files) {
     const env = { WAYBILL_DATA_DIR: dirname(file) };
     await exec(process.execPath, [down], { env, timeoutMs: 240_000 });
   }

@@ -1,0 +1,75 @@
+import { request } from "node:http";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { z } from "zod";
+import { readIfThere } from "../files.ts";
+import type { Places } from "../places.ts";
+import { isAlive } from "../processes.ts";
+import { type Running, StartError, untilReady } from "../supervise.ts";
+
+/** What the node-agent keeps of the api's answer to its joining. */
+const Joined = z.object({ api: z.string(), name: z.string(), podRange: z.string() });
+export type Joined = z.infer<typeof Joined>;
+
+/** How this host joined that api; undefined where it has not. */
+export async function readJoined(places: Places, api: string): Promise<Joined | undefined> {
+  const text = await readIfThere(join(places.agentDir, "node.json"));
+  if (text === undefined) return undefined;
+  const { data } = Joined.safeParse(JSON.parse(text));
+  return data?.api === api ? data : undefined;
+}
+
+const JOIN_WITHIN_MS = 30_000;
+const LOOK_EVERY_MS = 100;
+
+/** Waits until the agent has joined; throws a StartError with the api's words when it does not. */
+export async function untilJoined(
+  agent: Running,
+  places: Places,
+  api: string,
+  signal: AbortSignal,
+): Promise<Joined> {
+  const untilMs = Date.now() + JOIN_WITHIN_MS;
+  for (;;) {
+    signal.throwIfAborted();
+    const joined = await readJoined(places, api);
+    if (joined) return joined;
+    // Says how it ended.
+    if (!isAlive(agent.process)) await untilReady(agent, signal);
+    const because = await troubleWithApi(places.agentSocket);
+    if (isFinal(because) || Date.now() > untilMs) {
+      throw new StartError(
+        `This host cannot join ${api}: ${because ?? "the api gave it no range of pod addresses"}.`,
+      );
+    }
+    await sleep(LOOK_EVERY_MS, undefined, { signal });
+  }
+}
+
+/** Whether the api has looked at the token and refused it: asking again would not help. */
+export function isFinal(because: string | undefined): boolean {
+  return /\bthe api answered 40[0-4]\b/.test(because ?? "");
+}
+
+const Health = z.object({ api: z.object({ because: z.string() }).nullable() });
+
+/** What keeps the agent from its api, in its own words. */
+function troubleWithApi(socket: string): Promise<string | undefined> {
+  const signal = AbortSignal.timeout(2_000);
+  return new Promise((resolve) => {
+    const asked = request({ socketPath: socket, path: "/healthz", signal }, (answer) => {
+      let text = "";
+      answer.setEncoding("utf8");
+      answer.on("data", (chunk: string) => {
+        text += chunk;
+      });
+      answer.on("error", () => resolve(undefined));
+      answer.on("end", () => {
+        const { data } = Health.safeParse(text === "" ? undefined : JSON.parse(text));
+        resolve(data?.api?.because);
+      });
+    });
+    asked.once("error", () => resolve(undefined));
+    asked.end();
+  });
+}
