@@ -1,0 +1,99 @@
+import { mkdir, readFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { eventually } from "../support/eventually.ts";
+import { freePort } from "../support/free-port.ts";
+import { anApp, deploy, podsOf, startsOf } from "../support/lab/an-app.ts";
+import { type ControlPlane, startControlPlane } from "../support/lab/control-plane.ts";
+import { leftovers } from "../support/leftovers.ts";
+import { aProgram, type TestProgram } from "../support/program.ts";
+import { visit } from "../support/visit.ts";
+
+/* `npm run agent`, from joining to its end, beside a control plane that has no node of its own. */
+
+const MAIN = join(import.meta.dirname, "../../standalone/agent/main.ts");
+const stack = new AsyncDisposableStack();
+const home = join(tmpdir(), "waybill-agent-test");
+const dataDir = join(home, "node");
+let controlPlane: ControlPlane;
+let httpPort: number;
+
+beforeAll(async () => {
+  const dir = join(home, "control-plane");
+  await mkdir(dir, { recursive: true, mode: 0o700 });
+  const at = { address: "127.0.0.1", port: await freePort() };
+  controlPlane = stack.use(await startControlPlane(dir, at));
+  httpPort = await freePort();
+}, 60_000);
+afterAll(async () => {
+  await agent("down").ended();
+  await stack.disposeAsync();
+}, 60_000);
+
+/** One call of the command in a data folder of the test's. */
+function agent(...args: readonly string[]) {
+  const argv = [MAIN, ...args, "--data-dir", dataDir];
+  const program: TestProgram = aProgram({ program: process.execPath, argv, env: {} });
+  const started = program.start();
+  const says = (text: string) =>
+    eventually(async () => expect(program.log()).toContain(text), { withinMs: 60_000 });
+  return {
+    says,
+    said: program.log,
+    stop: async () => {
+      await program.end("SIGTERM");
+      return program.child()?.exitCode;
+    },
+    ended: async () => {
+      await started;
+      await eventually(async () => expect(program.isRunning()).toBe(false), { withinMs: 60_000 });
+      return program.child()?.exitCode;
+    },
+  };
+}
+
+const toHere = () => ["--api", controlPlane.url, "--http-port", String(httpPort)];
+const page = () => visit({ address: "127.0.0.1", port: httpPort }, "web.localhost");
+const itsPage = { status: 200, text: expect.stringContaining("garage") };
+const starts = async () => startsOf(await podsOf(controlPlane, "web"));
+const containerd = async () =>
+  JSON.parse(await readFile(join(dataDir, "run/containerd.json"), "utf8"));
+
+test("a token that the api does not take is told at once, and nothing is left running", async () => {
+  const refused = agent(...toHere(), "--join", "wb_join_nonsense");
+
+  expect(await refused.ended()).toBe(1);
+  expect(refused.said()).toContain(
+    `This host cannot join ${controlPlane.url}: the api answered 401 to the join token.`,
+  );
+  expect(await leftovers([`${dataDir}/`])).toEqual([]);
+}, 60_000);
+
+test("a host joins with one command, serves through a restart of it, and ends with another", async () => {
+  const { body } = await controlPlane.call("POST", "/v1/nodes/join-tokens", {
+    body: JSON.stringify({ name: "garage" }),
+    headers: { "content-type": "application/json" },
+  });
+
+  const first = agent(...toHere(), "--join", body.token as string);
+  await first.says(`This host is the node garage of ${controlPlane.url}.`);
+  const answer = await deploy(controlPlane, anApp("web"));
+  expect(answer).toMatchObject({ status: 200, body: { phase: "live" } });
+  expect(await page()).toEqual(itsPage);
+  const [before, runtime] = [await starts(), await containerd()];
+
+  expect(await first.stop()).toBe(0);
+  expect(await page()).toEqual(itsPage);
+  const second = agent();
+  await second.says("This host is the node garage");
+  expect(second.said()).toMatch(/caddy +taken over[\s\S]*containerd +taken over/);
+  expect(await containerd()).toEqual(runtime);
+  expect(await page()).toEqual(itsPage);
+  expect(await starts()).toEqual(before);
+
+  const { id } = JSON.parse(await readFile(join(dataDir, "host.json"), "utf8"));
+  expect(await agent("down").ended()).toBe(0);
+  expect(await second.stop()).toBe(0);
+  expect(await leftovers([id, `${dataDir}/`])).toEqual([]);
+}, 120_000);
