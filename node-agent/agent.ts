@@ -1,7 +1,9 @@
+import type { NodeReport } from "../contract/node/protocol.ts";
 import { causeChain, type Log } from "../kit/log.ts";
 import { startLoop } from "../kit/loop.ts";
 import { executors } from "./act/act.ts";
 import { openHands } from "./act/hands.ts";
+import type { ApiClient } from "./api/client.ts";
 import { followDesired } from "./api/follow.ts";
 import { openSilence, type Silence } from "./api/silence.ts";
 import { openCleaner } from "./clean/clean.ts";
@@ -51,6 +53,7 @@ export async function runAgent(
   const health = await serveHealth(env.WAYBILL_AGENT_HEALTH, loops.health);
   log.info("agent ready", { version: parts.facts.version });
   await loops.done;
+  await parts.client.leave();
   health.close();
   await parts.runtime.close();
 }
@@ -103,7 +106,7 @@ function startLoops(setting: Setting) {
     watch,
     ingress,
     executors: executors(hands),
-    facts: node.facts,
+    facts: () => ({ ...node.facts(), ...addressOf(env, client) }),
     usage: meter.usage,
     offer: reporter.offer,
     wake,
@@ -165,6 +168,12 @@ function startLoops(setting: Setting) {
       runtime: runtimeSilence.told() ?? null,
     };
   }
+}
+
+/** What the operator says counts; what the way to the api shows may be a network of its own. */
+function addressOf(env: AgentEnv, client: ApiClient): Pick<NodeReport, "address"> {
+  const address = env.WAYBILL_NODE_ADDRESS ?? client.address();
+  return address === undefined ? {} : { address };
 }
 
 /** The same question, and a note of whether it was answered. */

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { CpuQuantity, MemoryQuantity } from "../contract/document/units.ts";
+import { PodRange, reachableAddress } from "../contract/node/host.ts";
 import { HostPathPrefixes, HostPortRanges } from "../contract/pod/host-policy.ts";
 import { readEnv } from "../kit/env.ts";
 
@@ -24,6 +25,16 @@ const AgentEnv = z.object({
   WAYBILL_AGENT_HEALTH: AbsolutePath,
   WAYBILL_HOST_PATHS: HostPathPrefixes,
   WAYBILL_HOST_PORTS: HostPortRanges,
+  /** Where the other hosts reach this one; else its own address on the way to the api. */
+  WAYBILL_NODE_ADDRESS: z
+    .string()
+    .refine(
+      (text) => reachableAddress(text) !== undefined,
+      "must be an IP address that other hosts reach",
+    )
+    .optional(),
+  /** The addresses that pods are given here already; without it the api says which. */
+  WAYBILL_POD_RANGE: PodRange.optional(),
   /** Tells one boot of this host from another; a test reboots by another file. */
   WAYBILL_BOOT_ID_FILE: AbsolutePath.default("/proc/sys/kernel/random/boot_id"),
 });

@@ -1,5 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { availableParallelism, totalmem } from "node:os";
+import { dirname, join } from "node:path";
 import type { NodeReport } from "../contract/node/protocol.ts";
 import type { Log } from "../kit/log.ts";
 import { writeRegistryHosts } from "./act/images.ts";
@@ -8,6 +9,7 @@ import { type NodeKey, openNodeKey } from "./api/node-key.ts";
 import { type Ledger, openLedger } from "./disk/ledger.ts";
 import { type Outcomes, openOutcomes } from "./disk/outcomes.ts";
 import { type Places, placesIn } from "./disk/places.ts";
+import { openSession } from "./disk/session.ts";
 import type { AgentEnv } from "./env.ts";
 import { capacity } from "./host/capacity.ts";
 import { type KeptVerdicts, openKeptVerdicts } from "./probes/kept-verdicts.ts";
@@ -34,6 +36,7 @@ export async function openParts(
 ): Promise<Parts> {
   const places = placesIn(env.WAYBILL_AGENT_DIR, env.WAYBILL_CGROUP_PARENT);
   const version = await ownVersion();
+  const boot = await bootId(env.WAYBILL_BOOT_ID_FILE);
   const key = await openNodeKey(places.privateKey, (setAside, error) =>
     log.error("the node's key cannot be read; it joins again with a new one", error, { setAside }),
   );
@@ -45,7 +48,7 @@ export async function openParts(
   await writeRegistryHosts(env.WAYBILL_REGISTRY_HOSTS_DIR, env.WAYBILL_API_URL);
   return {
     places,
-    facts: { bootId: await bootId(env.WAYBILL_BOOT_ID_FILE), version, capacity: offered(env) },
+    facts: { bootId: boot, version, capacity: offered(env) },
     runtime: openRuntime(env.CONTAINER_RUNTIME_ENDPOINT, places.installation),
     ledger,
     client: await openApiClient({
@@ -54,6 +57,8 @@ export async function openParts(
       joinTokenFile: env.WAYBILL_JOIN_TOKEN_FILE,
       version,
       publicKey: key.publicKey,
+      session: await openSession(join(dirname(env.WAYBILL_AGENT_HEALTH), "session.json"), boot),
+      ...(env.WAYBILL_POD_RANGE !== undefined && { podRange: env.WAYBILL_POD_RANGE }),
     }),
     key,
     kept: await openKeptVerdicts(places.verdicts, (error) =>

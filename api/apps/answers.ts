@@ -5,7 +5,6 @@ import { ContainerStatus, type PodStatus } from "../../contract/node/protocol.ts
 import { writtenHttpPort } from "../../contract/pod/http-port.ts";
 import type { AppRow } from "../../db/apps/apps.ts";
 import type { ReleaseRow } from "../../db/apps/history.ts";
-import type { NodeView } from "../../db/nodes/nodes.ts";
 import type { PodSighting } from "../../db/nodes/sight.ts";
 import { PHASES } from "../../db/schema/core.ts";
 import type { ApiConfig } from "../deps.ts";
@@ -97,21 +96,6 @@ export const ReleaseAnswer = z.strictObject({
 });
 export type ReleaseAnswer = z.infer<typeof ReleaseAnswer>;
 
-export const NodeAnswer = z.strictObject({
-  name: z.string(),
-  ready: z.boolean(),
-  cordoned: z.boolean(),
-  labels: z.record(z.string(), z.string()),
-  version: z.string().nullable(),
-  capacity: z.strictObject({ cpuMillis: z.int(), memoryBytes: z.int(), pods: z.int() }).nullable(),
-  /** What a runtimeClassName may name there. */
-  handlers: z.array(z.string()),
-  pods: z.int(),
-  joinedAt: z.string(),
-  seenAt: z.string().nullable(),
-});
-export type NodeAnswer = z.infer<typeof NodeAnswer>;
-
 /**
  * Where the app answers; null where it takes no requests. `httpPort` is the release's, null while that
  * is not known: then the spec's own word counts. The last slash is there, so that nothing redirects.
@@ -187,16 +171,5 @@ export function releaseAnswer(app: string, row: ReleaseRow): ReleaseAnswer {
     failure: failure && { ...failure, log: [...failure.log] },
     images: rest.images && { ...rest.images },
     materials: { ...rest.materials },
-  };
-}
-
-export function nodeAnswer(node: NodeView, nowMs: number): NodeAnswer {
-  return {
-    ...node,
-    ready: node.seenAt !== null && nowMs - node.seenAt.getTime() <= SILENT_MS,
-    labels: { ...node.labels },
-    handlers: [...node.handlers],
-    joinedAt: node.joinedAt.toISOString(),
-    seenAt: node.seenAt?.toISOString() ?? null,
   };
 }

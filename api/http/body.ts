@@ -1,4 +1,6 @@
+import type { z } from "zod";
 import { jsonPointer, parseDocumentText, type Syntax } from "../../contract/document/document.ts";
+import { fieldErrors } from "../../contract/document/mistakes.ts";
 import { type FieldError, Problem } from "../../contract/problem.ts";
 import type { Call } from "./route.ts";
 
@@ -36,6 +38,15 @@ export function readDocument(call: Call, text: string): unknown {
   const value = parseDocumentText(text, syntaxOf(call, text));
   refuseBrokenStrings([value]);
   return value;
+}
+
+/** The body as `schema` wants it, every mistake named at once. */
+export function readRequest<T extends z.ZodType>(call: Call, text: string, schema: T): z.infer<T> {
+  const read = schema.safeParse(readDocument(call, text));
+  if (read.success) return read.data;
+  throw new Problem("request-invalid", "The request does not validate; nothing was changed.", {
+    extras: { errors: fieldErrors(read.error, schema) },
+  });
 }
 
 /**

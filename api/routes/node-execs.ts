@@ -10,7 +10,8 @@ import { Problem } from "../../contract/problem.ts";
 import { claimExecs, forgetExec, putOutput, readInput, touchExec } from "../../db/streams/execs.ts";
 import { DesiredQuery, NoQuery, wholeNumber } from "../http/query.ts";
 import { type KnownCall, pathPart, type Route, route } from "../http/route.ts";
-import { nodeOf, parseBody } from "./node-sync.ts";
+import { nodeOf } from "../nodes/speaker.ts";
+import { parseBody } from "./node-sync.ts";
 
 const InputQuery = z.strictObject({
   after: wholeNumber(0, 999_999_999).default(0),

@@ -2,7 +2,8 @@ import { LogBatch, LogBatchAnswer, MAX_LOG_BODY_BYTES } from "../../contract/nod
 import { storeLogs } from "../../db/streams/logs.ts";
 import { NoQuery } from "../http/query.ts";
 import { type Route, route } from "../http/route.ts";
-import { nodeOf, parseBody } from "./node-sync.ts";
+import { nodeOf } from "../nodes/speaker.ts";
+import { parseBody } from "./node-sync.ts";
 
 export const nodeLogRoutes: readonly Route[] = [
   route({

@@ -1,25 +1,21 @@
 import type { z } from "zod";
-import { fromBase64 } from "../../contract/base64.ts";
 import { fieldErrors } from "../../contract/document/mistakes.ts";
 import type { NodeId } from "../../contract/ids.ts";
 import { DesiredState, JoinAnswer, JoinRequest, NodeReport } from "../../contract/node/protocol.ts";
 import { Problem, type ProblemSlug } from "../../contract/problem.ts";
-import { makeToken } from "../../contract/token.ts";
 import { recordAudit } from "../../db/access/audit.ts";
-import { consumeJoinToken, insertToken, revokeNodeTokens } from "../../db/access/tokens.ts";
+import type { AddressTrouble } from "../../db/nodes/addresses.ts";
 import { readDesired, renewWish, wishGeneration } from "../../db/nodes/desired.ts";
-import { ensureNode, findNode, storeNodeKey } from "../../db/nodes/nodes.ts";
+import { releaseSession } from "../../db/nodes/sessions.ts";
 import { storeReport } from "../../db/nodes/sight.ts";
 import { endPurges } from "../../db/volumes/end.ts";
-import { change } from "../apps/change.ts";
-import { sha256Bytes } from "../deps.ts";
-import { actorName, type Caller } from "../http/auth.ts";
+import { actorName } from "../http/auth.ts";
 import { readNodeDocument, readText } from "../http/body.ts";
 import { DesiredQuery, NoQuery } from "../http/query.ts";
 import { type KnownCall, type Route, route } from "../http/route.ts";
 import { sealForNode } from "../materials/node-secrets.ts";
-
-const NODE_TOKEN_SECONDS = 24 * 3_600;
+import { join } from "../nodes/join.ts";
+import { nodeName, nodeOf, sessionOf } from "../nodes/speaker.ts";
 
 export const nodeSyncRoutes: readonly Route[] = [
   route({
@@ -30,13 +26,13 @@ export const nodeSyncRoutes: readonly Route[] = [
     project: "node",
     audit: "node.join",
     bodyLimit: 4_096,
-    summary: "A host joins, once for each join token, and gets a token of its own",
+    summary: "A host joins, one for each join token, and gets a token of its own",
     query: NoQuery,
     body: JoinRequest,
     answers: { 201: JoinAnswer },
     handle: async (call) => {
-      const { publicKey } = await parseBody(call, JoinRequest, "body-invalid");
-      return call.c.json(await join(call, fromBase64(publicKey)), 201);
+      const request = await parseBody(call, JoinRequest, "body-invalid");
+      return call.c.json(await join(call, request), 201);
     },
   }),
   route({
@@ -77,45 +73,28 @@ export const nodeSyncRoutes: readonly Route[] = [
         const strangers = outcome.strangers.slice(0, 20);
         call.deps.log.warn("a node reported pods that are not its own", { node, strangers });
       }
+      if (outcome.kind === "stored" && outcome.address !== undefined)
+        await refuseAddress(call, outcome.address, report.address);
+      return call.c.body(null, 204);
+    },
+  }),
+  route({
+    method: "DELETE",
+    path: "/v1/node/session",
+    auth: ["node"],
+    scope: null,
+    project: "node",
+    audit: null,
+    bodyLimit: 0,
+    summary: "The node's agent stops: the next one to ask need not wait",
+    query: NoQuery,
+    answers: { 204: "ended" },
+    handle: async (call) => {
+      await releaseSession(call.deps.db, await nodeOf(call), sessionOf(call));
       return call.c.body(null, 204);
     },
   }),
 ];
-
-/**
- * The join token's node, with a new token; its older ones end. With another key than before it has to
- * be told its secrets anew.
- */
-async function join(call: KnownCall, publicKey: Uint8Array): Promise<JoinAnswer> {
-  const { deps, caller } = call;
-  const name = nodeName(caller);
-  const token = makeToken("node", deps.randomBytes);
-  const { value } = await change(call, "", async (tx) => {
-    if (!(await consumeJoinToken(tx, caller.tokenId))) {
-      throw new Problem("token-invalid", "This join token was used already.");
-    }
-    const node = await ensureNode(tx, name);
-    if (await storeNodeKey(tx, node, publicKey)) await renewWish(tx, node);
-    await insertToken(tx, {
-      id: token.id,
-      kind: "node",
-      projectId: caller.projectId,
-      nodeName: name,
-      secretHash: sha256Bytes(deps, token.secret),
-      last4: token.secret.slice(-4),
-      scopes: [],
-      createdBy: `join:${caller.tokenId}`,
-      lifeSeconds: NODE_TOKEN_SECONDS,
-    });
-    await revokeNodeTokens(tx, "node", name, token.id);
-    return {
-      status: 201,
-      value: node,
-      audits: [{ object: `node:${name}`, before: null, after: null }],
-    };
-  });
-  return { node: value, name, token: token.text };
-}
 
 /** Answers at once when the wish is another than the agent's, else when it becomes one, else 304. */
 async function desired(call: KnownCall<z.infer<typeof DesiredQuery>>): Promise<Response> {
@@ -134,6 +113,8 @@ async function desired(call: KnownCall<z.infer<typeof DesiredQuery>>): Promise<R
       return call.c.body(null, 304, { etag: etag(generation) });
     }
     await watch.changed(leftMs, signal);
+    // It may have lost its node meanwhile.
+    await nodeOf(call);
   }
 }
 
@@ -171,6 +152,31 @@ async function forgetPurged(call: KnownCall, node: NodeId, report: NodeReport): 
   });
 }
 
+/** The rest of the report is taken; an address that another node has would bring its requests here. */
+async function refuseAddress(
+  call: KnownCall,
+  trouble: NonNullable<AddressTrouble>,
+  address: string | undefined,
+): Promise<void> {
+  const name = nodeName(call.caller);
+  call.deps.log.warn("the address that a node tells is not taken", {
+    node: name,
+    address,
+    trouble,
+  });
+  await recordAudit(call.deps.db, {
+    projectId: call.caller.projectId,
+    actor: actorName(call.caller),
+    action: "node.address",
+    object: `node:${name}`,
+    requestId: call.requestId,
+    ip: call.deps.addressOf(call.c),
+    result: "denied",
+    before: null,
+    after: null,
+  });
+}
+
 function etag(generation: number): string {
   return `"${generation}"`;
 }
@@ -178,18 +184,6 @@ function etag(generation: number): string {
 /** Not an empty wish: that would be an order to stop everything. */
 function noPlan(): Problem {
   return new Problem("not-ready", "There is no plan for this node yet; keep what you have.");
-}
-
-/** The node that the token belongs to; the caller cannot name another. */
-export async function nodeOf(call: KnownCall): Promise<NodeId> {
-  const node = await findNode(call.deps.db, nodeName(call.caller));
-  if (node === undefined) throw new Problem("forbidden", "This token's node does not exist.");
-  return node;
-}
-
-function nodeName(caller: Caller): string {
-  if (caller.nodeName === null) throw new Error(`the token ${caller.tokenId} names no node`);
-  return caller.nodeName;
 }
 
 export async function parseBody<T extends z.ZodType>(

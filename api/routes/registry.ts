@@ -5,6 +5,7 @@ import { Problem } from "../../contract/problem.ts";
 import { imagesOfNode } from "../../db/nodes/images.ts";
 import { auditDenied } from "../apps/change.ts";
 import { type KnownCall, PEOPLE, type Route, route } from "../http/route.ts";
+import { nodeOfToken } from "../nodes/speaker.ts";
 import { passBack, passOn } from "../registry/pass.ts";
 import { type RegistryPath, readRegistryPath } from "../registry/path.ts";
 import {
@@ -13,7 +14,6 @@ import {
   openBlobUpload,
   putManifest,
 } from "../registry/push.ts";
-import { nodeOf } from "./node-sync.ts";
 
 /*
  * The registry, through the api's authorization. A node may read the base images, and the images of
@@ -142,7 +142,7 @@ function pageOf(call: KnownCall): string {
 async function refuseForeign(call: KnownCall, path: RegistryPath): Promise<void> {
   if (path.kind !== "manifest" && path.kind !== "blob") throw notHere();
   if (path.repository.startsWith("base/")) return;
-  const images = await imagesOfNode(call.deps.db, await nodeOf(call));
+  const images = await imagesOfNode(call.deps.db, await nodeOfToken(call));
   const name = `${REGISTRY_NAME}/${path.repository}@`;
   const own =
     path.kind === "manifest"

@@ -2,6 +2,7 @@ import { z } from "zod";
 import { DnsLabel, Name, NodeId, PodId } from "../ids.ts";
 import { ConfigMapMaterial, SecretMaterial, VolumeKey } from "../material/material.ts";
 import { Pod } from "../pod/pod.ts";
+import { PodRange } from "./host.ts";
 
 /*
  * What an agent and the api say to each other, always asked by the agent:
@@ -9,8 +10,10 @@ import { Pod } from "../pod/pod.ts";
  *   GET  /v1/node/desired   Bearer = node token   If-None-Match: "<generation>", ?waitMs=
  *                                                 -> 200 DesiredState with ETag, or 304
  *   POST /v1/node/report    Bearer = node token   NodeReport   -> 204
+ *   DELETE /v1/node/session Bearer = node token   -> 204: this agent stops, another may speak at once
  *   logs and commands: logs.ts, exec.ts
  *   GET  /v2/...            Basic, any user, password = node token: the images, through the api
+ * Each but the last with the header waybill-agent-session (host.ts): 409 while another agent speaks for the node.
  */
 
 /** The registry name that every image reference in a pod carries; each agent maps it to its api's /v2. */
@@ -20,14 +23,23 @@ export const PAUSE_REPOSITORY = "base/pause";
 export const PAUSE_TAG = "1";
 export const PAUSE_IMAGE = `${REGISTRY_NAME}/${PAUSE_REPOSITORY}:${PAUSE_TAG}`;
 
-/** `publicKey` is the node's X25519 key, raw and in base64: secrets are sealed to it. */
+/**
+ * `publicKey` is the node's X25519 key, raw and in base64: secrets are sealed to it. `podRange` is the
+ * one that its pods have addresses from already; without it the node is given one.
+ */
 export const JoinRequest = z.strictObject({
   version: z.string().max(100),
+  podRange: PodRange.optional(),
   publicKey: z.string().regex(/^[A-Za-z0-9+/]{43}=$/, "must be 32 bytes in base64"),
 });
 export type JoinRequest = z.infer<typeof JoinRequest>;
 
-export const JoinAnswer = z.object({ node: NodeId, name: Name, token: z.string() });
+export const JoinAnswer = z.object({
+  node: NodeId,
+  name: Name,
+  token: z.string(),
+  podRange: PodRange,
+});
 export type JoinAnswer = z.infer<typeof JoinAnswer>;
 
 /** Requests for `hosts` go to the ready ones among `pods`, on `port`. */
@@ -129,6 +141,8 @@ export const NodeReport = z.strictObject({
   }),
   /** The runtime's handlers that a `runtimeClassName` may name; the default one has no name. */
   handlers: z.array(DnsLabel).max(100).default([]),
+  /** Where the other nodes reach this one; absent: nowhere. */
+  address: z.string().max(64).optional(),
   /** Volumes whose deletion was asked for and that are gone from here. */
   purgedVolumes: z.array(VolumeKey).max(1_000).default([]),
   pods: z.array(PodStatus).max(2_000),

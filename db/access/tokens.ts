@@ -62,6 +62,8 @@ export type NewToken = {
   readonly kind: TokenKind;
   readonly projectId: ProjectId;
   readonly nodeName: string | null;
+  /** What a join token gives its node; absent: the node keeps its own. */
+  readonly nodeLabels?: Readonly<Record<string, string>>;
   readonly secretHash: Uint8Array;
   readonly last4: string;
   readonly scopes: readonly Scope[];
@@ -72,12 +74,13 @@ export type NewToken = {
 
 /** Stores a token's hash. A token that is stored already stays as it is. */
 export async function insertToken(tx: Tx, token: NewToken): Promise<void> {
-  const { lifeSeconds, ...row } = token;
+  const { lifeSeconds, nodeLabels, ...row } = token;
   await tx
     .insert(tokens)
     .values({
       ...row,
       scopes: [...row.scopes],
+      nodeLabels: nodeLabels ? { ...nodeLabels } : null,
       expiresAt: lifeSeconds === null ? null : sql`now() + ${lifeSeconds} * interval '1 second'`,
     })
     .onConflictDoNothing();
@@ -91,22 +94,55 @@ export async function grantScopes(tx: Tx, id: string, scopes: readonly Scope[]):
     .where(eq(tokens.id, id));
 }
 
-/** Uses up a join token: true for the one caller that gets it, false for everyone after. */
-export async function consumeJoinToken(tx: Tx, id: string): Promise<boolean> {
-  const used = await tx
-    .update(tokens)
-    .set({ revokedAt: sql`now()`, lastUsedAt: sql`now()` })
-    .where(and(eq(tokens.id, id), eq(tokens.kind, "join"), isNull(tokens.revokedAt), notExpired()))
-    .returning({ id: tokens.id });
-  return used.length === 1;
+/** Whether somebody may join under this name now. */
+export async function findJoinName(tx: Tx, nodeName: string): Promise<boolean> {
+  const rows = await tx
+    .select({ id: tokens.id })
+    .from(tokens)
+    .where(
+      and(
+        eq(tokens.kind, "join"),
+        eq(tokens.nodeName, nodeName),
+        isNull(tokens.revokedAt),
+        notExpired(),
+      ),
+    );
+  return rows.length > 0;
 }
 
-/** Ends the tokens of this kind that a node has, but for `keep`. */
+export type Joining = { readonly labels: Readonly<Record<string, string>> | null };
+
+/**
+ * Uses up a join token: the host of the key that comes first has it, and may ask again while it lives,
+ * since an answer can be lost. Undefined for every other one.
+ */
+export async function useJoinToken(
+  tx: Tx,
+  id: string,
+  publicKey: Uint8Array,
+): Promise<Joining | undefined> {
+  const [used] = await tx
+    .update(tokens)
+    .set({ usedBy: publicKey, lastUsedAt: sql`now()` })
+    .where(
+      and(
+        eq(tokens.id, id),
+        eq(tokens.kind, "join"),
+        isNull(tokens.revokedAt),
+        notExpired(),
+        or(isNull(tokens.usedBy), eq(tokens.usedBy, publicKey)),
+      ),
+    )
+    .returning({ labels: tokens.nodeLabels });
+  return used;
+}
+
+/** Ends the tokens of this kind that a node has, but for `keep` where there is one. */
 export async function revokeNodeTokens(
   tx: Tx,
   kind: "node" | "join",
   nodeName: string,
-  keep: string,
+  keep?: string,
 ): Promise<void> {
   await tx
     .update(tokens)
@@ -115,7 +151,7 @@ export async function revokeNodeTokens(
       and(
         eq(tokens.kind, kind),
         eq(tokens.nodeName, nodeName),
-        ne(tokens.id, keep),
+        keep === undefined ? undefined : ne(tokens.id, keep),
         isNull(tokens.revokedAt),
       ),
     );

@@ -1,40 +1,75 @@
-import { and, asc, eq, sql } from "drizzle-orm";
+import { and, asc, eq, gt, inArray, isNotNull, or, sql } from "drizzle-orm";
 import { type NodeId, NodeId as NodeIdSchema } from "../../contract/ids.ts";
-import type { NodeReport } from "../../contract/node/protocol.ts";
+import type { NodeReport, PodStatus } from "../../contract/node/protocol.ts";
+import type { Pod } from "../../contract/pod/pod.ts";
+import { type Amounts, effectiveRequests } from "../../contract/pod/requests.ts";
 import type { Tx } from "../client.ts";
-import { nodePlans, nodeStatus, nodes, pods } from "../schema/core.ts";
+import { apps, nodeStatus, nodes, podStatus, pods, projects } from "../schema/core.ts";
 
 export type NodeView = {
+  readonly id: NodeId;
   readonly name: string;
   readonly labels: Readonly<Record<string, string>>;
   readonly cordoned: boolean;
+  readonly draining: boolean;
+  readonly fencedAt: Date | null;
   readonly joinedAt: Date;
+  readonly podRange: string | null;
   readonly seenAt: Date | null;
   readonly version: string | null;
+  /** Where other nodes reach it. */
+  readonly address: string | null;
+  /** Where it says that it is reached. */
+  readonly toldAddress: string | null;
   readonly capacity: NodeReport["capacity"] | null;
+  /** What its pods ask for, wanted there or still seen there. */
+  readonly asked: Amounts;
   readonly handlers: readonly string[];
   /** How many pods it should run. */
   readonly pods: number;
 };
 
-/** Every host, by name. */
-export async function listNodes(tx: Tx): Promise<readonly NodeView[]> {
-  return await tx
-    .select({
-      name: nodes.name,
-      labels: nodes.labels,
-      cordoned: nodes.cordoned,
-      joinedAt: nodes.joinedAt,
-      seenAt: nodeStatus.seenAt,
-      version: nodeStatus.version,
-      capacity: nodeStatus.capacity,
-      handlers: sql<string[]>`coalesce(${nodeStatus.handlers}, '{}')`,
-      pods: sql<number>`(select count(*)::int from ${pods} where ${pods.nodeId} = ${nodes.id} and ${pods.wanted} = 'run')`,
-    })
+const VIEW = {
+  id: nodes.id,
+  name: nodes.name,
+  labels: nodes.labels,
+  cordoned: nodes.cordoned,
+  draining: nodes.draining,
+  fencedAt: nodes.fencedAt,
+  joinedAt: nodes.joinedAt,
+  podRange: nodes.podRange,
+  seenAt: nodeStatus.seenAt,
+  version: nodeStatus.version,
+  address: nodeStatus.address,
+  toldAddress: nodeStatus.toldAddress,
+  capacity: nodeStatus.capacity,
+  handlers: sql<string[]>`coalesce(${nodeStatus.handlers}, '{}')`,
+  pods: sql<number>`(select count(*)::int from ${pods} where ${pods.nodeId} = ${nodes.id} and ${pods.wanted} = 'run')`,
+};
+
+/** A page of the hosts, by name. */
+export async function listNodes(
+  tx: Tx,
+  page: { readonly limit: number; readonly after: string | undefined },
+): Promise<readonly NodeView[]> {
+  const rows = await tx
+    .select(VIEW)
     .from(nodes)
     .leftJoin(nodeStatus, eq(nodeStatus.nodeId, nodes.id))
+    .where(page.after === undefined ? undefined : gt(nodes.name, page.after))
     .orderBy(asc(nodes.name))
-    .limit(10_000);
+    .limit(page.limit);
+  return await withAsked(tx, rows);
+}
+
+/** The host of this name. */
+export async function viewNode(tx: Tx, name: string): Promise<NodeView | undefined> {
+  const rows = await tx
+    .select(VIEW)
+    .from(nodes)
+    .leftJoin(nodeStatus, eq(nodeStatus.nodeId, nodes.id))
+    .where(eq(nodes.name, name));
+  return (await withAsked(tx, rows))[0];
 }
 
 /** The id of the node of this name; undefined before it joined. */
@@ -43,23 +78,95 @@ export async function findNode(tx: Tx, name: string): Promise<NodeId | undefined
   return row && NodeIdSchema.parse(row.id);
 }
 
-// ---- called by api alone, when an agent joins --------------------------------------------------------
-
-/** The node of this name, made or found, with a plan that it can ask for. */
-export async function ensureNode(tx: Tx, name: string): Promise<NodeId> {
-  await tx.insert(nodes).values({ name }).onConflictDoNothing();
-  const id = await findNode(tx, name);
-  if (id === undefined) throw new Error(`node "${name}" is gone right after it was made`);
-  await tx.insert(nodePlans).values({ nodeId: id }).onConflictDoNothing();
-  return id;
+async function withAsked(
+  tx: Tx,
+  rows: readonly Omit<NodeView, "asked">[],
+): Promise<readonly NodeView[]> {
+  if (rows.length === 0) return [];
+  const tenants = await tx
+    .select({ node: pods.nodeId, spec: sql<Pod["spec"]>`${pods.spec} -> 'spec'` })
+    .from(pods)
+    .leftJoin(podStatus, eq(podStatus.podId, pods.id))
+    .where(
+      and(
+        inArray(
+          pods.nodeId,
+          rows.map((it) => it.id),
+        ),
+        isThere(),
+        sql`coalesce(${podStatus.status}->>'phase', '') not in ('Succeeded', 'Failed')`,
+      ),
+    );
+  const byNode = Map.groupBy(tenants, (it) => it.node);
+  return rows.map((row) => ({
+    ...row,
+    asked: sum((byNode.get(row.id) ?? []).map(({ spec }) => effectiveRequests(spec))),
+  }));
 }
 
-/** The key that the node's secrets are sealed to from now on; true when it is another than before. */
-export async function storeNodeKey(tx: Tx, node: NodeId, publicKey: Uint8Array): Promise<boolean> {
-  const changed = await tx
-    .update(nodes)
-    .set({ publicKey })
-    .where(and(eq(nodes.id, node), sql`${nodes.publicKey} is distinct from ${publicKey}`))
-    .returning({ id: nodes.id });
-  return changed.length > 0;
+function sum(all: readonly Amounts[]): Amounts {
+  return {
+    cpuMillis: all.reduce((total, it) => total + it.cpuMillis, 0),
+    memoryBytes: all.reduce((total, it) => total + it.memoryBytes, 0),
+    pods: all.length,
+  };
+}
+
+export type PodOnNode = {
+  readonly project: string;
+  readonly app: string;
+  readonly name: string;
+  readonly wanted: "run" | "gone";
+  readonly status: PodStatus | null;
+};
+
+/** The pods that a node should run, and those that it still has though it should not. */
+export async function podsOnNode(tx: Tx, node: NodeId): Promise<readonly PodOnNode[]> {
+  return await tx
+    .select({
+      project: projects.name,
+      app: apps.name,
+      name: sql<string>`${pods.spec}->'metadata'->>'name'`,
+      wanted: pods.wanted,
+      status: podStatus.status,
+    })
+    .from(pods)
+    .innerJoin(apps, eq(apps.id, pods.appId))
+    .innerJoin(projects, eq(projects.id, apps.projectId))
+    .leftJoin(podStatus, eq(podStatus.podId, pods.id))
+    .where(and(eq(pods.nodeId, node), isThere()))
+    .orderBy(asc(projects.name), asc(apps.name), asc(pods.createdAt), asc(pods.id))
+    .limit(5_000);
+}
+
+function isThere() {
+  return or(eq(pods.wanted, "run"), isNotNull(podStatus.podId));
+}
+
+// ---- wishes: called by api alone ---------------------------------------------------------------------
+
+/** The node of this name, held against every other change of it until the transaction ends. */
+export async function holdNode(tx: Tx, name: string): Promise<NodeView | undefined> {
+  await tx.select({ id: nodes.id }).from(nodes).where(eq(nodes.name, name)).for("no key update");
+  return await viewNode(tx, name);
+}
+
+/** What people wish of a node: no new pods there, or none at all. */
+export async function storeNodeWish(
+  tx: Tx,
+  node: NodeId,
+  wish: { readonly cordoned: boolean; readonly draining: boolean },
+): Promise<void> {
+  await tx.update(nodes).set(wish).where(eq(nodes.id, node));
+}
+
+/** A person says that this host is off. */
+export async function fenceNode(tx: Tx, node: NodeId): Promise<void> {
+  await tx.update(nodes).set({ fencedAt: sql`now()` }).where(eq(nodes.id, node));
+}
+
+/** Forgets a node that nothing is wanted of; what is left of its pods goes with it. */
+export async function forgetNode(tx: Tx, node: NodeId): Promise<void> {
+  await tx.delete(pods).where(and(eq(pods.nodeId, node), eq(pods.wanted, "gone")));
+  await tx.delete(nodes).where(eq(nodes.id, node));
 }

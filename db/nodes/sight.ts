@@ -5,6 +5,7 @@ import type { Db, Tx } from "../client.ts";
 import { recordOnce } from "../events.ts";
 import { announce, nudge } from "../outbox.ts";
 import { nodeStatus, nodes, type PodUsage, podStatus, pods, releases } from "../schema/core.ts";
+import { type AddressTrouble, storeAddress } from "./addresses.ts";
 import { planSight, type SightChange } from "./sight-plan.ts";
 import { usageOf, withoutUsage, withUsage } from "./usage.ts";
 
@@ -63,7 +64,11 @@ export async function podsOfApps(
 // ---- called by api alone, with an agent's report ----------------------------------------------------
 
 export type SightOutcome =
-  | { readonly kind: "stored"; readonly strangers: readonly PodId[] }
+  | {
+      readonly kind: "stored";
+      readonly strangers: readonly PodId[];
+      readonly address: AddressTrouble;
+    }
   /** The report was made before one that is stored: only the sign of life was taken. */
   | { readonly kind: "older"; readonly known: number };
 
@@ -83,13 +88,15 @@ export async function storeReport(db: Db, node: NodeId, report: NodeReport): Pro
       await nudge(tx, "schedule", app);
       await announce(tx, `app:${app}`);
     }
-    return { kind: "stored", strangers: change.strangers };
+    // Last: where it moves, one transaction at a time has the routes of all.
+    const address = await storeAddress(tx, node, report.address);
+    return { kind: "stored", strangers: change.strangers, address };
   });
 }
 
 /** Answers the newest generation that this node ever reported, this report included. */
 async function storeSignOfLife(tx: Tx, node: NodeId, report: NodeReport): Promise<number> {
-  const { pods: reported, purgedVolumes: _, ...life } = report;
+  const { pods: reported, purgedVolumes: _, address: __, ...life } = report;
   const newer = sql`excluded.observed_generation >= ${nodeStatus.observedGeneration}`;
   const [row] = await tx
     .insert(nodeStatus)

@@ -72,7 +72,7 @@ export const volumes = pgTable(
     createdAt: now("created_at"),
     removedAt: at("removed_at"),
     purgeAskedAt: at("purge_asked_at"),
-    /** worker/schedule's, and set once. */
+    /** worker/schedule's, and set once; taken away by api alone, when what its node held is given up. */
     nodeId: uuid("node_id")
       .references(() => nodes.id)
       .$type<NodeId>(),

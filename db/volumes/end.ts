@@ -58,6 +58,39 @@ export async function forgetVolume(tx: Tx, project: ProjectId, name: string): Pr
     .where(and(named(project, name), isNotNull(volumes.removedAt), isNull(volumes.nodeId)));
 }
 
+// ---- called by api alone, with the node held ----------------------------------------------------------
+
+type Abandoned = { readonly projectId: ProjectId; readonly name: string };
+
+/**
+ * A person says that what this node holds is lost: its volumes begin anew, empty, wherever their next
+ * pod is placed, and those that it was to delete are gone. Answers which they are.
+ */
+export async function abandonVolumes(tx: Tx, node: NodeId): Promise<readonly Abandoned[]> {
+  const which = { projectId: volumes.projectId, name: volumes.name };
+  const purged = await tx
+    .delete(volumes)
+    .where(and(eq(volumes.nodeId, node), isNotNull(volumes.purgeAskedAt)))
+    .returning(which);
+  const freed = await tx
+    .update(volumes)
+    .set({ nodeId: null })
+    .where(eq(volumes.nodeId, node))
+    .returning(which);
+  return [...purged, ...freed];
+}
+
+/** The names of the volumes that this node holds, removed ones included. */
+export async function volumesHeldBy(tx: Tx, node: NodeId): Promise<readonly string[]> {
+  const rows = await tx
+    .select({ name: volumes.name })
+    .from(volumes)
+    .where(eq(volumes.nodeId, node))
+    .orderBy(asc(volumes.name))
+    .limit(100);
+  return rows.map(({ name }) => name);
+}
+
 // ---- called by api alone, with an agent's report -------------------------------------------------------
 
 /**

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { PodRange, reachableAddress, SESSION_HEADER } from "../../contract/node/host.ts";
 import {
   DesiredState,
   JoinAnswer,
@@ -10,7 +11,11 @@ import { readJson } from "../disk/read-json.ts";
 import { type HttpAnswer, type HttpCall, httpCall } from "./http-call.ts";
 
 /** Who this node is to its api, kept in `node.json`; `publicKey` is what the api seals its secrets for. */
-const Identity = JoinAnswer.extend({ api: z.string(), publicKey: z.string().optional() });
+const Identity = JoinAnswer.extend({
+  api: z.string(),
+  publicKey: z.string().optional(),
+  podRange: PodRange.optional(),
+});
 export type Identity = z.infer<typeof Identity>;
 
 /** What a question gave. Nothing but a whole, valid document is news; no answer ever means "stop". */
@@ -31,6 +36,10 @@ export type ApiClient = {
   putReport(report: NodeReport, signal: AbortSignal): Promise<Sent>;
   /** Any other question, in this node's name: an answer of whatever status, or why there is none. */
   ask(question: NodeQuestion, signal: AbortSignal): Promise<HttpAnswer | string>;
+  /** This host's own address on its way to the api, if another host could reach it there. */
+  address(): string | undefined;
+  /** Says that this agent stops, so that one of another boot need not wait. Nothing hangs on its being heard. */
+  leave(): Promise<void>;
 };
 
 export type NodeQuestion = {
@@ -48,14 +57,22 @@ export type ApiClientOptions = {
   readonly version: string;
   /** The node's, raw. */
   readonly publicKey: Uint8Array;
+  /** Tells this agent from others that have its token. */
+  readonly session: string;
+  /** The addresses that its pods have already; without it the api gives it some. */
+  readonly podRange?: string;
   readonly waitMs?: number;
 };
 
 const MAX_ANSWER_BYTES = 32 * 1024 * 1024;
 const CALL_MS = 10_000;
 const WAIT_MS = 25_000;
-/** How often a node that is known by an older key tries to join with its own. */
+/** How often a node that is known by an older key, or without its range, tries to join with its own. */
 const JOIN_AGAIN_MS = 60_000;
+/** While another agent speaks for this node, only the question for the wish asks whether it still does. */
+const TAKEN_MS = 10_000;
+const TAKEN = "another agent speaks for this node";
+const LEAVE_MS = 1_000;
 
 /** The agent's side of contract/node/protocol.ts. */
 export async function openApiClient(options: ApiClientOptions): Promise<ApiClient> {
@@ -65,19 +82,29 @@ export async function openApiClient(options: ApiClientOptions): Promise<ApiClien
   let refused = false;
   let sealedForUs = true;
   let joinTriedAtMs = Number.NEGATIVE_INFINITY;
+  let takenAtMs = Number.NEGATIVE_INFINITY;
+  let address: string | undefined;
+  const headersOf = ({ token }: { readonly token: string }) => ({
+    authorization: `Bearer ${token}`,
+    [SESSION_HEADER]: options.session,
+  });
+  const isTaken = () => performance.now() - takenAtMs < TAKEN_MS;
 
   /**
    * A node whose token is refused, or whose key the api does not know, joins again where it can. Where
    * it cannot it goes on with the token that it has: the refusal may have been a passing fault.
    */
   async function joined(signal: AbortSignal): Promise<Identity | string> {
-    const known = identity?.publicKey === publicKey;
+    const known =
+      identity?.publicKey === publicKey &&
+      (options.podRange === undefined || identity.podRange === options.podRange);
     if (identity && known && !refused) return identity;
     if (identity && !refused && performance.now() - joinTriedAtMs < JOIN_AGAIN_MS) return identity;
     joinTriedAtMs = performance.now();
     // Read anew each time, since whoever runs the node may replace it meanwhile.
     const joinToken = (await readIfThere(options.joinTokenFile))?.trim();
-    const request = { version: options.version, publicKey };
+    const { version, podRange } = options;
+    const request = { version, publicKey, ...(podRange !== undefined && { podRange }) };
     const answer = await join(options, joinToken, request, signal);
     if (typeof answer === "string") return identity ?? answer;
     identity = { ...answer, api: options.apiUrl, publicKey };
@@ -88,7 +115,12 @@ export async function openApiClient(options: ApiClientOptions): Promise<ApiClien
   }
 
   function noted(by: Identity, answer: HttpAnswer): HttpAnswer {
-    if (identity === by) refused = answer.status === 401;
+    if (identity !== by) return answer;
+    refused = answer.status === 401;
+    if (answer.status === 409) takenAtMs = performance.now();
+    else if (answer.status < 400) takenAtMs = Number.NEGATIVE_INFINITY;
+    const { localAddress } = answer;
+    address = localAddress === undefined ? undefined : reachableAddress(localAddress);
     return answer;
   }
 
@@ -103,7 +135,7 @@ export async function openApiClient(options: ApiClientOptions): Promise<ApiClien
         method: "GET",
         path: `/v1/node/desired?waitMs=${waitMs}`,
         headers: {
-          ...bearer(who.token),
+          ...headersOf(who),
           ...(known !== undefined && { "if-none-match": `"${known}"` }),
         },
         timeoutMs: waitMs + CALL_MS,
@@ -119,11 +151,12 @@ export async function openApiClient(options: ApiClientOptions): Promise<ApiClien
     },
     async putReport(report, signal) {
       if (!identity) return { kind: "not-sent", because: "this node has not joined yet" };
+      if (isTaken()) return { kind: "not-sent", because: TAKEN };
       const who = identity;
       const answer = await ask(options.apiUrl, {
         method: "POST",
         path: "/v1/node/report",
-        headers: { ...bearer(who.token), "content-type": "application/json" },
+        headers: { ...headersOf(who), "content-type": "application/json" },
         body: JSON.stringify(report),
         timeoutMs: CALL_MS,
         signal,
@@ -135,12 +168,13 @@ export async function openApiClient(options: ApiClientOptions): Promise<ApiClien
     },
     async ask({ method, path, json, waitMs: patienceMs = 0 }, signal) {
       if (!identity) return "this node has not joined yet";
+      if (isTaken()) return TAKEN;
       const who = identity;
       const answer = await ask(options.apiUrl, {
         method,
         path,
         headers: {
-          ...bearer(who.token),
+          ...headersOf(who),
           ...(json !== undefined && { "content-type": "application/json" }),
         },
         ...(json !== undefined && { body: JSON.stringify(json) }),
@@ -148,6 +182,16 @@ export async function openApiClient(options: ApiClientOptions): Promise<ApiClien
         signal,
       });
       return typeof answer === "string" ? answer : noted(who, answer);
+    },
+    address: () => address,
+    async leave() {
+      if (!identity) return;
+      await ask(options.apiUrl, {
+        method: "DELETE",
+        path: "/v1/node/session",
+        headers: headersOf(identity),
+        timeoutMs: LEAVE_MS,
+      });
     },
   };
 }
@@ -159,7 +203,7 @@ async function keptIdentity(options: ApiClientOptions): Promise<Identity | undef
 }
 
 async function join(
-  { apiUrl, joinTokenFile }: ApiClientOptions,
+  { apiUrl, joinTokenFile, session }: ApiClientOptions,
   token: string | undefined,
   request: JoinRequest,
   signal: AbortSignal,
@@ -168,7 +212,11 @@ async function join(
   const answer = await ask(apiUrl, {
     method: "POST",
     path: "/v1/node/join",
-    headers: { ...bearer(token), "content-type": "application/json" },
+    headers: {
+      authorization: `Bearer ${token}`,
+      [SESSION_HEADER]: session,
+      "content-type": "application/json",
+    },
     body: JSON.stringify(request),
     timeoutMs: CALL_MS,
     signal,
@@ -180,8 +228,12 @@ async function join(
   return value ?? `the answer ${problem}`;
 }
 
-function answered({ status }: HttpAnswer): string {
-  return `the api answered ${status}`;
+const Refusal = z.object({ detail: z.string().max(500) });
+
+/** With the api's own words where it is this node's own doing. */
+function answered({ status, text }: HttpAnswer): string {
+  const words = status === 409 ? readJson(Refusal, text).value?.detail : undefined;
+  return words === undefined ? `the api answered ${status}` : `the api answered 409: ${words}`;
 }
 
 type Question = Pick<HttpCall, "method" | "headers" | "body" | "timeoutMs" | "signal"> & {
@@ -197,8 +249,4 @@ async function ask(apiUrl: string, question: Question): Promise<HttpAnswer | str
   } catch (error) {
     return `the api cannot be asked: ${error instanceof Error ? error.message : String(error)}`;
   }
-}
-
-function bearer(token: string): { readonly authorization: string } {
-  return { authorization: `Bearer ${token}` };
 }

@@ -21,6 +21,8 @@ export type HttpAnswer = {
   readonly status: number;
   readonly headers: IncomingMessage["headers"];
   readonly text: string;
+  /** This side's address of the connection; none on a unix socket. */
+  readonly localAddress?: string;
 };
 
 /**
@@ -33,8 +35,14 @@ export function httpCall(call: HttpCall): Promise<HttpAnswer> {
     const { signal } = call;
     const request = sent(call, (answer) => {
       readBounded(answer, call, fail, (text) => {
+        const { localAddress } = answer.socket;
         stop();
-        resolve({ status: answer.statusCode ?? 0, headers: answer.headers, text });
+        resolve({
+          status: answer.statusCode ?? 0,
+          headers: answer.headers,
+          text,
+          ...(localAddress !== undefined && { localAddress }),
+        });
       });
     });
     const late = setTimeout(() => fail(timeoutError(call.timeoutMs)), call.timeoutMs);

@@ -87,7 +87,7 @@ export async function startNodeApi(registryUrl?: string): Promise<NodeApi> {
       joins += 1;
       publicKey = JoinRequest.parse(JSON.parse(await bodyOf(request))).publicKey;
       token ||= `node-${randomUUID()}`;
-      return send(answer, 200, { node, name: "test", token });
+      return send(answer, 200, { node, name: "test", token, podRange: "10.64.0.0/24" });
     }
     if (token === "" || bearer !== token) return send(answer, 401, {});
     if (url.pathname === "/v1/node/report") {

@@ -1,0 +1,135 @@
+import { z } from "zod";
+import type { NodeView, PodOnNode } from "../../db/nodes/nodes.ts";
+
+/* What the api says of hosts, and how it is made of what the database says. Pure. */
+
+/** A node that has said nothing for this long may have lost its pods: nobody knows. */
+const SILENT_MS = 45_000;
+
+const STATUSES = ["ready", "cordoned", "draining", "unreachable", "never-seen", "fenced"] as const;
+
+const Amounts = z.strictObject({ cpuMillis: z.int(), memoryBytes: z.int(), pods: z.int() });
+
+export const NodeAnswer = z.strictObject({
+  name: z.string(),
+  status: z.enum(STATUSES),
+  /** It was heard of within 45 s. */
+  ready: z.boolean(),
+  /** It takes no new pods. */
+  cordoned: z.boolean(),
+  /** Its pods are moved elsewhere, one after the other. */
+  draining: z.boolean(),
+  /** Since when a person says that it is off. */
+  fencedAt: z.string().nullable(),
+  labels: z.record(z.string(), z.string()),
+  version: z.string().nullable(),
+  /** Where the other nodes reach it; null: nowhere, and no other node's ingress has routes to its pods. */
+  address: z.string().nullable(),
+  /** What it tells as its address and is not taken: another node's, or none that can be reached. */
+  addressRefused: z.string().nullable(),
+  /** The addresses of its pods. */
+  podRange: z.string().nullable(),
+  capacity: Amounts.nullable(),
+  /** What of the capacity no pod has asked for. */
+  free: Amounts.nullable(),
+  /** What a runtimeClassName may name there. */
+  handlers: z.array(z.string()),
+  /** How many pods it should run. */
+  pods: z.int(),
+  joinedAt: z.string(),
+  seenAt: z.string().nullable(),
+});
+export type NodeAnswer = z.infer<typeof NodeAnswer>;
+
+const PodOnNodeAnswer = z.strictObject({
+  project: z.string(),
+  app: z.string(),
+  name: z.string(),
+  /** False: it is to go from here. */
+  wanted: z.boolean(),
+  /** As the node said last; null: it has not said anything of it. */
+  phase: z.string().nullable(),
+  ready: z.boolean(),
+});
+
+export const NodeDetails = NodeAnswer.extend({
+  running: z.array(PodOnNodeAnswer),
+  /** How far a drain is; null where there is none. */
+  drain: z.strictObject({ left: z.int(), done: z.boolean(), message: z.string() }).nullable(),
+});
+export type NodeDetails = z.infer<typeof NodeDetails>;
+
+/** In one word what matters most. */
+export function statusOf(
+  node: Pick<NodeView, "fencedAt" | "seenAt" | "draining" | "cordoned">,
+  nowMs: number,
+): NodeAnswer["status"] {
+  if (node.fencedAt !== null) return "fenced";
+  if (node.seenAt === null) return "never-seen";
+  if (isSilent(node, nowMs)) return "unreachable";
+  if (node.draining) return "draining";
+  return node.cordoned ? "cordoned" : "ready";
+}
+
+export function isSilent({ seenAt }: Pick<NodeView, "seenAt">, nowMs: number): boolean {
+  return seenAt === null || nowMs - seenAt.getTime() > SILENT_MS;
+}
+
+export function nodeAnswer(node: NodeView, nowMs: number): NodeAnswer {
+  const { id: _, asked, toldAddress, capacity, ...rest } = node;
+  return {
+    ...rest,
+    status: statusOf(node, nowMs),
+    ready: node.fencedAt === null && !isSilent(node, nowMs),
+    fencedAt: node.fencedAt?.toISOString() ?? null,
+    labels: { ...node.labels },
+    addressRefused: node.address === null ? toldAddress : null,
+    capacity,
+    free: capacity && {
+      cpuMillis: Math.max(0, capacity.cpuMillis - asked.cpuMillis),
+      memoryBytes: Math.max(0, capacity.memoryBytes - asked.memoryBytes),
+      pods: Math.max(0, capacity.pods - asked.pods),
+    },
+    handlers: [...node.handlers],
+    joinedAt: node.joinedAt.toISOString(),
+    seenAt: node.seenAt?.toISOString() ?? null,
+  };
+}
+
+export function nodeDetails(
+  node: NodeView,
+  pods: readonly PodOnNode[],
+  nowMs: number,
+): NodeDetails {
+  return {
+    ...nodeAnswer(node, nowMs),
+    running: pods.map(({ project, app, name, wanted, status }) => ({
+      project,
+      app,
+      name,
+      wanted: wanted === "run",
+      phase: status?.phase ?? null,
+      ready: status?.ready ?? false,
+    })),
+    drain: node.draining ? drainOf(node, pods, nowMs) : null,
+  };
+}
+
+function drainOf(node: NodeView, pods: readonly PodOnNode[], nowMs: number): NodeDetails["drain"] {
+  // One that has run to its end moves nowhere: what it came to is kept where it was.
+  const isOver = (it: PodOnNode) => ["Succeeded", "Failed"].includes(it.status?.phase ?? "");
+  const staying = pods.filter((it) => !(it.wanted === "run" && isOver(it)));
+  const left = staying.length;
+  if (left === 0) return { left, done: true, message: "no pod is left" };
+  const names = staying.slice(0, 5).map((it) => it.name);
+  const more = left > names.length ? ` and ${left - names.length} more` : "";
+  const silent = isSilent(node, nowMs)
+    ? "; the node is silent, so nobody knows what runs there"
+    : "";
+  const verb = left === 1 ? "pod is" : "pods are";
+  return {
+    left,
+    done: false,
+    message: `${left} ${verb} left: ${names.join(", ")}${more}${silent}`,
+  };
+}

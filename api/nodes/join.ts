@@ -1,0 +1,88 @@
+import { fromBase64 } from "../../contract/base64.ts";
+import type { NodeId } from "../../contract/ids.ts";
+import { POD_RANGES } from "../../contract/node/host.ts";
+import type { JoinAnswer, JoinRequest } from "../../contract/node/protocol.ts";
+import { Problem } from "../../contract/problem.ts";
+import { makeToken } from "../../contract/token.ts";
+import { insertToken, revokeNodeTokens, useJoinToken } from "../../db/access/tokens.ts";
+import { renewWish } from "../../db/nodes/desired.ts";
+import { claimPodRange, ensureNode, storeNodeKey } from "../../db/nodes/join.ts";
+import { claimSession } from "../../db/nodes/sessions.ts";
+import { change } from "../apps/change.ts";
+import { sha256Bytes } from "../deps.ts";
+import type { KnownCall } from "../http/route.ts";
+import { nodeName, sessionOf, takenProblem } from "./speaker.ts";
+
+const NODE_TOKEN_SECONDS = 24 * 3_600;
+
+/** Thrown out of the transaction, which leaves no trace: the refusal is written down after it. */
+class NodeTaken extends Error {
+  readonly node: NodeId;
+  constructor(node: NodeId) {
+    super("another session speaks for this node");
+    this.node = node;
+  }
+}
+
+/**
+ * The join token's node, with a new token; its older ones end. With another key than before it has to
+ * be told its secrets anew. While the node's agent is heard of, no other host takes its place.
+ */
+export async function join(call: KnownCall, request: JoinRequest): Promise<JoinAnswer> {
+  try {
+    return await joinOnce(call, request);
+  } catch (error) {
+    if (error instanceof NodeTaken) throw await takenProblem(call, error.node);
+    throw error;
+  }
+}
+
+async function joinOnce(call: KnownCall, request: JoinRequest): Promise<JoinAnswer> {
+  const { deps, caller } = call;
+  const name = nodeName(caller);
+  const publicKey = fromBase64(request.publicKey);
+  const token = makeToken("node", deps.randomBytes);
+  const start = randomBelow(POD_RANGES, deps.randomBytes);
+  const { value } = await change(call, "", async (tx) => {
+    const joining = await useJoinToken(tx, caller.tokenId, publicKey);
+    if (!joining) throw new Problem("token-invalid", "This join token was used already.");
+    const node = await ensureNode(tx, name, joining.labels);
+    if (!(await claimSession(tx, node, sessionOf(call)))) throw new NodeTaken(node);
+    const outcome = await claimPodRange(tx, node, request.podRange, start);
+    if (outcome.kind !== "given") throw rangeProblem(outcome, request);
+    if (await storeNodeKey(tx, node, publicKey)) await renewWish(tx, node);
+    await insertToken(tx, {
+      id: token.id,
+      kind: "node",
+      projectId: caller.projectId,
+      nodeName: name,
+      secretHash: sha256Bytes(deps, token.secret),
+      last4: token.secret.slice(-4),
+      scopes: [],
+      createdBy: `join:${caller.tokenId}`,
+      lifeSeconds: NODE_TOKEN_SECONDS,
+    });
+    await revokeNodeTokens(tx, "node", name, token.id);
+    return {
+      status: 201,
+      value: { node, podRange: outcome.range },
+      audits: [{ object: `node:${name}`, before: null, after: null }],
+    };
+  });
+  return { ...value, name, token: token.text };
+}
+
+function rangeProblem(
+  outcome: { kind: "taken"; by: string } | { kind: "none-left" },
+  { podRange }: JoinRequest,
+): Problem {
+  const why =
+    outcome.kind === "taken"
+      ? `${outcome.by} has the pod addresses ${podRange}; join without a range to be given one.`
+      : "Every range of pod addresses is some node's; remove the nodes that are no more.";
+  return new Problem("pod-range-taken", why);
+}
+
+function randomBelow(below: number, randomBytes: (count: number) => Uint8Array): number {
+  return new DataView(randomBytes(4).slice().buffer).getUint32(0) % below;
+}

@@ -1,0 +1,70 @@
+import { z } from "zod";
+import type { NodeId } from "../../contract/ids.ts";
+import { NO_SESSION, SESSION_HEADER } from "../../contract/node/host.ts";
+import { Problem } from "../../contract/problem.ts";
+import { recordAudit } from "../../db/access/audit.ts";
+import { findNode } from "../../db/nodes/nodes.ts";
+import { claimSession, findSpeaker, noteRefusal } from "../../db/nodes/sessions.ts";
+import { actorName, type Caller } from "../http/auth.ts";
+import type { KnownCall } from "../http/route.ts";
+
+/** The node that the token belongs to, asked by the agent that speaks for it; the caller cannot name another. */
+export async function nodeOf(call: KnownCall): Promise<NodeId> {
+  const { db } = call.deps;
+  const session = sessionOf(call);
+  const name = nodeName(call.caller);
+  const speaker = await findSpeaker(db, name, session);
+  if (speaker === undefined) throw noSuchNode();
+  // Its tokens have ended; one that asked before still waits for its answer.
+  if (speaker.fenced)
+    throw new Problem("token-invalid", `${name} was fenced; it has to join anew.`);
+  if (!speaker.heard && !(await claimSession(db, speaker.node, session)))
+    throw await takenProblem(call, speaker.node);
+  return speaker.node;
+}
+
+/** The same for what asks in the node's name without being its agent: the runtime, for images. */
+export async function nodeOfToken(call: KnownCall): Promise<NodeId> {
+  const node = await findNode(call.deps.db, nodeName(call.caller));
+  if (node === undefined) throw noSuchNode();
+  return node;
+}
+
+/** Why another session than this one has the node; on record the first time, and then once in a while. */
+export async function takenProblem(call: KnownCall, node: NodeId): Promise<Problem> {
+  const { db, log } = call.deps;
+  const name = nodeName(call.caller);
+  if (await noteRefusal(db, node, sessionOf(call))) {
+    log.warn("a second agent speaks for a node", { node: name });
+    await recordAudit(db, {
+      projectId: call.caller.projectId,
+      actor: actorName(call.caller),
+      action: "node.session",
+      object: `node:${name}`,
+      requestId: call.requestId,
+      ip: call.deps.addressOf(call.c),
+      result: "denied",
+      before: null,
+      after: null,
+    });
+  }
+  return new Problem(
+    "node-taken",
+    `Another agent speaks for ${name} and was heard of within the last 30 s. After a reboot, wait; a copy of a host has to join as a node of its own.`,
+  );
+}
+
+export function sessionOf(call: KnownCall): string {
+  const read = z.uuid().safeParse(call.c.req.header(SESSION_HEADER) ?? NO_SESSION);
+  if (read.success) return read.data.toLowerCase();
+  throw new Problem("body-invalid", `The header ${SESSION_HEADER} must be a UUID.`);
+}
+
+export function nodeName(caller: Caller): string {
+  if (caller.nodeName === null) throw new Error(`the token ${caller.tokenId} names no node`);
+  return caller.nodeName;
+}
+
+function noSuchNode(): Problem {
+  return new Problem("forbidden", "This token's node does not exist.");
+}

@@ -1,0 +1,127 @@
+import { Problem } from "../../contract/problem.ts";
+import { revokeNodeTokens } from "../../db/access/tokens.ts";
+import type { Tx } from "../../db/client.ts";
+import { storeAddress } from "../../db/nodes/addresses.ts";
+import {
+  fenceNode,
+  forgetNode,
+  holdNode,
+  type NodeView,
+  podsOnNode,
+  storeNodeWish,
+  viewNode,
+} from "../../db/nodes/nodes.ts";
+import { endSession } from "../../db/nodes/sessions.ts";
+import { announce } from "../../db/outbox.ts";
+import { abandonVolumes, volumesHeldBy } from "../../db/volumes/end.ts";
+import type { Changed } from "../apps/change.ts";
+import { isSilent, type NodeAnswer, nodeAnswer, statusOf } from "./answers.ts";
+
+/* What people wish of a node, each in the transaction of the request. */
+
+type Wish = Partial<Pick<NodeView, "cordoned" | "draining">>;
+
+/** The same wish again changes nothing, and is not on record twice. */
+export async function wishNode(tx: Tx, name: string, wish: Wish): Promise<Changed<NodeAnswer>> {
+  const before = await held(tx, name);
+  const after = { cordoned: before.cordoned, draining: before.draining, ...wish };
+  if (after.cordoned === before.cordoned && after.draining === before.draining)
+    return { status: 200, value: nodeAnswer(before, Date.now()), audits: [] };
+  await storeNodeWish(tx, before.id, after);
+  return await changed(tx, before);
+}
+
+/** Its own word that it lives is worth more than a person's that it does not, unless that is meant. */
+export async function fence(
+  tx: Tx,
+  name: string,
+  { force, abandon }: { readonly force: boolean; readonly abandon: boolean },
+): Promise<Changed<NodeAnswer>> {
+  const before = await held(tx, name);
+  if (before.fencedAt === null && !isSilent(before, Date.now()) && !force) {
+    throw new Problem(
+      "node-reachable",
+      `${name} was heard of ${secondsSince(before.seenAt)} s ago. Its pods would run twice while it does; drain it, or say {"force": true} if it is off.`,
+    );
+  }
+  if (before.fencedAt === null) {
+    await fenceNode(tx, before.id);
+    await storeAddress(tx, before.id, undefined);
+    await endSession(tx, before.id);
+    for (const kind of ["node", "join"] as const) await revokeNodeTokens(tx, kind, name);
+  }
+  const volumes = abandon ? await abandonVolumes(tx, before.id) : [];
+  const told =
+    before.fencedAt === null || volumes.length > 0 ? await changed(tx, before) : undefined;
+  const lost = volumes.map((it) => ({
+    action: "volume.abandon",
+    object: `volume:${it.name}`,
+    before: name,
+    after: null,
+  }));
+  if (told) return { ...told, audits: [...told.audits, ...lost] };
+  return { status: 200, value: nodeAnswer(before, Date.now()), audits: [] };
+}
+
+/** Only a node that nothing is wanted of, and whose pods are known to be gone or given up, is forgotten. */
+export async function remove(
+  tx: Tx,
+  name: string,
+): Promise<Changed<{ node: string; deleted: true }>> {
+  const node = await held(tx, name);
+  const there = await podsOnNode(tx, node.id);
+  const wanted = there.filter((it) => it.wanted === "run").map((it) => it.name);
+  if (wanted.length > 0)
+    throw inUse(
+      name,
+      `should still run ${few(wanted)}, or keeps how it ended; drain it first, or fence it if it is off`,
+    );
+  if (there.length > 0 && !isSilent(node, Date.now()) && node.fencedAt === null)
+    throw inUse(name, `is still ending ${few(there.map((it) => it.name))}; ask again in a moment`);
+  const volumes = await volumesHeldBy(tx, node.id);
+  if (volumes.length > 0) {
+    throw inUse(
+      name,
+      `holds the bytes of ${few(volumes)}; remove and purge them, or give them up: fence it with {"abandonVolumes": true}`,
+    );
+  }
+  for (const kind of ["node", "join"] as const) await revokeNodeTokens(tx, kind, name);
+  await storeAddress(tx, node.id, undefined);
+  await forgetNode(tx, node.id);
+  await announce(tx, `node:${node.id}`);
+  const audits = [{ object: `node:${name}`, before: statusOf(node, Date.now()), after: null }];
+  return { status: 200, value: { node: name, deleted: true }, audits };
+}
+
+export function noNode(name: string): Problem {
+  return new Problem("not-found", `There is no node named "${name}".`);
+}
+
+async function held(tx: Tx, name: string): Promise<NodeView> {
+  const node = await holdNode(tx, name);
+  if (node === undefined) throw noNode(name);
+  return node;
+}
+
+async function changed(tx: Tx, before: NodeView): Promise<Changed<NodeAnswer>> {
+  const after = await viewNode(tx, before.name);
+  if (after === undefined) throw new Error(`node "${before.name}" is gone while it is held`);
+  await announce(tx, `node:${after.id}`);
+  const nowMs = Date.now();
+  const words = { before: statusOf(before, nowMs), after: statusOf(after, nowMs) };
+  const audits = [{ object: `node:${before.name}`, ...words }];
+  return { status: 200, value: nodeAnswer(after, nowMs), audits };
+}
+
+function inUse(name: string, why: string): Problem {
+  return new Problem("node-in-use", `${name} ${why}.`);
+}
+
+function few(names: readonly string[]): string {
+  const more = names.length > 5 ? ` and ${names.length - 5} more` : "";
+  return names.slice(0, 5).join(", ") + more;
+}
+
+function secondsSince(at: Date | null): number {
+  return Math.max(0, Math.round((Date.now() - (at?.getTime() ?? 0)) / 1_000));
+}

@@ -1,0 +1,69 @@
+import { z } from "zod";
+import { Duration, durationMs } from "../document/units.ts";
+import { Name } from "../ids.ts";
+import { Labels } from "../pod/pod.ts";
+
+/* What is said of a host before and beside its work: who may join as what, and where it is found. */
+
+/**
+ * Tells an agent from another one that has its token: a UUID, made by the first agent of a boot and
+ * kept by those that follow it there. An agent that sends none counts as one of all zeros.
+ */
+export const SESSION_HEADER = "waybill-agent-session";
+export const NO_SESSION = "00000000-0000-0000-0000-000000000000";
+
+const MAX_JOIN_LIFE = "1h";
+
+/** What a join token is to be for; who holds it can choose none of this. */
+export const JoinTokenRequest = z.strictObject({
+  /** Absent: a name is made up. */
+  name: Name.optional(),
+  /** Absent: a node that is known already keeps its own. */
+  labels: Labels.optional(),
+  expiresIn: Duration.refine(
+    (text) => (durationMs(text) ?? 0) <= (durationMs(MAX_JOIN_LIFE) ?? 0),
+    `must be at most ${MAX_JOIN_LIFE}`,
+  ).default("15m"),
+});
+export type JoinTokenRequest = z.infer<typeof JoinTokenRequest>;
+
+/** The addresses of one node's pods. */
+export const PodRange = z
+  .string()
+  .regex(
+    /^10\.(0|[1-9]\d{0,2})\.(0|[1-9]\d{0,2})\.0\/24$/,
+    "must be a /24 below 10.0.0.0/8, such as 10.64.7.0/24",
+  )
+  .refine(
+    (text) => text.split(".").every((part) => Number.parseInt(part, 10) <= 255),
+    "must be a range of IPv4 addresses",
+  );
+
+const SECOND_BYTES = { from: 64, count: 64 };
+export const POD_RANGES = SECOND_BYTES.count * 256;
+
+/**
+ * A range between 10.64.0.0 and 10.127.255.255 that is not taken, the first one from number `start`
+ * on: a random one, so that two installations on one network hardly meet. Undefined when all are.
+ */
+export function freePodRange(taken: ReadonlySet<string>, start: number): string | undefined {
+  for (let offset = 0; offset < POD_RANGES; offset++) {
+    const at = (start + offset) % POD_RANGES;
+    const range = `10.${SECOND_BYTES.from + Math.floor(at / 256)}.${at % 256}.0/24`;
+    if (!taken.has(range)) return range;
+  }
+  return undefined;
+}
+
+/**
+ * The address in its one spelling, or undefined for what is none that another host could reach: a name,
+ * this host's own, one of its link's, of many hosts' or of none.
+ */
+export function reachableAddress(text: string): string | undefined {
+  const plain = text.replace(/^::ffff:(?=\d+\.)/i, "");
+  if (z.ipv4().safeParse(plain).success)
+    return /^(0|127|169\.254|22[4-9]|2[3-5]\d)\./.test(plain) ? undefined : plain;
+  if (!z.ipv6().safeParse(plain).success) return undefined;
+  const written = URL.parse(`http://[${plain}]/`)?.hostname.slice(1, -1);
+  return written === undefined || /^(::|fe[89ab]|ff|64:ff9b:)/.test(written) ? undefined : written;
+}

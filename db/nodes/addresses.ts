@@ -1,0 +1,56 @@
+import { and, eq, gt, ne, sql } from "drizzle-orm";
+import type { NodeId } from "../../contract/ids.ts";
+import { reachableAddress } from "../../contract/node/host.ts";
+import type { Tx } from "../client.ts";
+import { announce } from "../outbox.ts";
+import { nodePlans, nodeStatus } from "../schema/core.ts";
+
+/* Where the other nodes reach a node: called by api alone, with an agent's report. */
+
+/** Why what a node tells is not taken; undefined where it is, and where this was said before. */
+export type AddressTrouble = "unusable" | "another-nodes" | undefined;
+
+/**
+ * Takes the address that a node tells, unless another node has it: requests for its pods would go
+ * there. It has it until it tells another one, is fenced or is removed. Every node is told its routes
+ * anew when one moves.
+ */
+export async function storeAddress(
+  tx: Tx,
+  node: NodeId,
+  told: string | undefined,
+): Promise<AddressTrouble> {
+  const [known] = await tx
+    .select({ address: nodeStatus.address, told: nodeStatus.toldAddress })
+    .from(nodeStatus)
+    .where(eq(nodeStatus.nodeId, node));
+  const wanted = told === undefined ? undefined : reachableAddress(told);
+  const isNews = (known?.told ?? undefined) !== told;
+  if (!isNews && (known?.address ?? undefined) === wanted) return undefined;
+  const isFree = wanted === undefined || !(await isAnothers(tx, node, wanted));
+  const address = isFree && wanted !== undefined ? wanted : null;
+  const toldAddress = told ?? null;
+  await tx.update(nodeStatus).set({ address, toldAddress }).where(eq(nodeStatus.nodeId, node));
+  if (address !== (known?.address ?? null)) await renewEveryWish(tx);
+  if (!isNews || told === undefined || address !== null) return undefined;
+  return isFree ? "unusable" : "another-nodes";
+}
+
+async function isAnothers(tx: Tx, node: NodeId, address: string): Promise<boolean> {
+  // Of two that tell the same at once the second is to see the first.
+  await tx.execute(sql`select pg_advisory_xact_lock(hashtextextended(${`address ${address}`}, 0))`);
+  const others = await tx
+    .select({ node: nodeStatus.nodeId })
+    .from(nodeStatus)
+    .where(and(eq(nodeStatus.address, address), ne(nodeStatus.nodeId, node)));
+  return others.length > 0;
+}
+
+async function renewEveryWish(tx: Tx): Promise<void> {
+  const renewed = await tx
+    .update(nodePlans)
+    .set({ generation: sql`${nodePlans.generation} + 1` })
+    .where(gt(nodePlans.generation, 0))
+    .returning({ node: nodePlans.nodeId });
+  for (const { node } of renewed) await announce(tx, `node:${node}`);
+}

@@ -1,0 +1,81 @@
+import { and, eq, sql } from "drizzle-orm";
+import { type NodeId, NodeId as NodeIdSchema } from "../../contract/ids.ts";
+import type { Tx } from "../client.ts";
+import { nodeSessions } from "../schema/access.ts";
+import { nodes } from "../schema/core.ts";
+
+/* Which of the agents that have a node's token speaks for it: called by api alone. */
+
+/** An agent that was silent for this long has lost its node to another one that asks. */
+const HELD_FOR = sql`interval '30 seconds'`;
+/** No sooner is it written down again that an agent was heard. */
+const GRAIN = sql`interval '5 seconds'`;
+const SAME_REFUSAL = sql`interval '10 minutes'`;
+
+export type Speaker = {
+  readonly node: NodeId;
+  readonly fenced: boolean;
+  /** This session speaks for the node, and was heard a moment ago. */
+  readonly heard: boolean;
+};
+
+/** The node of this name, and whether this session is known to speak for it; undefined before it joined. */
+export async function findSpeaker(
+  tx: Tx,
+  name: string,
+  session: string,
+): Promise<Speaker | undefined> {
+  const [row] = await tx
+    .select({
+      node: nodes.id,
+      fencedAt: nodes.fencedAt,
+      heard: sql<boolean>`coalesce(${nodeSessions.session} = ${session} and ${nodeSessions.seenAt} > now() - ${GRAIN}, false)`,
+    })
+    .from(nodes)
+    .leftJoin(nodeSessions, eq(nodeSessions.nodeId, nodes.id))
+    .where(eq(nodes.name, name));
+  return (
+    row && { node: NodeIdSchema.parse(row.node), fenced: row.fencedAt !== null, heard: row.heard }
+  );
+}
+
+/** Notes that this session was heard; false where another one speaks for the node. */
+export async function claimSession(tx: Tx, node: NodeId, session: string): Promise<boolean> {
+  const rows = await tx
+    .insert(nodeSessions)
+    .values({ nodeId: node, session })
+    .onConflictDoUpdate({
+      target: nodeSessions.nodeId,
+      set: { session: sql`excluded.session`, seenAt: sql`now()`, refused: null, refusedAt: null },
+      setWhere: sql`${nodeSessions.session} = excluded.session or ${nodeSessions.seenAt} < now() - ${HELD_FOR}`,
+    })
+    .returning({ node: nodeSessions.nodeId });
+  return rows.length === 1;
+}
+
+/** True once in a while for each session that is refused: one that asks every second is no news. */
+export async function noteRefusal(tx: Tx, node: NodeId, session: string): Promise<boolean> {
+  const noted = await tx
+    .update(nodeSessions)
+    .set({ refused: session, refusedAt: sql`now()` })
+    .where(
+      and(
+        eq(nodeSessions.nodeId, node),
+        sql`(${nodeSessions.refused} is distinct from ${session}::uuid or ${nodeSessions.refusedAt} < now() - ${SAME_REFUSAL})`,
+      ),
+    )
+    .returning({ node: nodeSessions.nodeId });
+  return noted.length === 1;
+}
+
+/** This session's agent has stopped: whoever asks next speaks for the node. */
+export async function releaseSession(tx: Tx, node: NodeId, session: string): Promise<void> {
+  await tx
+    .delete(nodeSessions)
+    .where(and(eq(nodeSessions.nodeId, node), eq(nodeSessions.session, session)));
+}
+
+/** Whoever spoke for the node does so no more. */
+export async function endSession(tx: Tx, node: NodeId): Promise<void> {
+  await tx.delete(nodeSessions).where(eq(nodeSessions.nodeId, node));
+}
