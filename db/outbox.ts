@@ -1,4 +1,4 @@
-import { inArray, sql } from "drizzle-orm";
+import { inArray, type SQL, sql } from "drizzle-orm";
 import type { Db, Tx } from "./client.ts";
 import { outbox, type Topic } from "./schema/core.ts";
 
@@ -21,6 +21,13 @@ export type Change = `${"app" | "node" | "logs" | "execs" | "exec"}:${string}`;
 /** Says, when the transaction commits, that `what` changed. A lost one costs a poll's length. */
 export async function announce(tx: Tx, what: Change): Promise<void> {
   await tx.execute(sql`select pg_notify(${CHANGES_CHANNEL}, ${what})`);
+}
+
+/** The same about each id that the query answers. */
+export async function announceAll(tx: Tx, kind: string, ids: SQL): Promise<void> {
+  await tx.execute(
+    sql`select pg_notify(${CHANGES_CHANNEL}, ${`${kind}:`} || id) from (${ids}) as it(id)`,
+  );
 }
 
 export type Nudge = { readonly id: number; readonly topic: Topic; readonly subject: string };

@@ -157,8 +157,13 @@ export function openNodePass(deps: PassDeps): NodePass {
     const pods = stayingPods(wanted, seen, departing);
     deps.watch.sync([...pods.values()].flatMap((it) => probeTargets(it, deps.startedAtMs)));
     const routes = desired?.routes ?? [];
-    if (deps.ingress.upstreams() && leaving && allAddressesKnown(pods))
-      deps.ingress.want(ingressRoutes({ routes, pods, verdicts: deps.watch.verdicts() }));
+    // Where nothing runs there is no route to lose, and the other nodes' pods are reached all the same.
+    const known = (leaving || seen.length === 0) && desired !== undefined;
+    if (deps.ingress.upstreams() && known && allAddressesKnown(pods))
+      deps.ingress.want({
+        routes: ingressRoutes({ routes, pods, verdicts: deps.watch.verdicts() }),
+        peers: desired?.peers ?? [],
+      });
     return unroutedPods(routes, pods, deps.ingress.upstreams() ?? new Set());
   }
 

@@ -5,6 +5,7 @@ import type { NodeReport, PodStatus } from "../../contract/node/protocol.ts";
 import type { Pod } from "../../contract/pod/pod.ts";
 import type { Db, Tx } from "../client.ts";
 import { record } from "../events.ts";
+import { freeNodePort } from "../nodes/routes.ts";
 import { announce } from "../outbox.ts";
 import {
   apps,
@@ -186,6 +187,7 @@ export async function addPod(
     releaseId: pod.release,
     nodeId: pod.node,
     spec: pod.spec,
+    nodePort: freeNodePort(pod.node, pod.release),
   });
 }
 

@@ -1,9 +1,9 @@
 import { and, asc, eq, gt, sql } from "drizzle-orm";
-import type { AppId, NodeId } from "../../contract/ids.ts";
-import type { DesiredState, Route } from "../../contract/node/protocol.ts";
+import type { NodeId } from "../../contract/ids.ts";
+import type { DesiredState } from "../../contract/node/protocol.ts";
 import type { Db, Tx } from "../client.ts";
 import { announce } from "../outbox.ts";
-import { apps, nodePlans, podStatus, pods, releases } from "../schema/core.ts";
+import { apps, nodePlans, pods } from "../schema/core.ts";
 import { volumesToPurge } from "../volumes/end.ts";
 import {
   imagesToKeep,
@@ -12,6 +12,7 @@ import {
   wantedConfigMaps,
   wantedSecrets,
 } from "./desired-materials.ts";
+import { readRoutes, routingGeneration } from "./routes.ts";
 
 /** The generation of what this node should run; undefined when nobody has planned for it yet. */
 export async function wishGeneration(tx: Tx, node: NodeId): Promise<number | undefined> {
@@ -20,6 +21,17 @@ export async function wishGeneration(tx: Tx, node: NodeId): Promise<number | und
     .from(nodePlans)
     .where(eq(nodePlans.nodeId, node));
   return row?.generation;
+}
+
+/** Which wish the node has to have: see `wishTag`. Undefined as above. */
+export async function wishVersion(
+  tx: Tx,
+  node: NodeId,
+): Promise<Pick<DesiredState, "generation" | "routing"> | undefined> {
+  const generation = await wishGeneration(tx, node);
+  return generation === undefined
+    ? undefined
+    : { generation, routing: await routingGeneration(tx) };
 }
 
 /** All that a node is told, but for its secrets, which are yet to be sealed for it. */
@@ -43,13 +55,13 @@ export async function readDesired(
     async (tx) => {
       const generation = await wishGeneration(tx, node);
       if (generation === undefined) return undefined;
-      const wanted = await wantedPods(tx, node);
       return {
         desired: {
           node,
           generation,
-          pods: wanted.map((row) => row.pod),
-          routes: routesOf(wanted, appsDomain),
+          pods: await wantedPods(tx, node),
+          routing: await routingGeneration(tx),
+          ...(await readRoutes(tx, node, appsDomain)),
           configMaps: await wantedConfigMaps(tx, node),
           keepImages: await imagesToKeep(tx, node),
           purgeVolumes: await volumesToPurge(tx, node),
@@ -76,46 +88,12 @@ export async function renewWish(tx: Tx, node: NodeId): Promise<void> {
   await announce(tx, `node:${node}`);
 }
 
-type Wanted = {
-  readonly pod: DesiredState["pods"][number];
-  readonly app: AppId;
-  readonly name: string;
-  /** No request goes there: the app was removed, or the pod has run to its end. */
-  readonly closed: boolean;
-  readonly port: number | null;
-};
-
-async function wantedPods(tx: Tx, node: NodeId): Promise<readonly Wanted[]> {
-  return await tx
-    .select({
-      pod: pods.spec,
-      app: apps.id,
-      name: apps.name,
-      closed: sql<boolean>`${apps.deletedAt} is not null
-        or coalesce(${podStatus.status} ->> 'phase' in ('Succeeded', 'Failed'), false)`,
-      port: releases.httpPort,
-    })
+async function wantedPods(tx: Tx, node: NodeId): Promise<DesiredState["pods"]> {
+  const rows = await tx
+    .select({ pod: pods.spec })
     .from(pods)
     .innerJoin(apps, eq(apps.id, pods.appId))
-    .innerJoin(releases, eq(releases.id, pods.releaseId))
-    .leftJoin(podStatus, eq(podStatus.podId, pods.id))
     .where(and(eq(pods.nodeId, node), eq(pods.wanted, "run")))
     .orderBy(asc(apps.name), asc(pods.createdAt), asc(pods.id));
-}
-
-/**
- * One route an app, to all of its pods here. A pod on another port than its siblings gets a route of
- * its own, and a deleted app none: its name may be another app's by now.
- */
-function routesOf(wanted: readonly Wanted[], appsDomain: string): Route[] {
-  const open = wanted.flatMap((it) =>
-    it.closed || it.port === null ? [] : [{ ...it, port: it.port }],
-  );
-  const groups = Map.groupBy(open, ({ app, port }) => `${app}:${port}`);
-  return [...groups.values()].flatMap((group) => {
-    const [first] = group;
-    if (!first) return [];
-    const pods = group.map(({ pod }) => pod.metadata.uid);
-    return [{ app: first.name, hosts: [`${first.name}.${appsDomain}`], port: first.port, pods }];
-  });
+  return rows.map(({ pod }) => pod);
 }

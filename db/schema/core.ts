@@ -208,6 +208,8 @@ export const pods = pgTable(
       .references(() => nodes.id)
       .$type<NodeId>(),
     spec: jsonb("spec").notNull().$type<Pod>(),
+    /** Where its node takes requests of other nodes for it; null for a pod that takes none. */
+    nodePort: integer("node_port"),
     wireBytes: integer("wire_bytes").notNull().generatedAlwaysAs(sql`octet_length(spec::text)`),
     wanted: text("wanted").notNull().$type<"run" | "gone">().default("run"),
     createdAt: now("created_at"),
@@ -228,6 +230,12 @@ export const nodePlans = pgTable("node_plans", {
     .references(() => nodes.id, { onDelete: "cascade" })
     .$type<NodeId>(),
   generation: bigint("generation", { mode: "number" }).notNull().default(0),
+});
+
+/** One row: +1 when what one node runs changes the routes of the others, or an address does (by api). */
+export const routing = pgTable("routing", {
+  id: boolean("id").primaryKey().default(true),
+  generation: bigint("generation", { mode: "number" }).notNull(),
 });
 
 export const workers = pgTable("workers", { id: text("id").primaryKey(), seenAt: now("seen_at") });

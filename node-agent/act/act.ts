@@ -28,8 +28,9 @@ export type Hands = {
   readonly dns: () => DnsConfig | undefined;
   /** Whether requests may be sent to this address. */
   readonly routed: (ip: string) => boolean;
-  /** Resolves when no request is sent to this address any more, or soon anyway. */
-  readonly withdrawn: (ip: string) => Promise<void>;
+  /** Resolves when no request is sent to this address any more, or soon anyway: with where they went. */
+  readonly withdrawn: (ip: string) => Promise<readonly string[]>;
+  readonly connectionsTo: (addresses: readonly string[]) => Promise<number>;
 };
 
 type Do = Step["do"];

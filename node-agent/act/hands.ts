@@ -2,6 +2,7 @@ import { openMaterials } from "../disk/materials.ts";
 import type { Outcomes } from "../disk/outcomes.ts";
 import { openPodNotes } from "../disk/pod-notes.ts";
 import type { AgentEnv } from "../env.ts";
+import { connectionsTo } from "../host/connections.ts";
 import { hostIp } from "../host/host-ip.ts";
 import { hostDns } from "../host/resolv-conf.ts";
 import type { Ingress } from "../ingress/keeper.ts";
@@ -40,5 +41,6 @@ export function openHands(
     dns: hostDns,
     routed: ingress.reaches,
     withdrawn: (ip) => ingress.withdrawn(ip, WITHDRAW_MS),
+    connectionsTo,
   };
 }

@@ -9,7 +9,8 @@ import { allDone } from "./settled.ts";
 import { stopToRemove } from "./stop.ts";
 
 /** Requests that were under way when a pod left the routes get this long before SIGTERM. */
-const DRAIN_MS = 1_000;
+const DRAIN_MS = 10_000;
+const LOOK_EVERY_MS = 100;
 
 export async function removeSandboxes(
   hands: Hands,
@@ -41,15 +42,23 @@ export async function endPod(
   for (const { id } of sandboxes) await hands.runtime.removeSandbox(id);
 }
 
-/** Out of the routes, then a breath for requests under way, then SIGTERM. */
+/** Out of the routes, then the end of the requests that are under way, then SIGTERM. */
 async function quieten(hands: Hands, sandbox: SeenSandbox): Promise<void> {
   const { ip } = sandbox;
   const isRunning = sandbox.containers.some((it) => it.state === "running");
   if (isRunning && ip !== undefined && hands.routed(ip)) {
-    await hands.withdrawn(ip);
-    await sleep(DRAIN_MS);
+    await answered(hands, await hands.withdrawn(ip));
   }
   await stopToRemove(hands.runtime, sandbox);
+}
+
+/** A request that Caddy was just about to send has its connection by the second look. */
+async function answered(hands: Hands, addresses: readonly string[]): Promise<void> {
+  const endMs = performance.now() + DRAIN_MS;
+  for (let quiet = 0; quiet < 2 && performance.now() < endMs; ) {
+    await sleep(LOOK_EVERY_MS);
+    quiet = (await hands.connectionsTo(addresses)) === 0 ? quiet + 1 : 0;
+  }
 }
 
 /**

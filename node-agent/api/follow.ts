@@ -1,3 +1,4 @@
+import { wishTag } from "../../contract/node/protocol.ts";
 import { backoffMs } from "../../kit/backoff.ts";
 import type { Log } from "../../kit/log.ts";
 import { rest } from "../../kit/rest.ts";
@@ -42,7 +43,7 @@ export async function followDesired(deps: {
   /** Why there was no usable answer, or undefined. */
   async function turn(): Promise<string | undefined> {
     try {
-      const heard = await client.fetchDesired(knownGeneration(client, ledger), signal);
+      const heard = await client.fetchDesired(heldTag(client, ledger), signal);
       return await take(heard);
     } catch (error) {
       if (!signal.aborted) log.error("the wish could not be kept", error);
@@ -60,8 +61,8 @@ export async function followDesired(deps: {
   }
 }
 
-/** The generation of another node's ledger says nothing about ours. */
-function knownGeneration(client: ApiClient, ledger: Ledger): number | undefined {
+/** The tag of another node's ledger says nothing about ours. */
+function heldTag(client: ApiClient, ledger: Ledger): string | undefined {
   const current = ledger.current();
-  return current?.node === client.identity()?.node ? current?.generation : undefined;
+  return current?.node === client.identity()?.node ? current && wishTag(current) : undefined;
 }

@@ -71,8 +71,9 @@ function isSealedAnew(state: DesiredState, current: DesiredState): boolean {
 function judge(state: DesiredState, current: DesiredState | undefined, node: NodeId): Accepted {
   if (state.node !== node) return "foreign";
   if (current?.node !== node) return "taken";
-  if (state.generation === current.generation) return "same";
-  return state.generation < current.generation ? "older" : "taken";
+  const news = state.generation - current.generation || state.routing - current.routing;
+  if (news === 0) return "same";
+  return news < 0 ? "older" : "taken";
 }
 
 /** Whether somebody has decided what this node runs. */
@@ -80,9 +81,12 @@ export function isPlanned({ generation }: DesiredState): boolean {
   return generation > 0;
 }
 
+/** What ran here goes on, with its routes; a node where nothing did passes requests on to the others. */
 function goingOn(empty: DesiredState, last: DesiredState | undefined): DesiredState {
-  const { node, generation } = empty;
-  return last ? { ...last, node, generation, purgeVolumes: [] } : empty;
+  const { node, generation, routing } = empty;
+  return last && last.pods.length > 0
+    ? { ...last, node, generation, routing, purgeVolumes: [] }
+    : empty;
 }
 
 async function readLedger(

@@ -2,17 +2,22 @@ import { canonicalJson } from "../../contract/pod/pod.ts";
 import type { Log } from "../../kit/log.ts";
 import { startLoop } from "../../kit/loop.ts";
 import { type HttpAnswer, httpCall } from "../api/http-call.ts";
-import { caddyConfig, type IngressRoute, upstreamsIn } from "./routes.ts";
+import { caddyConfig, type IngressPlan, upstreamsIn } from "./routes.ts";
+
+export type IngressWish = Pick<IngressPlan, "routes" | "peers">;
 
 export type Ingress = {
   /** Asks for these routes; the keeper brings Caddy there, and back there after Caddy's restart. */
-  want(routes: readonly IngressRoute[]): void;
+  want(wish: IngressWish): void;
   /** Where Caddy sends requests, as far as is known; undefined while Caddy has never answered. */
   upstreams(): ReadonlySet<string> | undefined;
   /** Whether Caddy may send requests to `ip`: yes, while it has never answered. */
   reaches(ip: string): boolean;
-  /** Resolves when Caddy sends nothing to `ip` any more, or after `withinMs` whatever it does. */
-  withdrawn(ip: string, withinMs: number): Promise<void>;
+  /**
+   * Resolves when Caddy sends nothing to `ip` any more, or after `withinMs` whatever it does: with the
+   * `ip:port` that it sent requests to, some of which may be under way.
+   */
+  withdrawn(ip: string, withinMs: number): Promise<readonly string[]>;
   readonly done: Promise<void>;
 };
 
@@ -29,7 +34,10 @@ export function openIngress(options: {
   readonly onChange: () => void;
 }): Ingress {
   const { adminSocket, httpPort, signal, log, onChange } = options;
-  let wanted: { readonly config: object; readonly text: string } | undefined;
+  let plan: IngressWish = { routes: [], peers: [] };
+  let wanted:
+    | { readonly config: object; readonly text: string; readonly whole: string }
+    | undefined;
   let applied: { readonly upstreams: ReadonlySet<string>; readonly text: string } | undefined;
   let waiting: (() => void)[] = [];
   let silent = false;
@@ -47,11 +55,30 @@ export function openIngress(options: {
     const changed = goal !== undefined && applied !== undefined && applied.text !== goal.text;
     if (silent || !changed) await look(goal);
     if (goal !== undefined && applied?.text !== goal.text) {
-      expectOk(await admin("POST", "/load", goal.text), "load");
-      nowIs(goal.text, goal.config);
+      await load(goal);
     }
     if (silent) log.info("Caddy answers again");
     silent = false;
+  }
+
+  /** A door whose port another program has is left out, and tried again when the routes change. */
+  async function load(goal: NonNullable<typeof wanted>): Promise<void> {
+    const answer = await admin("POST", "/load", goal.text);
+    const taken = takenPort(answer);
+    if (taken === undefined || !goal.text.includes(`"door-${taken}"`)) {
+      expectOk(answer, "load");
+      return nowIs(goal.text, goal.config);
+    }
+    log.warn("other nodes cannot reach a pod: another program has its port", { port: taken });
+    if (wanted !== goal) return;
+    plan = withoutDoor(plan, taken);
+    wanted = { ...configOf(plan), whole: goal.whole };
+    loop.wake();
+  }
+
+  function configOf(wish: IngressWish) {
+    const config = caddyConfig({ adminSocket, httpPort, ...wish });
+    return { config, text: JSON.stringify(config) };
   }
 
   async function look(goal: typeof wanted): Promise<void> {
@@ -85,25 +112,27 @@ export function openIngress(options: {
   });
 
   return {
-    want(routes) {
-      const config = caddyConfig({ adminSocket, httpPort, routes });
-      const text = JSON.stringify(config);
-      if (text === wanted?.text) return;
-      wanted = { config, text };
+    want(wish) {
+      const goal = configOf(wish);
+      if (goal.text === wanted?.whole) return;
+      plan = wish;
+      wanted = { ...goal, whole: goal.text };
       loop.wake();
     },
     upstreams: () => applied?.upstreams,
     reaches: (ip) => applied === undefined || reaches(applied.upstreams, ip),
     async withdrawn(ip, withinMs) {
       const endMs = performance.now() + withinMs;
+      const sentTo = [...(applied?.upstreams ?? [])].filter((it) => it.startsWith(`${ip}:`));
       while (!signal.aborted && reaches(applied?.upstreams, ip) && performance.now() < endMs) {
         const turn = Promise.withResolvers<void>();
         waiting = [...waiting, turn.resolve];
         const timer = setTimeout(turn.resolve, endMs - performance.now());
         await turn.promise;
         clearTimeout(timer);
-        if (silent) return;
+        if (silent) break;
       }
+      return sentTo;
     },
     done: loop.done,
   };
@@ -118,4 +147,15 @@ function expectOk(answer: HttpAnswer, what: string): HttpAnswer {
 
 function reaches(upstreams: ReadonlySet<string> | undefined, ip: string): boolean {
   return [...(upstreams ?? [])].some((it) => it.startsWith(`${ip}:`));
+}
+
+function takenPort(answer: HttpAnswer): number | undefined {
+  const port = /listen tcp[^"]*?:(\d+): bind: address already in use/.exec(answer.text)?.[1];
+  return answer.status === 200 || port === undefined ? undefined : Number(port);
+}
+
+function withoutDoor({ routes, peers }: IngressWish, port: number): IngressWish {
+  const doorsOf = (route: IngressWish["routes"][number]) =>
+    route.doors.filter((door) => door.port !== port);
+  return { routes: routes.map((it) => ({ ...it, doors: doorsOf(it) })), peers };
 }

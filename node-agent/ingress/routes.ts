@@ -1,20 +1,19 @@
-/** What the ingress is to do: one entry an app, with the addresses of its ready pods. */
-export type IngressRoute = {
+import { type Door, doorServer } from "./doors.ts";
+import { type AppProxy, appProxy, plainText } from "./proxy.ts";
+
+/** What the ingress is to do for an app: where its requests go, and the doors to its pods here. */
+export type IngressRoute = AppProxy & {
   readonly app: string;
-  readonly hosts: readonly string[];
-  /** `ip:port`, in a stable order. */
-  readonly upstreams: readonly string[];
+  readonly doors: readonly Door[];
 };
 
 export type IngressPlan = {
   readonly adminSocket: string;
   readonly httpPort: number;
   readonly routes: readonly IngressRoute[];
+  /** Who may come in at the doors. */
+  readonly peers: readonly string[];
 };
-
-/** How long a request waits for a pod that is just starting again, or for another one. */
-const TRY_FOR = "5s";
-const TRY_EVERY = "50ms";
 
 /**
  * Caddy's whole configuration, as JSON. Pure; the same routes give the same text.
@@ -23,6 +22,10 @@ const TRY_EVERY = "50ms";
  * it is a GET. It overwrites a client's X-Forwarded-* headers, and passes streams on as they come.
  */
 export function caddyConfig(plan: IngressPlan): object {
+  const routes = plan.routes.filter((it) => it.hosts.length > 0);
+  const doors = routes.flatMap((route) =>
+    route.doors.map((door) => [`door-${door.port}`, doorServer(door, route, plan.peers)]),
+  );
   return {
     admin: { listen: `unix/${plan.adminSocket}`, origins: ["localhost"] },
     logging: { logs: { default: { level: "WARN" } } },
@@ -32,11 +35,9 @@ export function caddyConfig(plan: IngressPlan): object {
           waybill: {
             listen: [`:${plan.httpPort}`],
             automatic_https: { disable: true },
-            routes: [
-              ...plan.routes.filter((it) => it.hosts.length > 0).map(appRoute),
-              UNKNOWN_HOST,
-            ],
+            routes: [...routes.map((it) => appRoute(it, remoteIn(routes))), UNKNOWN_HOST],
           },
+          ...Object.fromEntries(doors),
         },
       },
     },
@@ -61,44 +62,20 @@ const UNKNOWN_HOST = {
   ],
 };
 
-function appRoute(route: IngressRoute): object {
+function appRoute(route: IngressRoute, allRemote: number): object {
+  const has = route.upstreams.length + route.remote.length > 0;
   return {
     match: [{ host: route.hosts }],
-    handle: [route.upstreams.length > 0 ? proxy(route.upstreams) : nobodyReady(route.app)],
+    handle: [has ? appProxy(route, { asks: allRemote }) : nobodyReady(route.app)],
     terminal: true,
   };
 }
 
-function proxy(upstreams: readonly string[]): object {
-  return {
-    handler: "reverse_proxy",
-    upstreams: upstreams.map((dial) => ({ dial })),
-    // Of the Host header, and empty where that has none: then the scheme's own port is meant.
-    headers: { request: { set: { "X-Forwarded-Port": ["{http.request.port}"] } } },
-    load_balancing: {
-      selection_policy: { policy: "least_conn" },
-      try_duration: TRY_FOR,
-      try_interval: TRY_EVERY,
-    },
-    health_checks: { passive: { fail_duration: "1s", max_fails: 5 } },
-    transport: {
-      protocol: "http",
-      dial_timeout: "2s",
-      keep_alive: { idle_timeout: "10s" },
-    },
-  };
+function remoteIn(routes: readonly IngressRoute[]): number {
+  return routes.reduce((sum, it) => sum + it.remote.length, 0);
 }
 
 function nobodyReady(app: string): object {
   const text = `The app "${app}" has no ready pod right now. Ask again in a moment.\n`;
-  return { ...plainText(503, text, { "retry-after": ["1"] }) };
-}
-
-function plainText(status: number, body: string, headers: Record<string, string[]> = {}): object {
-  return {
-    handler: "static_response",
-    status_code: status,
-    headers: { "content-type": ["text/plain; charset=utf-8"], ...headers },
-    body,
-  };
+  return plainText(503, text, { "retry-after": ["1"] });
 }

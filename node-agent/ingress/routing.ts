@@ -4,6 +4,8 @@ import type { Pod } from "../../contract/pod/pod.ts";
 import type { SeenSandbox } from "../observe.ts";
 import type { WantedPod } from "../plan/plan.ts";
 import { isPodReady, type Verdicts } from "../plan/readiness.ts";
+import type { Door } from "./doors.ts";
+import { hostPort } from "./proxy.ts";
 import type { IngressRoute } from "./routes.ts";
 
 /** A pod as it was asked for, and the sandbox that is so and is not being taken away. */
@@ -35,7 +37,7 @@ export function stayingPods(
   return staying;
 }
 
-/** The routes with the addresses of those pods that are ready. */
+/** For each app the addresses of those pods that are ready, here and elsewhere, and the doors to those here. */
 export function ingressRoutes({ routes, pods, verdicts }: RoutingView): readonly IngressRoute[] {
   const addressOf = (uid: PodId, port: number) => {
     const found = pods.get(uid);
@@ -43,11 +45,23 @@ export function ingressRoutes({ routes, pods, verdicts }: RoutingView): readonly
     const ready = isPodReady(found.pod, found.sandbox, verdicts);
     return ready ? `${found.sandbox.ip}:${port}` : undefined;
   };
-  return routes.map((route) => ({
-    app: route.app,
-    hosts: route.hosts,
-    upstreams: route.pods.map((uid) => addressOf(uid, route.port)).filter((it) => it !== undefined),
-  }));
+  const doorsOf = ({ nodePorts, pods: ofApp, port: ofPod }: Route): readonly Door[] =>
+    Object.entries(nodePorts).flatMap(([uid, port]) => {
+      const wanted = ofApp.find((it) => it === uid);
+      return port === undefined ? [] : { port, pod: wanted && addressOf(wanted, ofPod) };
+    });
+  return [...Map.groupBy(routes, (it) => it.app).values()].flatMap((group) => {
+    const [first] = group;
+    if (!first) return [];
+    const ready = group.flatMap((it) => it.pods.map((uid) => addressOf(uid, it.port)));
+    return {
+      app: first.app,
+      hosts: first.hosts,
+      upstreams: ready.filter((it) => it !== undefined),
+      remote: group.flatMap((it) => it.remote.map(({ address, port }) => hostPort(address, port))),
+      doors: group.flatMap(doorsOf).toSorted((a, b) => a.port - b.port),
+    };
+  });
 }
 
 /** Pods that a route names and that the ingress does not send requests to, as `upstreams` tells. */

@@ -7,7 +7,7 @@ import { DesiredState, PodStatus } from "../../contract/node/protocol.ts";
 import { Pod } from "../../contract/pod/pod.ts";
 import { announce } from "../../db/outbox.ts";
 import { nodePlans, pods, releases } from "../../db/schema/core.ts";
-import { startApi, type TestApi } from "../support/api.ts";
+import { aToken, startApi, type TestApi } from "../support/api.ts";
 import { aDigest, aReport, declare } from "../support/declared.ts";
 import { eventually } from "../support/eventually.ts";
 import { joined } from "../support/joined.ts";
@@ -58,6 +58,19 @@ const nudges = async (api: TestApi) =>
     (it) => it.subject as AppId,
   );
 
+test("a join token brings one node in, once", async () => {
+  await using api = await startApi();
+  const token = await aToken(api.db, { kind: "join", project: api.project, node: "local" });
+  const aJoin = { version: "1", publicKey: Buffer.alloc(32, 1).toString("base64") };
+  const join = () => api.ask("/v1/node/join", { method: "POST", json: aJoin, token });
+
+  const [first, second] = [await join(), await join()];
+
+  expect(first.status).toBe(201);
+  expect(first.body).toMatchObject({ name: "local" });
+  expect(second.status).toBe(401);
+});
+
 test("joining is no plan: a node that nobody planned for is at generation 0, whatever its key", async () => {
   await using api = await startApi();
   await joined(api);
@@ -92,7 +105,9 @@ test("the agent is given its wish whole, and told at once when it changes", asyn
   expect(answer.headers.get("etag")).toBe('"1"');
   expect(wish).toMatchObject({ node: node.node, generation: 1 });
   expect(wish.pods.map((pod) => pod.metadata.uid)).toEqual([id]);
-  expect(wish.routes).toEqual([{ app: "shop", hosts: ["shop.localhost"], port: 8080, pods: [id] }]);
+  expect(wish.routes).toEqual([
+    { app: "shop", hosts: ["shop.localhost"], port: 8080, pods: [id], nodePorts: {}, remote: [] },
+  ]);
 });
 
 test("a deleted app has no route any more, though its pod is still there and its name is taken again", async () => {
@@ -105,7 +120,7 @@ test("a deleted app has no route any more, though its pod is still there and its
   const wish = DesiredState.parse((await desired(api, node.token)).body);
 
   expect(wish.pods.map((pod) => pod.metadata.uid)).toEqual([before.id, after.id]);
-  expect(wish.routes).toEqual([
+  expect(wish.routes).toMatchObject([
     { app: "shop", hosts: ["shop.localhost"], port: 8080, pods: [after.id] },
   ]);
 });

@@ -21,12 +21,10 @@ afterEach(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-const session = randomUUID();
 const identityFile = () => join(folder, "node.json");
 const open = (publicKey = new Uint8Array(32)) =>
   openApiClient({
     publicKey,
-    session,
     apiUrl: api.url,
     identityFile: identityFile(),
     joinTokenFile: join(folder, "join.token"),
@@ -45,7 +43,7 @@ test("a node joins once and keeps its token for itself", async () => {
   const second = await open();
 
   expect(second.identity()?.node).toBe(api.node);
-  expect(await second.fetchDesired(0, forever)).toEqual({ kind: "unchanged" });
+  expect(await second.fetchDesired(`"0"`, forever)).toEqual({ kind: "unchanged" });
   expect(api.joins()).toBe(1);
 });
 
@@ -53,7 +51,7 @@ test("news ends the wait at once", async () => {
   const client = await open();
   await client.fetchDesired(undefined, forever);
 
-  const heard = client.fetchDesired(0, forever);
+  const heard = client.fetchDesired(`"0"`, forever);
   api.wish([aPod()]);
 
   expect(await heard).toMatchObject({ kind: "desired", state: { generation: 1 } });
@@ -65,8 +63,8 @@ test("a node whose token is refused joins again with whatever join token lies th
   api.revoke();
   await writeFile(join(folder, "join.token"), "wrong");
 
-  expect(await client.fetchDesired(0, forever)).toMatchObject({ kind: "nothing-new" });
-  expect(await client.fetchDesired(0, forever)).toMatchObject({ kind: "nothing-new" });
+  expect(await client.fetchDesired(`"0"`, forever)).toMatchObject({ kind: "nothing-new" });
+  expect(await client.fetchDesired(`"0"`, forever)).toMatchObject({ kind: "nothing-new" });
   await writeFile(join(folder, "join.token"), api.joinToken);
 
   expect(await client.fetchDesired(undefined, forever)).toMatchObject({ kind: "desired" });
@@ -79,12 +77,12 @@ test("a refusal that passes leaves a node with the token that it has", async () 
   await client.fetchDesired(undefined, forever);
   await writeFile(join(folder, "join.token"), "used up");
   api.answerWith({ status: 401, body: "{}" });
-  expect(await client.fetchDesired(0, forever)).toMatchObject({ kind: "nothing-new" });
-  expect(await client.fetchDesired(0, forever)).toMatchObject({ kind: "nothing-new" });
+  expect(await client.fetchDesired(`"0"`, forever)).toMatchObject({ kind: "nothing-new" });
+  expect(await client.fetchDesired(`"0"`, forever)).toMatchObject({ kind: "nothing-new" });
 
   api.answerWith(undefined);
 
-  expect(await client.fetchDesired(0, forever)).toEqual({ kind: "unchanged" });
+  expect(await client.fetchDesired(`"0"`, forever)).toEqual({ kind: "unchanged" });
   expect(api.joins()).toBe(1);
 });
 
@@ -94,9 +92,9 @@ test("a node with another key joins again, and is told everything anew, sealed f
 
   const client = await open(key);
 
-  expect(await client.fetchDesired(0, forever)).toMatchObject({ kind: "desired" });
+  expect(await client.fetchDesired(`"0"`, forever)).toMatchObject({ kind: "desired" });
   expect(api.publicKey()).toBe(Buffer.from(key).toString("base64"));
-  expect(await client.fetchDesired(0, forever)).toEqual({ kind: "unchanged" });
+  expect(await client.fetchDesired(`"0"`, forever)).toEqual({ kind: "unchanged" });
   expect(api.joins()).toBe(2);
 });
 
@@ -106,7 +104,7 @@ test("a node with another key that cannot join goes on with the token that it ha
 
   const client = await open(Uint8Array.from({ length: 32 }, () => 7));
 
-  expect(await client.fetchDesired(0, forever)).toEqual({ kind: "unchanged" });
+  expect(await client.fetchDesired(`"0"`, forever)).toEqual({ kind: "unchanged" });
 });
 
 const whole = JSON.stringify({ node: randomUUID(), generation: 9, pods: [], routes: [] });
@@ -144,7 +142,7 @@ test.each(answers)("an api that answers %s has said nothing new", async (_, answ
 
   api.answerWith(answer);
 
-  expect(await client.fetchDesired(0, forever)).toMatchObject({ kind: "nothing-new" });
+  expect(await client.fetchDesired(`"0"`, forever)).toMatchObject({ kind: "nothing-new" });
 });
 
 test("an answer that is wrong in a thousand places is told in few words", async () => {
@@ -154,7 +152,7 @@ test("an answer that is wrong in a thousand places is told in few words", async 
 
   api.answerWith({ status: 200, body: JSON.stringify({ ...JSON.parse(whole), pods }) });
 
-  const heard = await client.fetchDesired(0, forever);
+  const heard = await client.fetchDesired(`"0"`, forever);
   if (heard.kind !== "nothing-new") throw new Error(`it was ${heard.kind}`);
   expect(heard.because).toContain("does not validate");
   expect(heard.because.length).toBeLessThanOrEqual(1_000);
@@ -163,7 +161,6 @@ test("an answer that is wrong in a thousand places is told in few words", async 
 test("an api that is away has said nothing new", async () => {
   const client = await openApiClient({
     publicKey: new Uint8Array(32),
-    session,
     apiUrl: "http://127.0.0.1:1",
     identityFile: identityFile(),
     joinTokenFile: join(folder, "join.token"),

@@ -6,6 +6,7 @@ import { planNode } from "../../node-agent/plan/plan.ts";
 import { nextLookAtMs } from "../../node-agent/plan/plan-look.ts";
 import { wishOf } from "../../node-agent/plan/wish.ts";
 import { probeTargets } from "../../node-agent/probes/targets.ts";
+import { aRoute } from "../support/pods.ts";
 import { aContainer, aPodOf, aSandbox, aVerdict, aWorld, fp, uidOf } from "./a-world.ts";
 
 const NODE = "00000000-0000-4000-8000-00000000000f";
@@ -64,7 +65,7 @@ describe("requests go", () => {
   ) => {
     const seen = [aSandbox(pod, { containers })];
     const pods = stayingPods([{ pod, fingerprint: fp(pod) }], seen, new Set(departing));
-    const routes = [{ app: "web", hosts: ["web"], port: 80, pods: [uidOf(pod)] }];
+    const routes = [{ ...aRoute([pod]), port: 80 }];
     return ingressRoutes({ routes, pods, verdicts }).flatMap((it) => it.upstreams);
   };
 
@@ -84,7 +85,7 @@ describe("requests go", () => {
     const upstreamsOf = (postStarted: boolean) => {
       const sandbox = aSandbox(late, { containers: [aContainer({ name: "web", postStarted })] });
       const pods = new Map([[uidOf(late), { pod: late, sandbox }]]);
-      const routes = [{ app: "web", hosts: ["web"], port: 80, pods: [uidOf(late)] }];
+      const routes = [{ ...aRoute([late]), port: 80 }];
       expect(probeTargets({ pod: late, sandbox }, 0)).toHaveLength(postStarted ? 1 : 0);
       return ingressRoutes({ routes, pods, verdicts: new Map() })[0]?.upstreams;
     };
@@ -94,7 +95,7 @@ describe("requests go", () => {
   });
 
   test("and who waits for them is known by what the ingress has", () => {
-    const routes = [{ app: "web", hosts: ["web"], port: 80, pods: [uidOf(pod)] }];
+    const routes = [{ ...aRoute([pod]), port: 80 }];
     const pods = stayingPods([{ pod, fingerprint: fp(pod) }], [aSandbox(pod)], new Set());
 
     expect([...unroutedPods(routes, pods, new Set())]).toEqual([uidOf(pod)]);

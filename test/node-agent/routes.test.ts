@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { caddyConfig, upstreamsIn } from "../../node-agent/ingress/routes.ts";
+import { caddyConfig, type IngressRoute, upstreamsIn } from "../../node-agent/ingress/routes.ts";
 import { ingressRoutes, unroutedPods } from "../../node-agent/ingress/routing.ts";
 import type { Verdict } from "../../node-agent/probes/verdict.ts";
 import { aPod, aRoute } from "../support/pods.ts";
@@ -13,14 +13,24 @@ const verdict = (ready: boolean): Verdict => ({
   failures: [],
 });
 
+const anApp = (said: Partial<IngressRoute> = {}): IngressRoute => ({
+  app: "shop",
+  hosts: ["shop.localhost"],
+  upstreams: [],
+  remote: [],
+  doors: [],
+  ...said,
+});
+
 test("the whole of Caddy's configuration is this", () => {
   const plan = {
     adminSocket: "/run/w/caddy.sock",
     httpPort: 8080,
     routes: [
-      { app: "shop", hosts: ["shop.localhost"], upstreams: ["10.0.0.2:8080", "10.0.0.3:8080"] },
-      { app: "cold", hosts: ["cold.localhost"], upstreams: [] },
+      anApp({ upstreams: ["10.0.0.2:8080", "10.0.0.3:8080"] }),
+      anApp({ app: "cold", hosts: ["cold.localhost"] }),
     ],
+    peers: [],
   };
 
   expect(caddyConfig(plan)).toMatchInlineSnapshot(`

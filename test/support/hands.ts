@@ -21,7 +21,8 @@ export function someHands(said: Pick<Hands, "runtime" | "places"> & Partial<Hand
     node: () => ({ nodeName: "test", hostIp: "127.0.0.1" }),
     dns: () => undefined,
     routed: () => false,
-    withdrawn: async () => undefined,
+    withdrawn: async () => [],
+    connectionsTo: async () => 0,
     ...said,
   };
 }

@@ -1,4 +1,5 @@
 import { randomUUID } from "node:crypto";
+import { Route } from "../../contract/node/protocol.ts";
 import { Pod } from "../../contract/pod/pod.ts";
 
 export const A_DIGEST = `sha256:${"a".repeat(64)}`;
@@ -58,5 +59,6 @@ export function aPod(
 }
 
 export function aRoute(pods: readonly Pod[], host = "web.localhost") {
-  return { app: "web", hosts: [host], port: 8080, pods: pods.map((it) => it.metadata.uid) };
+  const uids = pods.map((it) => it.metadata.uid);
+  return Route.parse({ app: "web", hosts: [host], port: 8080, pods: uids });
 }

@@ -15,6 +15,7 @@ import {
 } from "../../db/apps/placements.ts";
 import type { Db, Tx } from "../../db/client.ts";
 import { record } from "../../db/events.ts";
+import { renewRoutesTo } from "../../db/nodes/routes.ts";
 import { bindVolumes } from "../../db/volumes/homes.ts";
 import { nextProofMs } from "./condition.ts";
 import { lookAt, type Snapshot } from "./look.ts";
@@ -61,6 +62,7 @@ async function carryOut(tx: Tx, snapshot: Snapshot, changes: readonly Change[]):
   for (const id of [...touched].toSorted()) {
     await raiseGeneration(tx, id, named(snapshot.nodes, id).generation);
   }
+  if (touched.size > 0) await renewRoutesTo(tx, snapshot.app.id);
 }
 
 /** What each kind of change writes; answers the node whose wish it changed, if it did. */
@@ -149,7 +151,7 @@ async function move(tx: Tx, change: PhaseChange): Promise<undefined> {
 const DELETION = "the deletion of the app";
 const REMOVAL_WORDS: Readonly<Record<RemovalReason, string>> = {
   "app-deleted": "the app was deleted",
-  "old-release": "a newer release takes its place",
+  "old-release": "another release takes its place",
   "in-the-way": "the pod of a newer release cannot stand beside it",
   "release-failed": "its release failed",
   surplus: "fewer pods are asked for",

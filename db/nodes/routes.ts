@@ -1,0 +1,209 @@
+import { and, asc, eq, gt, isNotNull, isNull, ne, or, type SQL, sql } from "drizzle-orm";
+import type { AppId, NodeId, PodId } from "../../contract/ids.ts";
+import { NODE_PORTS, type RemotePod, type Route } from "../../contract/node/protocol.ts";
+import type { Tx } from "../client.ts";
+import { announceAll } from "../outbox.ts";
+import {
+  apps,
+  nodePlans,
+  nodeStatus,
+  nodes,
+  podStatus,
+  pods,
+  releases,
+  routing,
+} from "../schema/core.ts";
+
+/*
+ * Which requests a node is told to pass on, and where to. A pod of another node is reached at that
+ * node's address and a port that is the pod's there for its life. A node alone opens no such port.
+ */
+
+/** A pod's port still leads to its app for so long: an ingress that was not told yet may send there. */
+const LEADS_ON = sql`interval '2 minutes'`;
+/** Nor is it another pod's for so long. */
+const RESTS = sql`interval '10 minutes'`;
+
+export type Routes = Readonly<{ routes: Route[]; peers: string[] }>;
+
+/** What runs on other nodes is in there only for a node that the others know an address of. */
+export async function readRoutes(tx: Tx, node: NodeId, appsDomain: string): Promise<Routes> {
+  const peers = await peersOf(tx, node);
+  const alone = peers.length === 0;
+  const here = (await podsHere(tx, node)).filter((it) => !alone || it.wanted === "run");
+  const elsewhere = alone ? [] : await podsElsewhere(tx, node);
+  return { routes: routesOf(here, elsewhere, appsDomain, !alone), peers };
+}
+
+/** How often the routes of all nodes changed for what is not their own. */
+export async function routingGeneration(tx: Tx): Promise<number> {
+  const [row] = await tx.select({ generation: routing.generation }).from(routing);
+  return row?.generation ?? 0;
+}
+
+/**
+ * Pods of this app came or went: every node's routes are to be read again. Not where no request goes to
+ * them, and not where there is no second node. Call it last: one transaction at a time holds the row.
+ */
+export async function renewRoutesTo(tx: Tx, app: AppId): Promise<void> {
+  const [found] = await tx.execute<{ it: boolean }>(sql`
+    select exists (select from ${pods} where ${pods.appId} = ${app} and ${pods.nodePort} is not null)
+       and (select count(*) from ${nodeStatus} where ${nodeStatus.address} is not null) > 1 as it`);
+  if (found?.it) await renewRoutes(tx);
+}
+
+/** All nodes are to read their routes again. */
+export async function renewRoutes(tx: Tx): Promise<void> {
+  await tx
+    .insert(routing)
+    .values({ generation: 1 })
+    .onConflictDoUpdate({
+      target: routing.id,
+      set: { generation: sql`${routing.generation} + 1` },
+    });
+  await announceAll(tx, "node", sql`select ${nodePlans.nodeId} from ${nodePlans}`);
+}
+
+/**
+ * A port of this node that no pod has or had lately; null for a release that takes no requests. Two
+ * plans that choose the same at once choose for the same generation of the node, and one is made anew.
+ */
+export function freeNodePort(node: NodeId, release: string): SQL<number | null> {
+  return sql`(
+    select port from generate_series(${NODE_PORTS.first}::int, ${NODE_PORTS.last}::int) as port
+    where exists (select from releases where id = ${release} and http_port is not null)
+      and not exists (
+        select from pods left join pod_status on pod_id = pods.id
+        where pods.node_id = ${node} and node_port = port
+          and (wanted = 'run' or pod_id is not null or gone_at > now() - ${RESTS}))
+    order by random() limit 1)`;
+}
+
+type Routed = {
+  readonly pod: PodId;
+  readonly app: AppId;
+  readonly name: string;
+  /** When the app was made. */
+  readonly since: string;
+  readonly port: number;
+  readonly nodePort: number | null;
+};
+type Here = Routed & { readonly wanted: "run" | "gone" };
+
+type Elsewhere = Routed & { readonly address: string };
+
+const routed = {
+  pod: pods.id,
+  app: apps.id,
+  name: apps.name,
+  since: sql<string>`${apps.createdAt}::text`,
+  port: sql<number>`${releases.httpPort}`,
+  nodePort: pods.nodePort,
+};
+
+/** The app was not removed, the release takes requests, and the pod has not run to its end. */
+const takesRequests = and(
+  isNull(apps.deletedAt),
+  isNotNull(releases.httpPort),
+  sql`coalesce(${podStatus.status} ->> 'phase', '') not in ('Succeeded', 'Failed')`,
+);
+
+async function podsHere(tx: Tx, node: NodeId): Promise<readonly Here[]> {
+  return await tx
+    .select({ ...routed, wanted: pods.wanted })
+    .from(pods)
+    .innerJoin(apps, eq(apps.id, pods.appId))
+    .innerJoin(releases, eq(releases.id, pods.releaseId))
+    .leftJoin(podStatus, eq(podStatus.podId, pods.id))
+    .where(
+      and(
+        eq(pods.nodeId, node),
+        takesRequests,
+        or(eq(pods.wanted, "run"), gt(pods.goneAt, sql`now() - ${LEADS_ON}`)),
+      ),
+    )
+    .orderBy(asc(apps.name), asc(pods.createdAt), asc(pods.id));
+}
+
+async function podsElsewhere(tx: Tx, node: NodeId): Promise<readonly Elsewhere[]> {
+  return await tx
+    .select({ ...routed, address: sql<string>`${nodeStatus.address}` })
+    .from(pods)
+    .innerJoin(apps, eq(apps.id, pods.appId))
+    .innerJoin(releases, eq(releases.id, pods.releaseId))
+    .innerJoin(nodeStatus, eq(nodeStatus.nodeId, pods.nodeId))
+    .leftJoin(podStatus, eq(podStatus.podId, pods.id))
+    .where(
+      and(
+        ne(pods.nodeId, node),
+        eq(pods.wanted, "run"),
+        isNotNull(nodeStatus.address),
+        isNotNull(pods.nodePort),
+        takesRequests,
+        isIngress(node),
+      ),
+    )
+    .orderBy(asc(apps.name), asc(pods.createdAt), asc(pods.id));
+}
+
+/** In a large fleet not every node has to know every pod. */
+function isIngress(node: NodeId): SQL {
+  return sql`exists (select from ${nodes} where ${nodes.id} = ${node}
+    and ${nodes.labels} ->> 'waybill/ingress' is distinct from 'false')`;
+}
+
+/** None for a node without an address of its own: the others would refuse what comes from it. */
+async function peersOf(tx: Tx, node: NodeId): Promise<string[]> {
+  const rows = await tx
+    .select({ node: nodeStatus.nodeId, address: sql<string>`${nodeStatus.address}` })
+    .from(nodeStatus)
+    .where(isNotNull(nodeStatus.address))
+    .orderBy(asc(nodeStatus.address));
+  const isKnown = rows.some((it) => it.node === node);
+  return isKnown ? rows.filter((it) => it.node !== node).map((it) => it.address) : [];
+}
+
+/**
+ * One route an app, to all of its pods. A pod of this node on another port than its siblings gets a
+ * route of its own; those of other nodes have their own ports, and stand in the app's first route. Of
+ * two projects' apps with one name the older one has it, on every node.
+ */
+function routesOf(
+  here: readonly Here[],
+  elsewhere: readonly Elsewhere[],
+  appsDomain: string,
+  withNodePorts: boolean,
+): Route[] {
+  const oldestFirst = [...here, ...elsewhere].toSorted((a, b) => a.since.localeCompare(b.since));
+  const owners = new Map(oldestFirst.toReversed().map((it) => [it.name, it.app]));
+  const names = [...owners.keys()].toSorted();
+  return names.flatMap((name) => {
+    const app = owners.get(name);
+    const own = here.filter((it) => it.app === app);
+    const away = elsewhere.filter((it) => it.app === app);
+    const ports = [
+      ...new Set([...own, ...(own.length > 0 ? [] : away.slice(0, 1))].map((it) => it.port)),
+    ];
+    return ports.map((port, index) => {
+      const group = own.filter((it) => it.port === port);
+      return {
+        app: name,
+        hosts: [`${name}.${appsDomain}`],
+        port,
+        pods: group.filter((it) => it.wanted === "run").map(({ pod }) => pod),
+        nodePorts: withNodePorts ? nodePortsOf(group) : {},
+        remote: index === 0 ? away.flatMap(remotePod) : [],
+      };
+    });
+  });
+}
+
+function nodePortsOf(group: readonly Here[]): Route["nodePorts"] {
+  return Object.fromEntries(
+    group.flatMap(({ pod, nodePort }) => (nodePort === null ? [] : [[pod, nodePort]])),
+  );
+}
+
+function remotePod({ pod, address, nodePort }: Elsewhere): RemotePod[] {
+  return nodePort === null ? [] : [{ pod, address, port: nodePort }];
+}
