@@ -1,11 +1,17 @@
 import type { z } from "zod";
 import { fieldErrors } from "../../contract/document/mistakes.ts";
 import type { NodeId } from "../../contract/ids.ts";
-import { DesiredState, JoinAnswer, JoinRequest, NodeReport } from "../../contract/node/protocol.ts";
+import {
+  DesiredState,
+  JoinAnswer,
+  JoinRequest,
+  NodeReport,
+  wishTag,
+} from "../../contract/node/protocol.ts";
 import { Problem, type ProblemSlug } from "../../contract/problem.ts";
 import { recordAudit } from "../../db/access/audit.ts";
 import type { AddressTrouble } from "../../db/nodes/addresses.ts";
-import { readDesired, renewWish, wishGeneration } from "../../db/nodes/desired.ts";
+import { readDesired, renewWish, wishGeneration, wishVersion } from "../../db/nodes/desired.ts";
 import { releaseSession } from "../../db/nodes/sessions.ts";
 import { storeReport } from "../../db/nodes/sight.ts";
 import { endPurges } from "../../db/volumes/end.ts";
@@ -105,12 +111,12 @@ async function desired(call: KnownCall<z.infer<typeof DesiredQuery>>): Promise<R
   const signal = AbortSignal.any([call.c.req.raw.signal, deps.stopping]);
   using watch = deps.changes.watch(`node:${node}`);
   for (;;) {
-    const generation = await wishGeneration(deps.db, node);
-    if (generation === undefined) throw noPlan();
-    if (held !== etag(generation)) return await answerDesired(call, node);
+    const version = await wishVersion(deps.db, node);
+    if (version === undefined) throw noPlan();
+    if (held !== wishTag(version)) return await answerDesired(call, node);
     const leftMs = untilMs - Date.now();
     if (leftMs <= 0 || signal.aborted) {
-      return call.c.body(null, 304, { etag: etag(generation) });
+      return call.c.body(null, 304, { etag: wishTag(version) });
     }
     await watch.changed(leftMs, signal);
     // It may have lost its node meanwhile.
@@ -123,7 +129,7 @@ async function answerDesired(call: KnownCall, node: NodeId): Promise<Response> {
   if (wish === undefined) throw noPlan();
   const secrets = await sealForNode(call.deps, wish.publicKey, wish.secrets);
   const body: DesiredState = { ...wish.desired, secrets };
-  return call.c.json(body, 200, { etag: etag(body.generation), "cache-control": "no-store" });
+  return call.c.json(body, 200, { etag: wishTag(body), "cache-control": "no-store" });
 }
 
 /**
@@ -175,10 +181,6 @@ async function refuseAddress(
     before: null,
     after: null,
   });
-}
-
-function etag(generation: number): string {
-  return `"${generation}"`;
 }
 
 /** Not an empty wish: that would be an order to stop everything. */

@@ -42,12 +42,24 @@ export const JoinAnswer = z.object({
 });
 export type JoinAnswer = z.infer<typeof JoinAnswer>;
 
-/** Requests for `hosts` go to the ready ones among `pods`, on `port`. */
+/** A port of a node's own where other nodes' ingresses ask for one of its pods. */
+export const NODE_PORTS = { first: 31_000, last: 32_767 } as const;
+const NodePort = z.int().min(NODE_PORTS.first).max(NODE_PORTS.last);
+
+/** A pod of another node, and where that node takes requests for it. */
+export const RemotePod = z.strictObject({ pod: PodId, address: z.string().min(1), port: NodePort });
+export type RemotePod = z.infer<typeof RemotePod>;
+
+/** Requests for `hosts` go to the ready ones among `pods`, on `port`, and to those of other nodes. */
 export const Route = z.strictObject({
   app: Name,
   hosts: z.array(z.string().min(1)),
   port: z.int().min(1).max(65_535),
   pods: z.array(PodId),
+  /** By pod of this node, of those too that left not long ago: an ingress elsewhere may not know yet. */
+  nodePorts: z.partialRecord(PodId, NodePort).default({}),
+  /** Wanted there; whether they are ready their own nodes know. */
+  remote: z.array(RemotePod).default([]),
 });
 export type Route = z.infer<typeof Route>;
 
@@ -57,6 +69,10 @@ export const DesiredState = z.strictObject({
   generation: z.int().min(0),
   pods: z.array(Pod),
   routes: z.array(Route),
+  /** +1 when routes change for what happens on other nodes; only grows. */
+  routing: z.int().min(0).default(0),
+  /** The other nodes' addresses: from there alone requests are taken at node ports. */
+  peers: z.array(z.string().min(1)).default([]),
   /** What these pods name, and nothing else. */
   configMaps: z.array(ConfigMapMaterial).default([]),
   secrets: z.array(SecretMaterial).default([]),
@@ -66,6 +82,14 @@ export const DesiredState = z.strictObject({
   purgeVolumes: z.array(VolumeKey).default([]),
 });
 export type DesiredState = z.infer<typeof DesiredState>;
+
+/** What an agent holds already, as an ETag: two wishes of one node with the same tag say the same. */
+export function wishTag({
+  generation,
+  routing,
+}: Pick<DesiredState, "generation" | "routing">): string {
+  return routing === 0 ? `"${generation}"` : `"${generation}.${routing}"`;
+}
 
 /** One question of a probe that went wrong. */
 export const ProbeFailure = z.strictObject({

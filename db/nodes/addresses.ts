@@ -1,9 +1,9 @@
-import { and, eq, gt, ne, sql } from "drizzle-orm";
+import { and, eq, ne, sql } from "drizzle-orm";
 import type { NodeId } from "../../contract/ids.ts";
 import { reachableAddress } from "../../contract/node/host.ts";
 import type { Tx } from "../client.ts";
-import { announce } from "../outbox.ts";
-import { nodePlans, nodeStatus } from "../schema/core.ts";
+import { nodeStatus } from "../schema/core.ts";
+import { renewRoutes } from "./routes.ts";
 
 /* Where the other nodes reach a node: called by api alone, with an agent's report. */
 
@@ -31,7 +31,7 @@ export async function storeAddress(
   const address = isFree && wanted !== undefined ? wanted : null;
   const toldAddress = told ?? null;
   await tx.update(nodeStatus).set({ address, toldAddress }).where(eq(nodeStatus.nodeId, node));
-  if (address !== (known?.address ?? null)) await renewEveryWish(tx);
+  if (address !== (known?.address ?? null)) await renewRoutes(tx);
   if (!isNews || told === undefined || address !== null) return undefined;
   return isFree ? "unusable" : "another-nodes";
 }
@@ -44,13 +44,4 @@ async function isAnothers(tx: Tx, node: NodeId, address: string): Promise<boolea
     .from(nodeStatus)
     .where(and(eq(nodeStatus.address, address), ne(nodeStatus.nodeId, node)));
   return others.length > 0;
-}
-
-async function renewEveryWish(tx: Tx): Promise<void> {
-  const renewed = await tx
-    .update(nodePlans)
-    .set({ generation: sql`${nodePlans.generation} + 1` })
-    .where(gt(nodePlans.generation, 0))
-    .returning({ node: nodePlans.nodeId });
-  for (const { node } of renewed) await announce(tx, `node:${node}`);
 }

@@ -31,8 +31,8 @@ export type Sent =
 export type ApiClient = {
   /** Who this node is, once it has joined, in this run or an earlier one. */
   identity(): Identity | undefined;
-  /** Waits up to 25 s for a wish of another generation; joins first where that is needed. */
-  fetchDesired(generation: number | undefined, signal: AbortSignal): Promise<Heard>;
+  /** Waits up to 25 s for a wish with another tag (see `wishTag`); joins first where that is needed. */
+  fetchDesired(held: string | undefined, signal: AbortSignal): Promise<Heard>;
   putReport(report: NodeReport, signal: AbortSignal): Promise<Sent>;
   /** Any other question, in this node's name: an answer of whatever status, or why there is none. */
   ask(question: NodeQuestion, signal: AbortSignal): Promise<HttpAnswer | string>;
@@ -126,17 +126,17 @@ export async function openApiClient(options: ApiClientOptions): Promise<ApiClien
 
   return {
     identity: () => identity,
-    async fetchDesired(generation, signal) {
+    async fetchDesired(held, signal) {
       const who = await joined(signal);
       if (typeof who === "string") return { kind: "nothing-new", because: who };
       // What was told before joining anew is sealed for an older key.
-      const known = sealedForUs ? generation : undefined;
+      const known = sealedForUs ? held : undefined;
       const answer = await ask(options.apiUrl, {
         method: "GET",
         path: `/v1/node/desired?waitMs=${waitMs}`,
         headers: {
           ...headersOf(who),
-          ...(known !== undefined && { "if-none-match": `"${known}"` }),
+          ...(known !== undefined && { "if-none-match": known }),
         },
         timeoutMs: waitMs + CALL_MS,
         signal,

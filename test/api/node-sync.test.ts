@@ -7,7 +7,7 @@ import { DesiredState, PodStatus } from "../../contract/node/protocol.ts";
 import { Pod } from "../../contract/pod/pod.ts";
 import { announce } from "../../db/outbox.ts";
 import { nodePlans, pods, releases } from "../../db/schema/core.ts";
-import { aToken, startApi, type TestApi } from "../support/api.ts";
+import { startApi, type TestApi } from "../support/api.ts";
 import { aDigest, aReport, declare } from "../support/declared.ts";
 import { eventually } from "../support/eventually.ts";
 import { joined } from "../support/joined.ts";
@@ -57,19 +57,6 @@ const nudges = async (api: TestApi) =>
   (await api.db.execute(sql`select subject from outbox where topic = 'schedule'`)).map(
     (it) => it.subject as AppId,
   );
-
-test("a join token brings one node in, once", async () => {
-  await using api = await startApi();
-  const token = await aToken(api.db, { kind: "join", project: api.project, node: "local" });
-  const aJoin = { version: "1", publicKey: Buffer.alloc(32, 1).toString("base64") };
-  const join = () => api.ask("/v1/node/join", { method: "POST", json: aJoin, token });
-
-  const [first, second] = [await join(), await join()];
-
-  expect(first.status).toBe(201);
-  expect(first.body).toMatchObject({ name: "local" });
-  expect(second.status).toBe(401);
-});
 
 test("joining is no plan: a node that nobody planned for is at generation 0, whatever its key", async () => {
   await using api = await startApi();

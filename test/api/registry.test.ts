@@ -2,7 +2,7 @@ import { createHash, randomBytes, randomUUID } from "node:crypto";
 import { sql } from "drizzle-orm";
 import { expect, test } from "vitest";
 import { Digest, PodId } from "../../contract/ids.ts";
-import { ensureNode } from "../../db/nodes/nodes.ts";
+import { ensureNode } from "../../db/nodes/join.ts";
 import { pods } from "../../db/schema/core.ts";
 import { aToken, startApi, type TestApi } from "../support/api.ts";
 import { aDigest, declare } from "../support/declared.ts";

@@ -21,10 +21,12 @@ afterEach(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
+const session = randomUUID();
 const identityFile = () => join(folder, "node.json");
 const open = (publicKey = new Uint8Array(32)) =>
   openApiClient({
     publicKey,
+    session,
     apiUrl: api.url,
     identityFile: identityFile(),
     joinTokenFile: join(folder, "join.token"),
@@ -161,6 +163,7 @@ test("an answer that is wrong in a thousand places is told in few words", async 
 test("an api that is away has said nothing new", async () => {
   const client = await openApiClient({
     publicKey: new Uint8Array(32),
+    session,
     apiUrl: "http://127.0.0.1:1",
     identityFile: identityFile(),
     joinTokenFile: join(folder, "join.token"),

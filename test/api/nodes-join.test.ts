@@ -1,0 +1,264 @@
+import { randomUUID } from "node:crypto";
+import { sql } from "drizzle-orm";
+import { expect, test } from "vitest";
+import { SESSION_HEADER } from "../../contract/node/host.ts";
+import { JoinAnswer } from "../../contract/node/protocol.ts";
+import { type AskOptions, startApi, type TestApi } from "../support/api.ts";
+import { aReport } from "../support/declared.ts";
+import { joined } from "../support/joined.ts";
+
+const aKey = (byte: number) => Buffer.alloc(32, byte).toString("base64");
+
+const newToken = (api: TestApi, json: object = {}, options: AskOptions = {}) =>
+  api.ask("/v1/nodes/join-tokens", { method: "POST", json, ...options });
+
+const join = (api: TestApi, token: string, key = 9, more: object = {}, session?: string) =>
+  api.ask("/v1/node/join", {
+    method: "POST",
+    token,
+    json: { version: "1", publicKey: aKey(key), ...more },
+    ...(session !== undefined && { headers: { [SESSION_HEADER]: session } }),
+  });
+
+const report = (api: TestApi, token: string, session?: string, json: object = aReport([])) =>
+  api.ask("/v1/node/report", {
+    method: "POST",
+    token,
+    json,
+    ...(session !== undefined && { headers: { [SESSION_HEADER]: session } }),
+  });
+
+const shown = async (api: TestApi, name: string) => (await api.ask(`/v1/nodes/${name}`)).body;
+
+const audited = async (api: TestApi, action: string) =>
+  await api.db.execute(sql`select object, result from audit where action = ${action} order by seq`);
+
+test("a host joins with a token that is made for it, under the name and the labels that the token says", async () => {
+  await using api = await startApi();
+
+  const made = await newToken(api, { name: "web-1", labels: { disk: "fast" } });
+  const answer = await join(api, made.body.token);
+  await report(api, answer.body.token);
+
+  expect(made.status).toBe(201);
+  expect(made.headers.get("cache-control")).toBe("no-store");
+  expect(made.body).toMatchObject({ node: "web-1" });
+  expect(made.body.command).toBe(
+    `npm run agent -- --api ${api.url} --join ${made.body.token as string}`,
+  );
+  expect(Date.parse(made.body.expiresAt) - Date.now()).toBeGreaterThan(14 * 60_000);
+  expect(answer.status).toBe(201);
+  expect(JoinAnswer.parse(answer.body).name).toBe("web-1");
+  expect(await shown(api, "web-1")).toMatchObject({ status: "ready", labels: { disk: "fast" } });
+});
+
+test("a token without a name makes one up, and each host gets pod addresses of its own", async () => {
+  await using api = await startApi();
+
+  const tokens = [await newToken(api), await newToken(api)];
+  const answers = [];
+  for (const { body } of tokens) answers.push((await join(api, body.token)).body);
+
+  expect(new Set(answers.map((it) => it.name)).size).toBe(2);
+  for (const { name } of answers) expect(name).toMatch(/^node-[0-9a-f]{4}$/);
+  expect(new Set(answers.map((it) => it.podRange)).size).toBe(2);
+  for (const { podRange } of answers)
+    expect(podRange).toMatch(/^10\.(6[4-9]|[7-9]\d|1[01]\d|12[0-7])\.\d+\.0\/24$/);
+});
+
+test("a join token that was used brings no other host in, and the same one again: its answer may be lost", async () => {
+  await using api = await startApi();
+  const { token } = (await newToken(api)).body;
+
+  const first = await join(api, token, 1);
+  const other = await join(api, token, 2);
+  const again = await join(api, token, 1);
+
+  expect([first.status, other.status, again.status]).toEqual([201, 401, 201]);
+  expect(again.body).toMatchObject({ node: first.body.node, podRange: first.body.podRange });
+  expect((await report(api, first.body.token)).status).toBe(401);
+  expect((await report(api, again.body.token)).status).toBe(204);
+});
+
+test("an expired join token, and one that a newer one of the same name replaced, bring nobody in", async () => {
+  await using api = await startApi();
+  const old = (await newToken(api, { name: "web-1" })).body;
+  const expired = (await newToken(api, { name: "web-1", expiresIn: "1m" })).body;
+  await api.db.execute(sql`
+    update tokens set expires_at = now() - interval '1 second' where id = ${expired.token.slice(4, 14)}`);
+
+  expect((await join(api, old.token)).status).toBe(401);
+  expect((await join(api, expired.token)).status).toBe(401);
+  expect((await api.ask("/v1/nodes")).body.nodes).toEqual([]);
+});
+
+test.each([
+  [{ expiresIn: "2h" }, "/expiresIn"],
+  [{ name: "Web 1" }, "/name"],
+  [{ labels: { "a b": "c" } }, "/labels/a b"],
+  [{ node: "web-1" }, "/node"],
+])("a join token is not made for %j", async (json, pointer) => {
+  await using api = await startApi();
+
+  const answer = await newToken(api, json);
+
+  expect(answer.status).toBe(422);
+  expect(answer.body.errors[0].pointer).toBe(pointer);
+});
+
+test("the same request for a join token gets the same one, and no token is kept anywhere", async () => {
+  await using api = await startApi();
+  const headers = { "idempotency-key": randomUUID() };
+
+  const first = await newToken(api, { name: "web-1" }, { headers });
+  const again = await newToken(api, { name: "web-1" }, { headers });
+
+  expect(again.text).toBe(first.text);
+  expect(again.headers.get("idempotency-replayed")).toBe("true");
+  const secret = first.body.token.slice(14, 46);
+  const [kept] = await api.db.execute(sql`select
+    (select string_agg(i::text, ' ') from idempotency_keys i) as answers,
+    (select string_agg(t::text, ' ') from tokens t) as tokens`);
+  expect(JSON.stringify(kept)).not.toContain(secret);
+});
+
+test("no token is made for the name of a node that answers", async () => {
+  await using api = await startApi();
+  const { token } = await joined(api, "web-1");
+  await report(api, token);
+
+  expect((await newToken(api, { name: "web-1" })).body.type).toBe("/problems/node-taken");
+  await api.db.execute(sql`update node_status set seen_at = now() - interval '50 seconds'`);
+  expect((await newToken(api, { name: "web-1" })).status).toBe(201);
+});
+
+test("a host cannot say what its labels are, neither when it joins nor when it reports", async () => {
+  await using api = await startApi();
+  const { token } = (await newToken(api, { name: "web-1", labels: { zone: "a" } })).body;
+
+  const joining = await join(api, token, 1, { labels: { zone: "b" } });
+  const node = await join(api, token, 1);
+  const reporting = await report(api, node.body.token, undefined, {
+    ...aReport([]),
+    labels: { zone: "b" },
+  });
+
+  expect(joining.status).toBe(400);
+  expect(reporting.status).toBe(422);
+  expect((await shown(api, "web-1")).labels).toEqual({ zone: "a" });
+});
+
+test("joining again without labels keeps them", async () => {
+  await using api = await startApi();
+  await join(api, (await newToken(api, { name: "web-1", labels: { zone: "a" } })).body.token);
+
+  await join(api, (await newToken(api, { name: "web-1" })).body.token);
+
+  expect((await shown(api, "web-1")).labels).toEqual({ zone: "a" });
+});
+
+test("a host keeps the pod addresses that it has, and nobody else gets them", async () => {
+  await using api = await startApi();
+  const podRange = "10.77.3.0/24";
+  const make = async (name: string) => (await newToken(api, { name })).body.token as string;
+
+  const first = await join(api, await make("a"), 1, { podRange });
+  const second = await join(api, await make("b"), 2, { podRange });
+  const again = await join(api, await make("a"), 1);
+
+  expect(first.body.podRange).toBe(podRange);
+  expect(second.body.type).toBe("/problems/pod-range-taken");
+  expect(second.body.detail).toContain("a has the pod addresses 10.77.3.0/24");
+  expect(again.body.podRange).toBe(podRange);
+});
+
+test("a second agent with a node's token is refused and on record, until the first is silent or gone", async () => {
+  await using api = await startApi();
+  const { token } = await joined(api, "web-1");
+  const [one, two] = [randomUUID(), randomUUID()];
+  await api.db.execute(sql`delete from node_sessions`);
+
+  expect((await report(api, token, one)).status).toBe(204);
+  const refused = await report(api, token, two);
+  await report(api, token, two);
+  expect(refused.status).toBe(409);
+  expect(refused.body.type).toBe("/problems/node-taken");
+  for (const path of ["/v1/node/desired?waitMs=0", "/v1/node/execs?waitMs=0"]) {
+    const asked = await api.ask(path, { token, headers: { [SESSION_HEADER]: two } });
+    expect(asked.status).toBe(409);
+  }
+  expect((await report(api, token, one)).status).toBe(204);
+  expect(await audited(api, "node.session")).toEqual([{ object: "node:web-1", result: "denied" }]);
+
+  await api.db.execute(sql`update node_sessions set seen_at = now() - interval '31 seconds'`);
+  expect((await report(api, token, two)).status).toBe(204);
+  expect((await report(api, token, one)).status).toBe(409);
+
+  const left = await api.ask("/v1/node/session", {
+    method: "DELETE",
+    token,
+    headers: { [SESSION_HEADER]: two },
+  });
+  expect(left.status).toBe(204);
+  expect((await report(api, token, one)).status).toBe(204);
+});
+
+test("no other host joins as a node whose agent is heard of, and the attempt leaves the node as it was", async () => {
+  await using api = await startApi();
+  const make = async () => (await newToken(api, { name: "web-1" })).body.token as string;
+  const node = (await join(api, await make(), 1, {}, randomUUID())).body;
+
+  const other = await join(api, await make(), 2, {}, randomUUID());
+
+  expect(other.body.type).toBe("/problems/node-taken");
+  expect(await audited(api, "node.session")).toHaveLength(1);
+  const [key] = await api.db.execute(sql`select encode(public_key, 'base64') as key from nodes`);
+  expect(key).toEqual({ key: aKey(1) });
+  expect(
+    (await api.db.execute(sql`select 1 from tokens where kind = 'node' and revoked_at is null`))
+      .length,
+  ).toBe(1);
+  expect(node.name).toBe("web-1");
+});
+
+test("a session that is no UUID is refused", async () => {
+  await using api = await startApi();
+  const { token } = await joined(api);
+
+  expect((await report(api, token, "me")).status).toBe(400);
+});
+
+test("a node's token reads nothing of people's, and nothing of another node's", async () => {
+  await using api = await startApi();
+  const [a, b] = [await joined(api, "a"), await joined(api, "b")];
+
+  for (const path of ["/v1/nodes", "/v1/nodes/b", "/v1/apps", "/v1/volumes"])
+    expect((await api.ask(path, { token: a.token })).status, path).toBe(403);
+  const work = await api.ask(`/v1/node/desired?waitMs=0&node=${b.node}`, { token: a.token });
+  const own = await api.ask("/v1/node/desired", { token: a.token });
+
+  expect(work.status).toBe(422);
+  expect(own.body.node).toBe(a.node);
+});
+
+test("a node's address is kept, and no other node's or one that nobody reaches is taken", async () => {
+  await using api = await startApi();
+  const [a, b] = [await joined(api, "a"), await joined(api, "b")];
+  const tell = (token: string, address: string) =>
+    report(api, token, undefined, { ...aReport([]), address });
+
+  await tell(a.token, "192.0.2.7");
+  expect((await tell(b.token, "192.0.2.7")).status).toBe(204);
+  await tell(b.token, "192.0.2.7");
+  expect(await shown(api, "a")).toMatchObject({ address: "192.0.2.7", addressRefused: null });
+  expect(await shown(api, "b")).toMatchObject({ address: null, addressRefused: "192.0.2.7" });
+  expect(await audited(api, "node.address")).toEqual([{ object: "node:b", result: "denied" }]);
+
+  for (const address of ["127.0.0.1", "169.254.169.254", "::1", "a.example", "0.0.0.0"]) {
+    await tell(b.token, address);
+    expect(await shown(api, "b")).toMatchObject({ address: null, addressRefused: address });
+  }
+  await tell(a.token, "192.0.2.8");
+  await tell(b.token, "192.0.2.7");
+  expect(await shown(api, "b")).toMatchObject({ address: "192.0.2.7", addressRefused: null });
+});
