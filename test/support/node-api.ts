@@ -47,8 +47,6 @@ const NOTHING: Omit<DesiredState, "node"> = {
   generation: 0,
   pods: [],
   routes: [],
-  routing: 0,
-  peers: [],
   configMaps: [],
   secrets: [],
   keepImages: [],
