@@ -47,6 +47,8 @@ const NOTHING: Omit<DesiredState, "node"> = {
   generation: 0,
   pods: [],
   routes: [],
+  routing: 0,
+  peers: [],
   configMaps: [],
   secrets: [],
   keepImages: [],
