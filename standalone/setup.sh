@@ -70,6 +70,8 @@ npm_packages_are_old() {
 }
 
 install_npm_packages() {
+  # npm ci would empty the folder behind the link, which others may use.
+  [ ! -L node_modules ] || die "node_modules is a link: install the npm packages where it leads."
   # npm puts this checkout's own Node.js first in PATH; npm ci takes that away under its feet.
   PATH=$(printf %s "$PATH" | tr : '\n' | grep -v /node_modules/ | tr '\n' : | sed 's/:$//')
   command -v npm >/dev/null || die "npm is missing: install Node.js 20 or newer with npm."

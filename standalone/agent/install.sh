@@ -1,0 +1,93 @@
+#!/bin/sh
+# Lets systemd run this checkout as a node, from now on and at every boot:
+#   sh standalone/agent/install.sh --api URL --join TOKEN [--address A] [--http-port P] [--data-dir D]
+# The options mean what they mean to `npm run agent`. Asks nothing; may be run again.
+set -eu
+
+unit=/etc/systemd/system/waybill-node.service
+settings=/etc/waybill/node.env
+patience=${WAYBILL_INSTALL_PATIENCE:-180}
+
+root=$(cd "$(dirname "$0")/../.." && pwd)
+data=/var/lib/waybill
+lines=
+wrong=
+complain() {
+  wrong="$wrong
+waybill: $1"
+}
+
+while [ $# -gt 0 ]; do
+  case "$1" in
+    --api) name=WAYBILL_API_URL ;;
+    --join) name=WAYBILL_JOIN_TOKEN ;;
+    --address) name=WAYBILL_NODE_ADDRESS ;;
+    --http-port) name=WAYBILL_HTTP_PORT ;;
+    --data-dir) name=WAYBILL_DATA_DIR ;;
+    *)
+      complain "there is no option $1."
+      shift
+      continue
+      ;;
+  esac
+  # It goes into a file that systemd reads by rules of its own.
+  case "${2:-}" in
+    "" | -*) complain "$1 needs a value." ;;
+    *[!A-Za-z0-9:/._-]*) complain "$1 holds a character that no such value has." ;;
+    *)
+      lines="$lines$name=$2
+"
+      if [ "$name" = WAYBILL_DATA_DIR ]; then data=$2; fi
+      ;;
+  esac
+  shift
+  [ $# -eq 0 ] || shift
+done
+
+case "$data" in
+  /*) ;;
+  *) complain "--data-dir must be an absolute path." ;;
+esac
+case "$root" in
+  *[!A-Za-z0-9/._-]*) complain "the checkout's path, $root, holds a character that a unit cannot." ;;
+esac
+[ "$(id -u)" = 0 ] || complain "this needs root: it runs containers and their network."
+[ -d /run/systemd/system ] || complain "systemd does not run here: use \"npm run agent\" instead."
+command -v npm >/dev/null || complain "npm is missing: install Node.js 20 or newer with npm."
+case "$lines" in
+  *WAYBILL_API_URL=*) ;;
+  *) [ -e "$data/host.json" ] || complain "say where the api is, with --api URL." ;;
+esac
+case "$lines" in
+  *WAYBILL_JOIN_TOKEN=*) ;;
+  *) [ -e "$data/host.json" ] || complain "give this host a token, with --join TOKEN." ;;
+esac
+if [ -n "$wrong" ]; then
+  echo "${wrong#?}" >&2
+  exit 1
+fi
+
+mkdir -p "$(dirname "$settings")"
+# What a host was told before stands until it is told otherwise; a node keeps it in its data folder.
+if [ -n "$lines" ]; then
+  (umask 077 && printf '%s' "$lines" >"$settings.new")
+  mv "$settings.new" "$settings"
+fi
+sed -e "s|@ROOT@|$root|g" -e "s|@DATA@|$data|g" "$root/standalone/agent/waybill-node.service" >"$unit"
+systemctl daemon-reload
+systemctl enable waybill-node
+systemctl restart waybill-node
+
+seconds=0
+until [ -e "$data/node-agent/node.json" ]; do
+  if [ "$seconds" -ge "$patience" ]; then
+    journalctl --unit waybill-node --lines 20 --no-pager >&2 || true
+    echo "waybill: this host has not joined in $seconds s; what it said is above." >&2
+    exit 1
+  fi
+  sleep 1
+  seconds=$((seconds + 1))
+  if [ $((seconds % 5)) -eq 0 ]; then echo "  still joining ($seconds s)"; fi
+done
+echo "This host has joined. \"systemctl status waybill-node\" tells how it is;"
+echo "\"npm run agent -- down\" in $root stops everything that runs on it."
