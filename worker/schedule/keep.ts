@@ -1,6 +1,7 @@
 import { silence } from "../../contract/placement/filter.ts";
 import {
   bestFirst,
+  hasFailed,
   hasSucceeded,
   isFenced,
   isOver,
@@ -91,6 +92,7 @@ function notNeeded(world: World, live: ReleaseView, own: readonly PodView[]): re
 /** It is not ready, and has not been for as long as a rollout would wait for it. */
 function isHopeless({ nowMs }: World, { progressDeadlineMs }: ReleaseView, pod: PodView): boolean {
   if (isReady(pod) || hasSucceeded(pod)) return false;
+  if (hasFailed(pod)) return true;
   return nowMs - (pod.seen?.sinceMs ?? pod.createdAtMs) >= progressDeadlineMs;
 }
 

@@ -49,9 +49,13 @@ export function leaving(world: World, rollout: Rollout): readonly PodView[] {
  */
 export function leavingFirst(world: World, rollout: Rollout): PodView | undefined {
   const { target, fresh, proven } = rollout;
-  const onTheirWay = world.pods.some((pod) => pod.wanted === "gone" && !silentNode(world, pod));
-  if (onTheirWay || proven.length < fresh.length) return undefined;
+  if (someLeave(world) || proven.length < fresh.length) return undefined;
   return standsInTheWay(world, target, leastNeededFirst(rollout));
+}
+
+/** Room is about to come: but for what is on silent nodes, of which nobody knows when. */
+export function someLeave(world: World): boolean {
+  return world.pods.some((pod) => pod.wanted === "gone" && !silentNode(world, pod));
 }
 
 function leastNeededFirst({ served, old }: Rollout): readonly PodView[] {

@@ -1,9 +1,9 @@
 import type { PodId, ReleaseId } from "../../contract/ids.ts";
 import type { Failure } from "../../db/schema/core.ts";
-import { isFenced, isOver, isProven } from "./condition.ts";
+import { isFenced, isOver, isProven, isReady, silentNode } from "./condition.ts";
 import { failureOf } from "./failure.ts";
 import { keepRunning, placeAfter } from "./keep.ts";
-import { leaving, leavingFirst, type Rollout } from "./leaving.ts";
+import { leaving, leavingFirst, type Rollout, someLeave } from "./leaving.ts";
 import type { Placing } from "./place.ts";
 import { recreate } from "./recreate.ts";
 import { takenBack, takenOver } from "./take-over.ts";
@@ -73,11 +73,35 @@ function keep(world: World, live: ReleaseView, wanted: readonly PodView[]): read
   const back = takenBack(world, live, others, missing);
   const old = without(others, back);
   const kept = [...own, ...back.map((pod) => ({ ...pod, release: live.id }))];
+  const serving = old.filter((pod) => servesOn(world, live, pod));
+  const coming = kept.filter((pod) => isComing(world, live, pod)).length;
+  const needed = coming + Math.max(0, live.replicas - kept.length);
+  const leaving = [...without(old, serving), ...serving.slice(needed)];
+  const changes = keepRunning(world, live, kept, leaving);
+  const stuck =
+    !someLeave(world) && leaving.length === 0 && changes.some((it) => it.kind === "wait");
+  const gone = stuck ? serving.slice(0, 1) : leaving;
   return [
     ...back.map((pod) => adopt(pod, live)),
-    ...old.map((pod) => remove(pod, "old-release")),
-    ...keepRunning(world, live, kept, old),
+    ...gone.map((pod) => remove(pod, "old-release")),
+    ...changes,
   ];
+}
+
+/** What a failed release left that works: it goes when what comes in its place does, or for lack of room. */
+function servesOn(world: World, live: ReleaseView, pod: PodView): boolean {
+  return (
+    isReady(pod) &&
+    !silentNode(world, pod) &&
+    !isFenced(world, pod) &&
+    !(live.exclusive || pod.exclusive)
+  );
+}
+
+/** It is not proven yet, and may soon be. */
+function isComing(world: World, live: ReleaseView, pod: PodView): boolean {
+  const isYoung = world.nowMs - pod.createdAtMs < live.progressDeadlineMs;
+  return isYoung && !isOver(pod) && !silentNode(world, pod) && !isProven(world, live, pod);
 }
 
 function rollOut(
@@ -165,7 +189,7 @@ function servedAgain(
   return back.map((pod) => ({ ...pod, release: served.id }));
 }
 
-/** What the failed release took over serves on in the one before it; what it made goes. */
+/** What the failed release took over serves on in the one before it; what it made goes, once it is not needed. */
 function giveUp(
   world: World,
   target: ReleaseView,
@@ -179,7 +203,9 @@ function giveUp(
   return [
     { kind: "fail", release: target.id, failure },
     ...(served ? back.map((pod) => adopt(pod, served)) : []),
-    ...without(own, back).map((pod) => remove(pod, "release-failed")),
+    ...without(own, back)
+      .filter((pod) => !served || !servesOn(world, served, pod))
+      .map((pod) => remove(pod, "release-failed")),
   ];
 }
 

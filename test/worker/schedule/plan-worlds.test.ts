@@ -36,7 +36,9 @@ function live(start: World, laws: Laws) {
     expectOneWordAPod(after.changes);
     fewestReady = Math.min(fewestReady, wanted.filter(isReady).length);
     mostPods = Math.max(mostPods, wanted.length);
-    if (after.changes.length === 0 && world.releases.every((it) => it.phase === "live")) break;
+    const settled = wanted.every((pod) => world.releases.some((it) => it.id === pod.release));
+    if (settled && after.changes.length === 0 && world.releases.every((it) => it.phase === "live"))
+      break;
   }
   return { world, wanted: wantedPods(world), fewestReady, mostPods, changes };
 }
