@@ -13,6 +13,8 @@ import { nodeSyncRoutes } from "./routes/node-sync.ts";
 import { nodeRoutes } from "./routes/nodes.ts";
 import { registryRoutes } from "./routes/registry.ts";
 import { restartRoutes } from "./routes/restart.ts";
+import { rollbackRoutes } from "./routes/rollback.ts";
+import { scaleRoutes } from "./routes/scale.ts";
 import { volumeRoutes } from "./routes/volumes.ts";
 
 /** Every route there is. A route that is not in here does not exist; a test walks the app to see it. */
@@ -22,6 +24,8 @@ export const ROUTES: readonly Route[] = [
   ...artifactRoutes,
   ...applyRoutes,
   ...restartRoutes,
+  ...rollbackRoutes,
+  ...scaleRoutes,
   ...historyRoutes,
   ...materialRoutes,
   ...volumeRoutes,

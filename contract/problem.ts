@@ -13,6 +13,7 @@ export const PROBLEMS = {
     status: 409,
     title: "This Idempotency-Key was used for another request",
   },
+  "cannot-come-back": { status: 409, title: "That release cannot come back" },
   "still-used": { status: 409, title: "Something still names it" },
   "volume-not-removed": { status: 409, title: "A volume is removed before it is purged" },
   "volume-purging": { status: 409, title: "The volume's bytes are being deleted" },

@@ -1,5 +1,5 @@
 import { canonicalJson } from "../../contract/pod/pod.ts";
-import { declareApp, findApp, newestRelease, standsFor } from "../../db/apps/apps.ts";
+import { declareApp, findApp, newestRelease, standsFor, type Wish } from "../../db/apps/apps.ts";
 import type { Tx } from "../../db/client.ts";
 import { NO_MATERIALS } from "../../db/schema/core.ts";
 import { actorName } from "../http/auth.ts";
@@ -11,6 +11,9 @@ import { diff } from "./diff.ts";
 import { type Found, findReferences, planReferences } from "./references.ts";
 import type { Watched } from "./wait.ts";
 
+/** What makes of a declaration more than one of its spec. */
+export type DeclareOptions = Pick<Wish, "newPods" | "built" | "because">;
+
 /** An answer, and what to watch for whoever waits. Kept with an Idempotency-Key, so it is plain JSON. */
 export type Accepted = { readonly answer: DeclareAnswer; readonly watched: Watched };
 
@@ -19,7 +22,7 @@ export async function declareOne(
   tx: Tx,
   call: KnownCall,
   checked: Checked,
-  options: { newPods?: boolean } = {},
+  options: DeclareOptions = {},
 ): Promise<Changed<Accepted>> {
   const [found] = await findReferences(tx, call, [checked]);
   if (found === undefined) throw new Error("one spec was asked for, and none was found");
@@ -37,8 +40,8 @@ export async function planOne(tx: Tx, call: KnownCall, checked: Checked): Promis
 export async function declare(
   tx: Tx,
   call: KnownCall,
-  { spec, materials }: Found,
-  options: { newPods?: boolean } = {},
+  { spec, materials }: Pick<Found, "spec" | "materials">,
+  options: DeclareOptions = {},
 ): Promise<Changed<Accepted>> {
   const wish = { project: call.caller.projectId, spec, materials, by: actorName(call.caller) };
   const made = await declareApp(tx, { ...wish, ...options });

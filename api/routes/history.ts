@@ -60,7 +60,7 @@ export const historyRoutes: readonly Route[] = [
   route({
     ...READ,
     path: "/v1/apps/:app/releases/:n/diff/:m",
-    summary: "What changed in the spec from release n to release m",
+    summary: "What changed from release n to release m: in the spec, and in what it was frozen to",
     query: NoQuery,
     answers: {
       200: z.strictObject({ from: z.int(), to: z.int(), changes: z.array(FieldChange) }),
@@ -69,7 +69,8 @@ export const historyRoutes: readonly Route[] = [
       const app = await appInPath(call.deps.db, call);
       const from = await releaseInPath(call, app, "n");
       const to = await releaseInPath(call, app, "m");
-      const changes = diff(AppSpec.parse(from.spec), AppSpec.parse(to.spec));
+      const built = from.digest !== null && to.digest !== null;
+      const changes = diff(toCompare(from, built), toCompare(to, built));
       return call.c.json({ from: from.number, to: to.number, changes });
     },
   }),
@@ -101,5 +102,15 @@ async function releaseInPath(call: KnownCall, app: AppRow, part: string): Promis
     ? await findRelease(call.deps.db, app.id, Number(text))
     : undefined;
   if (found) return found;
-  throw new Problem("not-found", `${app.name} has no release "${text.slice(0, 20)}".`);
+  throw noRelease(app.name, text);
+}
+
+export function noRelease(app: string, number: string): Problem {
+  return new Problem("not-found", `${app} has no release "${number.slice(0, 20)}".`);
+}
+
+/** All that makes a release's pods: its spec, and what that was frozen to, as far as both know it. */
+function toCompare({ spec, digest, images, materials }: ReleaseRow, built: boolean) {
+  const frozen = "war" in spec ? { digest } : { images: images ?? {} };
+  return { ...AppSpec.parse(spec), materials, ...(built && frozen) };
 }

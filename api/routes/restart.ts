@@ -29,7 +29,7 @@ export const restartRoutes: readonly Route[] = [
         const wanted = (await wantedAndLive(tx, [app.id])).get(app.id)?.wanted;
         const release = wanted == null ? undefined : await findRelease(tx, app.id, wanted);
         const checked = checkSpec(call, release?.spec ?? app.spec, name);
-        return await declareOne(tx, call, checked, { newPods: true });
+        return await declareOne(tx, call, checked, { newPods: true, because: "a restart" });
       });
       return await answerDeclared(call, outcome);
     },

@@ -6,6 +6,7 @@ import type { Tx } from "../client.ts";
 import { record } from "../events.ts";
 import { announce, nudge } from "../outbox.ts";
 import { apps, type Materials, type Phase, releases } from "../schema/core.ts";
+import type { Built } from "./builds.ts";
 
 export type AppRow = {
   readonly id: AppId;
@@ -103,6 +104,10 @@ export type Wish = {
   readonly by: string;
   /** A restart: a new release in any case, and none of the pods that run is taken over. */
   readonly newPods?: boolean;
+  /** What an earlier release was frozen to, and this one is: nothing is built or looked for anew. */
+  readonly built?: Built;
+  /** What asked for it, where it is not a spec: "a restart", "a rollback to release 3". */
+  readonly because?: string;
 };
 
 /**
@@ -114,7 +119,7 @@ export async function declareApp(tx: Tx, wish: Wish): Promise<Declared> {
   const { app, created, before } = await lockOrCreate(tx, wish);
   const newest = await newestRelease(tx, app.id);
   if (!created && !wish.newPods && newest && standsFor(newest, app, wish)) {
-    const { materials: _, ...release } = newest;
+    const { materials: _, images: __, ...release } = newest;
     return { app: app.id, ...release, unchanged: true, created: false, before };
   }
   const generation = app.generation + 1;
@@ -124,7 +129,9 @@ export async function declareApp(tx: Tx, wish: Wish): Promise<Declared> {
     .where(and(eq(apps.id, app.id), eq(apps.generation, app.generation)));
   const number = (newest?.number ?? 0) + 1;
   const release = await insertRelease(tx, app.id, { ...wish, number, generation });
-  const made = { release, number, phase: "pending", digest: null, httpPort: null } as const;
+  const { image: digest = null, httpPort = null } = wish.built ?? {};
+  const phase = wish.built ? "built" : "pending";
+  const made = { release, number, phase, digest, httpPort } as const;
   return { app: app.id, ...made, unchanged: false, created, before };
 }
 
@@ -132,14 +139,19 @@ export async function declareApp(tx: Tx, wish: Wish): Promise<Declared> {
 export function standsFor(
   newest: NewestRelease,
   app: AppRow,
-  wish: Pick<Wish, "spec" | "materials">,
+  wish: Pick<Wish, "spec" | "materials" | "built">,
 ): boolean {
   const over = newest.phase === "failed" || newest.phase === "cancelled";
   return (
     !over &&
     canonicalJson(app.spec) === canonicalJson(wish.spec) &&
-    canonicalJson(newest.materials) === canonicalJson(wish.materials)
+    canonicalJson(newest.materials) === canonicalJson(wish.materials) &&
+    (!wish.built || isBuiltAs(newest, wish.built))
   );
+}
+
+function isBuiltAs({ digest, images }: NewestRelease, built: Built): boolean {
+  return digest === built.image && canonicalJson(images) === canonicalJson(built.images);
 }
 
 async function insertRelease(
@@ -147,14 +159,24 @@ async function insertRelease(
   app: AppId,
   wish: Wish & { readonly number: number; readonly generation: number },
 ): Promise<ReleaseId> {
-  const { number, generation, spec, materials, newPods = false, by } = wish;
+  const { number, generation, spec, materials, newPods = false, by, built, because } = wish;
   const [release] = await tx
     .insert(releases)
-    .values({ appId: app, number, generation, spec, materials, newPods, createdBy: by })
+    .values({
+      ...{ appId: app, number, generation, spec, materials, newPods, createdBy: by },
+      ...(built && {
+        phase: "built",
+        imageRepository: built.repository,
+        imageDigest: built.image,
+        baseDigest: built.base,
+        images: built.images,
+        httpPort: built.httpPort,
+      }),
+    })
     .returning({ id: releases.id });
   if (release === undefined) throw new Error("insert into releases returned no row");
-  await nudge(tx, "build", release.id);
-  const message = `release ${number} of ${spec.name} is wanted${newPods ? ": a restart" : ""}`;
+  await (built ? nudge(tx, "schedule", app) : nudge(tx, "build", release.id));
+  const message = `release ${number} of ${spec.name} is wanted${because ? `: ${because}` : ""}`;
   await record(tx, { app, release: release.id, type: "release-created", message });
   return release.id;
 }
@@ -204,6 +226,7 @@ export async function newestRelease(tx: Tx, app: AppId) {
       phase: releases.phase,
       digest: releases.imageDigest,
       httpPort: releases.httpPort,
+      images: releases.images,
       materials: releases.materials,
     })
     .from(releases)

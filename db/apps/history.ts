@@ -11,6 +11,7 @@ import {
   releases,
 } from "../schema/core.ts";
 import { events } from "../schema/history.ts";
+import type { Built } from "./builds.ts";
 
 /* What was and what happened: reads only. */
 
@@ -77,6 +78,22 @@ export async function findRelease(
     .from(releases)
     .where(and(eq(releases.appId, app), eq(releases.number, number)));
   return row;
+}
+
+/** What the release was frozen to; undefined before it is built. */
+export async function builtAs(tx: Tx, release: ReleaseId): Promise<Built | undefined> {
+  const [row] = await tx
+    .select({
+      repository: releases.imageRepository,
+      image: releases.imageDigest,
+      base: releases.baseDigest,
+      images: releases.images,
+      httpPort: releases.httpPort,
+    })
+    .from(releases)
+    .where(eq(releases.id, release));
+  if (!row?.repository || !row.image) return undefined;
+  return { ...row, repository: row.repository, image: row.image };
 }
 
 /** The release's state as those see it who wait for it, and whether its app is still wished for. */
