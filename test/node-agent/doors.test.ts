@@ -1,0 +1,240 @@
+import { once } from "node:events";
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { Agent, createServer, type IncomingHttpHeaders, request } from "node:http";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { expect, test } from "vitest";
+import { connectionsTo } from "../../node-agent/host/connections.ts";
+import { type Ingress, type IngressWish, openIngress } from "../../node-agent/ingress/keeper.ts";
+import type { IngressRoute } from "../../node-agent/ingress/routes.ts";
+import { caddyPart } from "../../standalone/parts/caddy.ts";
+import { eventually } from "../support/eventually.ts";
+import { freePort } from "../support/free-port.ts";
+import { aProgram } from "../support/program.ts";
+
+/* Several Caddys on loopback, each as a node's: what one sends through another's doors. */
+
+const SHOP = "shop.localhost";
+const HERE = "127.0.0.1";
+
+const aWish = (said: Partial<IngressRoute>, peers = [HERE]): IngressWish => ({
+  routes: [{ app: "shop", hosts: [SHOP], upstreams: [], remote: [], doors: [], ...said }],
+  peers,
+});
+
+type Node = { readonly port: number; readonly ingress: Ingress; kill(): Promise<void> };
+
+/** A Caddy and its keeper, with the first routes in place. */
+async function aNode(stack: AsyncDisposableStack, wish: IngressWish): Promise<Node> {
+  const dir = await mkdtemp(join(tmpdir(), "waybill-doors-"));
+  stack.defer(() => rm(dir, { recursive: true, force: true }));
+  const port = await freePort();
+  const part = caddyPart({ dataDir: dir, runDir: dir, httpPort: port });
+  for (const file of part.files) {
+    await mkdir(dirname(file.path), { recursive: true });
+    await writeFile(file.path, file.text);
+  }
+  const caddy = stack.use(aProgram(part));
+  await caddy.start();
+  const ending = new AbortController();
+  const log = { info: () => {}, warn: () => {}, error: () => {} };
+  const { signal } = ending;
+  await eventually(() => ask(port));
+  const ingress = openIngress({ ...part, httpPort: port, signal, log, onChange: () => {} });
+  stack.defer(async () => {
+    ending.abort();
+    await ingress.done;
+  });
+  await eventually(() => expect(ingress.upstreams()).toBeDefined());
+  await routed(ingress, wish);
+  return { port, ingress, kill: () => caddy.end() };
+}
+
+/** Asks for these routes, and waits until Caddy has them. */
+async function routed(ingress: Ingress, wish: IngressWish): Promise<void> {
+  ingress.want(wish);
+  const sentTo = wish.routes.flatMap((it) => [...it.upstreams, ...it.remote]);
+  await eventually(() => expect([...(ingress.upstreams() ?? [])].sort()).toEqual(sentTo.sort()));
+}
+
+type Pod = { readonly at: string; asked(): number; headers(): IncomingHttpHeaders };
+
+/** Answers its name and how many bytes it was sent, after as many ms as the path says. */
+async function aPod(stack: AsyncDisposableStack, name: string): Promise<Pod> {
+  let asked = 0;
+  let headers: IncomingHttpHeaders = {};
+  const server = createServer(async (question, answer) => {
+    asked += 1;
+    headers = question.headers;
+    let bytes = 0;
+    for await (const chunk of question) bytes += chunk.length;
+    await sleep(Number(question.url?.slice(1) || 0));
+    answer.end(`${name} ${bytes}`);
+  }).listen(0, HERE);
+  await once(server, "listening");
+  stack.defer(async () => void server.close().closeAllConnections());
+  const { port } = server.address() as { port: number };
+  return { at: `${HERE}:${port}`, asked: () => asked, headers: () => headers };
+}
+
+async function ask(
+  port: number,
+  said: { host?: string; path?: string; body?: Buffer; headers?: object } = {},
+): Promise<string> {
+  const { host = SHOP, path = "/", body } = said;
+  const method = body ? "POST" : "GET";
+  const headers = { host, ...said.headers };
+  const agent = new Agent({ keepAlive: false });
+  const question = request({ host: HERE, port, path, method, headers, agent });
+  question.end(body);
+  const [answer] = await once(question, "response");
+  let text = "";
+  for await (const chunk of answer) text += chunk;
+  return `${answer.statusCode} ${text}`;
+}
+
+/** Sends a POST and a GET every 10 ms each; answers what was not answered with 200 and all of its bytes. */
+function aStream(port: number) {
+  const body = Buffer.alloc(20_000, 97);
+  const sent: Promise<string>[] = [];
+  const send = (said: Parameters<typeof ask>[1]) =>
+    sent.push(ask(port, said).catch((error: unknown) => String(error)));
+  const timer = setInterval(() => {
+    send({ body });
+    send({});
+  }, 10);
+  return {
+    sent: () => sent.length,
+    stop: async () => {
+      clearInterval(timer);
+      const answers = await Promise.all(sent);
+      return answers.filter((it) => !/^200 \w+ (0|20000)$/.test(it));
+    },
+  };
+}
+
+test("no request fails while pods of other nodes leave and come, whatever its body", async () => {
+  await using stack = new AsyncDisposableStack();
+  const [one, two] = [await aPod(stack, "one"), await aPod(stack, "two")];
+  const [atOne, atTwo] = [await freePort(), await freePort()];
+  const remote = [`${HERE}:${atOne}`, `${HERE}:${atTwo}`];
+  const ownersWish = (ready: readonly Pod[]) =>
+    aWish({
+      upstreams: ready.map((it) => it.at),
+      doors: [
+        { port: atOne, pod: ready.find((it) => it === one)?.at },
+        { port: atTwo, pod: ready.find((it) => it === two)?.at },
+      ],
+    });
+  const owner = await aNode(stack, ownersWish([one, two]));
+  const { port } = await aNode(stack, aWish({ remote }));
+  const stream = aStream(port);
+
+  for (const leaving of [one, two, one]) {
+    const staying = leaving === one ? two : one;
+    const slow = ask(port, { path: "/500" });
+    await eventually(() => expect(Math.min(one.asked(), two.asked())).toBeGreaterThan(0));
+    owner.ingress.want(ownersWish([staying]));
+    const sentTo = await owner.ingress.withdrawn(HERE, 500);
+    await eventually(async () => expect(await connectionsTo([leaving.at])).toBe(0));
+    const [before, sent] = [leaving.asked(), stream.sent()];
+    await eventually(() => expect(stream.sent()).toBeGreaterThan(sent + 40));
+
+    expect(sentTo).toContain(leaving.at);
+    expect(leaving.asked()).toBe(before);
+    expect(await slow).toMatch(/^200/);
+    owner.ingress.want(ownersWish([one, two]));
+    await eventually(() => expect(leaving.asked()).toBeGreaterThan(before));
+  }
+
+  expect(await stream.stop()).toEqual([]);
+});
+
+test("a node that is gone is asked no more, and requests go to the pods of the others", async () => {
+  await using stack = new AsyncDisposableStack();
+  const pods = [await aPod(stack, "one"), await aPod(stack, "two")] as const;
+  const doors = [await freePort(), await freePort()] as const;
+  const owners = [];
+  for (const index of [0, 1] as const) {
+    const { at } = pods[index];
+    const wish = aWish({ upstreams: [at], doors: [{ port: doors[index], pod: at }] });
+    owners.push(await aNode(stack, wish));
+  }
+  const { port } = await aNode(stack, aWish({ remote: doors.map((it) => `${HERE}:${it}`) }));
+  const answers = () => Promise.all(Array.from({ length: 10 }, () => ask(port)));
+  expect(new Set(await answers())).toEqual(new Set(["200 one 0", "200 two 0"]));
+
+  await owners[0]?.kill();
+
+  expect(new Set(await answers())).toEqual(new Set(["200 two 0"]));
+  const body = Buffer.alloc(20_000, 97);
+  await eventually(async () => {
+    for (let turn = 0; turn < 20; turn++) expect(await ask(port, { body })).toBe("200 two 20000");
+  });
+});
+
+test("a pod behind a door is told who asks as one behind its own ingress is, and nothing of doors", async () => {
+  await using stack = new AsyncDisposableStack();
+  const pod = await aPod(stack, "one");
+  const door = await freePort();
+  await aNode(stack, aWish({ upstreams: [pod.at], doors: [{ port: door, pod: pod.at }] }));
+  const { port } = await aNode(stack, aWish({ remote: [`${HERE}:${door}`] }));
+
+  const headers = { "waybill-check": "1", "x-forwarded-for": "192.0.2.7" };
+  expect(await ask(port, { host: `${SHOP}:8080`, headers })).toBe("200 one 0");
+
+  expect(pod.headers()).toMatchObject({
+    host: `${SHOP}:8080`,
+    "x-forwarded-for": `${HERE}, ${HERE}`,
+    "x-forwarded-host": `${SHOP}:8080`,
+    "x-forwarded-port": "8080",
+  });
+  expect(Object.keys(pod.headers()).filter((it) => it.startsWith("waybill"))).toEqual([]);
+});
+
+test("a door lets in other nodes only, for its own app, and passes a request on once", async () => {
+  await using stack = new AsyncDisposableStack();
+  const pod = await aPod(stack, "one");
+  const doors = [await freePort(), await freePort(), await freePort()] as const;
+  const [ready, notReady, elsewhere] = doors;
+  await aNode(
+    stack,
+    aWish({
+      upstreams: [pod.at],
+      doors: [
+        { port: ready, pod: pod.at },
+        { port: notReady, pod: undefined },
+      ],
+    }),
+  );
+  await aNode(stack, aWish({ doors: [{ port: elsewhere, pod: undefined }] }));
+  const closed = await freePort();
+  await aNode(stack, aWish({ doors: [{ port: closed, pod: pod.at }] }, ["192.0.2.1"]));
+  const check = { headers: { "waybill-check": "1" } };
+  const hop = (hops: string) => ({ headers: { "waybill-hop": hops } });
+
+  expect(await ask(ready)).toBe("200 one 0");
+  expect(await ask(ready, { host: "other.localhost" })).toMatch(/^503/);
+  expect([await ask(ready, check), await ask(notReady, check)]).toEqual(["200 ", "503 "]);
+  expect(await ask(notReady, hop("1"))).toBe("200 one 0");
+  expect(await ask(notReady, hop("2"))).toMatch(/^503/);
+  expect(await ask(elsewhere, hop("1"))).toMatch(/^503/);
+  await expect(ask(closed)).rejects.toThrow();
+  await expect(ask(closed, check)).rejects.toThrow();
+});
+
+test("a door whose port another program has keeps no other route from changing", async () => {
+  await using stack = new AsyncDisposableStack();
+  const pod = await aPod(stack, "one");
+  const taken = createServer().listen(0);
+  await once(taken, "listening");
+  stack.defer(async () => void taken.close());
+  const [busy, free] = [(taken.address() as { port: number }).port, await freePort()];
+  const doors = [busy, free].map((port) => ({ port, pod: pod.at }));
+
+  const { port } = await aNode(stack, aWish({ upstreams: [pod.at], doors }));
+
+  expect(await ask(port)).toBe("200 one 0");
+  expect(await ask(free)).toBe("200 one 0");
+});
