@@ -5,6 +5,7 @@ import { artifactRoutes } from "./routes/artifacts.ts";
 import { execRoutes } from "./routes/exec.ts";
 import { healthRoutes } from "./routes/health.ts";
 import { historyRoutes } from "./routes/history.ts";
+import { installRoutes } from "./routes/install.ts";
 import { logRoutes } from "./routes/logs.ts";
 import { materialRoutes } from "./routes/materials.ts";
 import { nodeExecRoutes } from "./routes/node-execs.ts";
@@ -20,6 +21,7 @@ import { volumeRoutes } from "./routes/volumes.ts";
 /** Every route there is. A route that is not in here does not exist; a test walks the app to see it. */
 export const ROUTES: readonly Route[] = [
   ...healthRoutes,
+  ...installRoutes,
   ...appRoutes,
   ...artifactRoutes,
   ...applyRoutes,

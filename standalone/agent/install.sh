@@ -54,6 +54,9 @@ esac
 [ "$(id -u)" = 0 ] || complain "this needs root: it runs containers and their network."
 [ -d /run/systemd/system ] || complain "systemd does not run here: use \"npm run agent\" instead."
 command -v npm >/dev/null || complain "npm is missing: install Node.js 20 or newer with npm."
+case "$(node --version 2>/dev/null)" in
+  "" | v[0-9].* | v1[0-9].*) complain "Node.js is missing or too old: install 20 or newer with npm." ;;
+esac
 case "$lines" in
   *WAYBILL_API_URL=*) ;;
   *) [ -e "$data/host.json" ] || complain "say where the api is, with --api URL." ;;

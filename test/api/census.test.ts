@@ -51,10 +51,10 @@ test("every route that answers stands in the census, with all that it must say",
   }
 });
 
-test("only health is open", () => {
+test("only health and the script that a new host begins with are open", () => {
   const open = ROUTES.filter((route) => route.auth === "open").map(named);
 
-  expect(open).toEqual(["GET /healthz", "GET /readyz", "GET /metrics"]);
+  expect(open).toEqual(["GET /healthz", "GET /readyz", "GET /metrics", "GET /install.sh"]);
 });
 
 test("no token is a 401 everywhere, and so is a wrong, a mistyped, an expired and a revoked one", async () => {

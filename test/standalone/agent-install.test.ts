@@ -20,6 +20,7 @@ async function aHost() {
     await chmod(at(`bin/${name}`), 0o755);
   };
   await fake("npm", "");
+  await fake("node", "echo v20.0.0");
   await fake("journalctl", 'echo "the api answered 401 to the join token"');
   const told = `echo "$*" >>${at("told")}`;
   await fake(
@@ -81,6 +82,7 @@ test("systemd is given a unit that leaves pods alone, and the token in a file fo
 
 test("all that is wrong is named at once, and nothing is installed", async () => {
   await using host = await aHost();
+  await host.fake("node", "echo v18.20.4");
   const options = ["--name", "x", "--join", "a b", "--data-dir", "data", "--address"];
 
   const { code, said } = await host.run(SCRIPT, ...options);
@@ -92,6 +94,7 @@ test("all that is wrong is named at once, and nothing is installed", async () =>
     "waybill: --join holds a character that no such value has.",
     "waybill: --address needs a value.",
     "waybill: --data-dir must be an absolute path.",
+    "waybill: Node.js is missing or too old: install 20 or newer with npm.",
     "waybill: say where the api is, with --api URL.",
     "waybill: give this host a token, with --join TOKEN.",
   ]);
