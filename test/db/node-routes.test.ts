@@ -1,0 +1,140 @@
+import { eq } from "drizzle-orm";
+import { expect, test } from "vitest";
+import type { NodeId } from "../../contract/ids.ts";
+import { wishTag } from "../../contract/node/protocol.ts";
+import type { Db } from "../../db/client.ts";
+import { readDesired, wishVersion } from "../../db/nodes/desired.ts";
+import { storeReport } from "../../db/nodes/sight.ts";
+import { apps, nodes, pods } from "../../db/schema/core.ts";
+import { scheduleApp } from "../../worker/schedule/run.ts";
+import { aDigest, aReport, built, declareSpec, joinedNode } from "../support/declared.ts";
+import { freshDb } from "../support/postgres.ts";
+
+/** Nodes called a, b and so on that tell these addresses; undefined is one that tells none. */
+async function nodesAt(db: Db, addresses: readonly (string | undefined)[]): Promise<NodeId[]> {
+  const joined: NodeId[] = [];
+  for (const [index, address] of addresses.entries()) {
+    const node = await joinedNode(db, "abcdef"[index]);
+    await storeReport(db, node, { ...aReport([]), ...(address !== undefined && { address }) });
+    joined.push(node);
+  }
+  return joined;
+}
+
+async function placed(db: Db, name: string, replicas: number) {
+  const declared = await declareSpec(db, {
+    name,
+    war: { artifact: aDigest("a") },
+    replicas,
+  });
+  await built(db, declared);
+  await scheduleApp(db, declared.app);
+  return declared;
+}
+
+async function told(db: Db, node: NodeId) {
+  const wish = await readDesired(db, node, "localhost");
+  if (!wish) throw new Error("nobody has planned for the node");
+  const { routes, peers, pods: own } = wish.desired;
+  return { route: routes[0], routes, peers, own: own.map((it) => it.metadata.uid) };
+}
+
+const tagOf = async (db: Db, node: NodeId) =>
+  wishTag((await wishVersion(db, node)) ?? { generation: -1, routing: 0 });
+
+test("every node is told of every pod: its own by port, those of others by their nodes' addresses", async () => {
+  await using pg = await freshDb();
+  const all = await nodesAt(pg.db, ["10.9.0.1", "10.9.0.2", "10.9.0.3"]);
+
+  await placed(pg.db, "shop", 2);
+
+  const rows = await pg.db.select().from(pods);
+  const addresses = new Map(all.map((node, index) => [node, `10.9.0.${index + 1}`]));
+  expect(new Set(rows.map((it) => it.nodeId)).size).toBe(2);
+  for (const node of all) {
+    const { route, peers, own } = await told(pg.db, node);
+    const [mine, others] = [
+      rows.filter((it) => it.nodeId === node),
+      rows.filter((it) => it.nodeId !== node),
+    ];
+    expect(peers).toEqual([...addresses.values()].filter((it) => it !== addresses.get(node)));
+    expect(own).toEqual(mine.map((it) => it.id));
+    expect(route).toMatchObject({ app: "shop", hosts: ["shop.localhost"], port: 8080, pods: own });
+    expect(route?.nodePorts).toEqual(Object.fromEntries(mine.map((it) => [it.id, it.nodePort])));
+    const remote = others.map((it) => ({
+      pod: it.id,
+      address: addresses.get(it.nodeId),
+      port: it.nodePort,
+    }));
+    expect(route?.remote).toHaveLength(remote.length);
+    expect(route?.remote).toEqual(expect.arrayContaining(remote));
+  }
+});
+
+test("a node alone has no door to any pod, and what it is told changes only with its own pods", async () => {
+  await using pg = await freshDb();
+  const [node] = (await nodesAt(pg.db, ["10.9.0.1"])) as [NodeId];
+
+  await placed(pg.db, "shop", 1);
+
+  expect(await told(pg.db, node)).toMatchObject({
+    route: { nodePorts: {}, remote: [] },
+    peers: [],
+  });
+  const alone = await tagOf(pg.db, node);
+  await placed(pg.db, "blog", 1);
+  expect([alone, await tagOf(pg.db, node)]).toEqual(['"1.1"', '"2.1"']);
+});
+
+test("pods that come and go are news for the nodes that have none of them, too", async () => {
+  await using pg = await freshDb();
+  const all = await nodesAt(pg.db, ["10.9.0.1", "10.9.0.2"]);
+  const shop = await placed(pg.db, "shop", 1);
+  const [pod] = await pg.db.select().from(pods);
+  const other = all.find((it) => it !== pod?.nodeId) as NodeId;
+  const before = await tagOf(pg.db, other);
+  expect((await told(pg.db, other)).route?.remote).toMatchObject([{ pod: pod?.id }]);
+
+  await pg.db.update(apps).set({ deletedAt: new Date() }).where(eq(apps.id, shop.app));
+  await scheduleApp(pg.db, shop.app);
+
+  expect(await tagOf(pg.db, other)).not.toBe(before);
+  expect((await told(pg.db, other)).routes).toEqual([]);
+});
+
+test("a door stays for a while when its pod has gone, and no other node is told of it", async () => {
+  await using pg = await freshDb();
+  const all = await nodesAt(pg.db, ["10.9.0.1", "10.9.0.2"]);
+  await placed(pg.db, "shop", 2);
+  const [gone] = await pg.db.select().from(pods);
+  if (!gone) throw new Error("nothing was placed");
+  await pg.db.update(pods).set({ wanted: "gone", goneAt: new Date() }).where(eq(pods.id, gone.id));
+
+  const { route } = await told(pg.db, gone.nodeId);
+  const others = await Promise.all(
+    all.filter((it) => it !== gone.nodeId).map((it) => told(pg.db, it)),
+  );
+
+  expect(route).toMatchObject({ pods: [], nodePorts: { [gone.id]: gone.nodePort } });
+  expect(others.flatMap((it) => it.route?.remote ?? [])).toEqual([]);
+});
+
+test("a node without an address, or labelled as no ingress, is told of its own pods alone", async () => {
+  await using pg = await freshDb();
+  const [, hidden, inner] = (await nodesAt(pg.db, ["10.9.0.1", undefined, "10.9.0.3"])) as [
+    NodeId,
+    NodeId,
+    NodeId,
+  ];
+  const labels = { "waybill/ingress": "false" };
+  await pg.db.update(nodes).set({ labels }).where(eq(nodes.id, inner));
+  await placed(pg.db, "shop", 3);
+
+  expect(await told(pg.db, hidden)).toMatchObject({
+    route: { nodePorts: {}, remote: [] },
+    peers: [],
+  });
+  const there = await told(pg.db, inner);
+  expect(there.route?.remote).toEqual([]);
+  expect(Object.keys(there.route?.nodePorts ?? {})).toEqual(there.own);
+});
