@@ -67,6 +67,17 @@ test("a node that joined anew goes on with its pods, also over a reboot, until s
   expect((await open()).current()).toEqual(decided);
 });
 
+test("routes that changed for other nodes are taken, though nobody planned for this one", async () => {
+  const ledger = await open();
+  const peers = ["10.9.0.2"];
+
+  expect(await ledger.accept({ ...wish(0), pods: [], routing: 2, peers }, node)).toBe("taken");
+  expect(await ledger.accept({ ...wish(0), pods: [], routing: 1 }, node)).toBe("older");
+  expect(ledger.current()).toMatchObject({ routing: 2, peers });
+  expect(await ledger.accept({ ...wish(1), routing: 2 }, node)).toBe("taken");
+  expect(await ledger.accept({ ...wish(0), pods: [], routing: 3 }, node)).toBe("older");
+});
+
 test("a ledger of the first version is read, with defaults for what came later", async () => {
   await cp(new URL("../golden/first-ledger.json", import.meta.url), path);
 

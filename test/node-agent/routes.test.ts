@@ -1,4 +1,5 @@
 import { expect, test } from "vitest";
+import { openConnections } from "../../node-agent/host/connections.ts";
 import { caddyConfig, type IngressRoute, upstreamsIn } from "../../node-agent/ingress/routes.ts";
 import { ingressRoutes, unroutedPods } from "../../node-agent/ingress/routing.ts";
 import type { Verdict } from "../../node-agent/probes/verdict.ts";
@@ -223,4 +224,53 @@ test("a pod counts as routed once the ingress has its address", () => {
 
   expect(unroutedPods(routes, pods, new Set())).toEqual(new Set([uidOf(pod)]));
   expect(unroutedPods(routes, pods, new Set(["10.0.0.2:8080"]))).toEqual(new Set());
+});
+
+test("a pod's door leads to it while it is ready, and to nobody else's pod when it has gone", () => {
+  const [here, gone] = [aPod(), aPod({ name: "web-2" })];
+  const nodePorts = { [uidOf(here)]: 31_002, [uidOf(gone)]: 31_001 };
+  const remote = [
+    { pod: uidOf(aPod()), address: "192.0.2.7", port: 31_005 },
+    { pod: uidOf(aPod()), address: "2001:db8::7", port: 31_006 },
+  ];
+  const pods = new Map([[uidOf(here), { pod: here, sandbox: aSandbox(here) }]]);
+  const [route] = ingressRoutes({
+    routes: [{ ...aRoute([here]), nodePorts, remote }],
+    pods,
+    verdicts: new Map([["c1", verdict(true)]]),
+  });
+
+  expect(route).toMatchObject({
+    upstreams: ["10.0.0.2:8080"],
+    remote: ["192.0.2.7:31005", "[2001:db8::7]:31006"],
+    doors: [
+      { port: 31_001, pod: undefined },
+      { port: 31_002, pod: "10.0.0.2:8080" },
+    ],
+  });
+});
+
+test("requests to an app whose port changes reach pods on the old port and on the new one", () => {
+  const [older, newer] = [aPod(), aPod({ name: "web-2" })];
+  const pods = new Map([
+    [uidOf(older), { pod: older, sandbox: aSandbox(older) }],
+    [uidOf(newer), { pod: newer, sandbox: aSandbox(newer, { ip: "10.0.0.3" }) }],
+  ]);
+  const routes = [aRoute([older]), { ...aRoute([newer]), port: 9090 }];
+
+  const all = ingressRoutes({ routes, pods, verdicts: new Map([["c1", verdict(true)]]) });
+
+  expect(all.map((it) => it.upstreams)).toEqual([["10.0.0.2:8080", "10.0.0.3:9090"]]);
+});
+
+test("connections to a pod are those that the kernel calls established, to its port", () => {
+  const table = `  sl  local_address rem_address   st tx_queue
+   0: 0100000A:D2F0 0200000A:1F90 01 00000000:00000000
+   1: 0100000A:D2F2 0200000A:1F90 06 00000000:00000000
+   2: 0100000A:D2F4 0200000A:1F91 01 00000000:00000000
+   3: 0200000A:1F90 0100000A:D2F0 01 00000000:00000000
+`;
+
+  expect(openConnections(table, ["10.0.0.2:8080"])).toBe(1);
+  expect(openConnections(table, ["10.0.0.3:8080", "not an address", "[::1]:8080"])).toBe(0);
 });
