@@ -4,6 +4,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { openApiClient } from "../../node-agent/api/client.ts";
+import { openSession } from "../../node-agent/disk/session.ts";
+import { aReport } from "../support/declared.ts";
 import { type NodeApi, type RawAnswer, startNodeApi } from "../support/node-api.ts";
 import { aPod } from "../support/pods.ts";
 
@@ -23,10 +25,11 @@ afterEach(async () => {
 
 const session = randomUUID();
 const identityFile = () => join(folder, "node.json");
-const open = (publicKey = new Uint8Array(32)) =>
+const open = (publicKey = new Uint8Array(32), more: { podRange?: string } = {}) =>
   openApiClient({
     publicKey,
     session,
+    ...more,
     apiUrl: api.url,
     identityFile: identityFile(),
     joinTokenFile: join(folder, "join.token"),
@@ -107,6 +110,59 @@ test("a node with another key that cannot join goes on with the token that it ha
   const client = await open(Uint8Array.from({ length: 32 }, () => 7));
 
   expect(await client.fetchDesired(`"0"`, forever)).toEqual({ kind: "unchanged" });
+});
+
+test("an agent says with every question which one it is, and that it stops", async () => {
+  const client = await open();
+  await client.fetchDesired(undefined, forever);
+  expect(api.session()).toBe(session);
+  expect(api.left()).toBeUndefined();
+
+  await client.leave();
+
+  expect(api.left()).toBe(session);
+});
+
+test("an agent whose node is another's asks for nothing but the wish, until the node is its own again", async () => {
+  const client = await open();
+  await client.fetchDesired(undefined, forever);
+  const detail = "Another agent speaks for test.";
+
+  api.answerWith({ status: 409, body: JSON.stringify({ detail }) });
+  expect(await client.fetchDesired('"0"', forever)).toMatchObject({
+    because: expect.stringContaining(detail),
+  });
+  api.answerWith(undefined);
+  expect(await client.putReport(aReport([]), forever)).toMatchObject({ kind: "not-sent" });
+  expect(api.reports).toEqual([]);
+
+  expect(await client.fetchDesired('"0"', forever)).toEqual({ kind: "unchanged" });
+  expect(await client.putReport(aReport([]), forever)).toEqual({ kind: "sent" });
+});
+
+test("a node with pod addresses of its own tells them, and joins again where it has not", async () => {
+  await (await open()).fetchDesired(undefined, forever);
+  const podRange = "10.99.7.0/24";
+
+  const client = await open(undefined, { podRange });
+  await client.fetchDesired('"0"', forever);
+  await client.fetchDesired('"0"', forever);
+
+  expect(client.identity()?.podRange).toBe(podRange);
+  expect(api.joins()).toBe(2);
+});
+
+test("a session lasts for a boot, whatever its file says", async () => {
+  const file = join(folder, "run", "session.json");
+
+  const first = await openSession(file, "boot-1");
+  const again = await openSession(file, "boot-1");
+  const rebooted = await openSession(file, "boot-2");
+  await writeFile(file, "{");
+
+  expect(again).toBe(first);
+  expect(rebooted).not.toBe(first);
+  expect(await openSession(file, "boot-2")).not.toBe(rebooted);
 });
 
 const whole = JSON.stringify({ node: randomUUID(), generation: 9, pods: [], routes: [] });

@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { once } from "node:events";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import { SESSION_HEADER } from "../../contract/node/host.ts";
 import { LogBatch, type LogBatchAnswer } from "../../contract/node/logs.ts";
 import { type DesiredState, JoinRequest, NodeReport } from "../../contract/node/protocol.ts";
 
@@ -21,6 +22,9 @@ export type NodeApi = AsyncDisposable & {
   ): void;
   /** The public key that the node gave when it joined last, in base64. */
   publicKey(): string;
+  /** The session of the agent that asked last, and of the one that said that it stops. */
+  session(): string | undefined;
+  left(): string | undefined;
   /** Every node token that was given out stops working. */
   revoke(): void;
   /** Loses its database: the node is to join anew, as another one that nobody has planned for. */
@@ -63,6 +67,8 @@ export async function startNodeApi(registryUrl?: string): Promise<NodeApi> {
   let joins = 0;
   let raw: RawAnswer | undefined;
   let publicKey = "";
+  let session: string | undefined;
+  let left: string | undefined;
   let desired: Omit<DesiredState, "node"> = NOTHING;
   let answered = 0;
   const kept = new Map<string, LogBatchAnswer["kept"][number]>();
@@ -82,16 +88,23 @@ export async function startNodeApi(registryUrl?: string): Promise<NodeApi> {
     const url = new URL(request.url ?? "/", "http://api");
     if (url.pathname.startsWith("/v2/")) return registry(request, url, answer);
     if (url.pathname === "/v1/node/desired") answer.once("close", () => (answered += 1));
+    session = String(request.headers[SESSION_HEADER]);
     if (raw) return sendRaw(answer, raw);
     const bearer = request.headers.authorization?.replace("Bearer ", "");
     if (url.pathname === "/v1/node/join") {
       if (bearer !== joinToken) return send(answer, 401, {});
       joins += 1;
-      publicKey = JoinRequest.parse(JSON.parse(await bodyOf(request))).publicKey;
+      const joining = JoinRequest.parse(JSON.parse(await bodyOf(request)));
+      publicKey = joining.publicKey;
       token ||= `node-${randomUUID()}`;
-      return send(answer, 200, { node, name: "test", token, podRange: "10.64.0.0/24" });
+      const { podRange = "10.64.0.0/24" } = joining;
+      return send(answer, 200, { node, name: "test", token, podRange });
     }
     if (token === "" || bearer !== token) return send(answer, 401, {});
+    if (url.pathname === "/v1/node/session") {
+      left = session;
+      return void answer.writeHead(204).end();
+    }
     if (url.pathname === "/v1/node/report") {
       reports.unshift(NodeReport.parse(JSON.parse(await bodyOf(request))));
       return void answer.writeHead(204).end();
@@ -162,6 +175,8 @@ export async function startNodeApi(registryUrl?: string): Promise<NodeApi> {
     reports,
     joins: () => joins,
     publicKey: () => publicKey,
+    session: () => session,
+    left: () => left,
     answered: () => answered,
     words: (pod) => words.get(pod) ?? [],
     wish(pods, routes = [], materials = {}) {
