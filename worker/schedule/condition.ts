@@ -46,6 +46,17 @@ export function isProven(world: World, release: ReleaseView, pod: PodView): bool
   return isReady(pod) && !silentNode(world, pod) && settlesInMs(world, release, pod) <= 0;
 }
 
+/** It is not ready, and has not been for as long as a rollout would wait for it. */
+export function isHopeless(
+  { nowMs }: World,
+  { progressDeadlineMs }: ReleaseView,
+  pod: PodView,
+): boolean {
+  if (isReady(pod) || hasSucceeded(pod)) return false;
+  if (hasFailed(pod)) return true;
+  return nowMs - (pod.seen?.sinceMs ?? pod.createdAtMs) >= progressDeadlineMs;
+}
+
 /** When time alone may turn a ready pod of the newest release into a proven one, in ms; else undefined. */
 export function nextProofMs(world: World): number | undefined {
   const newest = world.releases.toSorted((a, b) => b.number - a.number)[0];

@@ -1,12 +1,10 @@
 import { silence } from "../../contract/placement/filter.ts";
 import {
   bestFirst,
-  hasFailed,
-  hasSucceeded,
   isFenced,
+  isHopeless,
   isOver,
   isProven,
-  isReady,
   mayStillRun,
   silentNode,
 } from "./condition.ts";
@@ -67,7 +65,8 @@ function oneMoreFirst(
 /**
  * The pods without which as many remain as are asked for. Of those that are heard of, as many have to
  * be on nodes where they may stay; before one goes that should stand elsewhere, or of which nobody has
- * heard, as many have to be proven ready, but for those that had their time and are not.
+ * heard, as many have to be proven ready. Those that had their time and are not need no substitute; but
+ * the newest are the substitutes, and have to be.
  */
 function notNeeded(world: World, live: ReleaseView, own: readonly PodView[]): readonly PodView[] {
   const doubt = (pod: PodView) =>
@@ -75,7 +74,9 @@ function notNeeded(world: World, live: ReleaseView, own: readonly PodView[]): re
       displaced(world, pod) ?? (silentNode(world, pod) && !isOver(pod) ? "silent" : undefined),
     );
   const enoughServe = (rest: readonly PodView[]) => {
-    const hopeless = rest.filter((pod) => isHopeless(world, live, pod)).length;
+    const oldestFirst = rest.toSorted((a, b) => a.createdAtMs - b.createdAtMs);
+    const before = oldestFirst.slice(0, Math.max(0, live.replicas - 1));
+    const hopeless = before.filter((pod) => isHopeless(world, live, pod)).length;
     return rest.filter((pod) => isProven(world, live, pod)).length >= live.replicas - hopeless;
   };
   let rest = own;
@@ -87,13 +88,6 @@ function notNeeded(world: World, live: ReleaseView, own: readonly PodView[]): re
     if (doubt(pod) > 0 ? enoughServe(others) : sure.length >= live.replicas) rest = others;
   }
   return own.filter((pod) => !rest.includes(pod));
-}
-
-/** It is not ready, and has not been for as long as a rollout would wait for it. */
-function isHopeless({ nowMs }: World, { progressDeadlineMs }: ReleaseView, pod: PodView): boolean {
-  if (isReady(pod) || hasSucceeded(pod)) return false;
-  if (hasFailed(pod)) return true;
-  return nowMs - (pod.seen?.sinceMs ?? pod.createdAtMs) >= progressDeadlineMs;
 }
 
 function oneAfterTheOther(

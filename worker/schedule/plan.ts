@@ -1,6 +1,6 @@
 import type { PodId, ReleaseId } from "../../contract/ids.ts";
 import type { Failure } from "../../db/schema/core.ts";
-import { isFenced, isOver, isProven, isReady, silentNode } from "./condition.ts";
+import { isFenced, isHopeless, isOver, isProven, isReady, silentNode } from "./condition.ts";
 import { failureOf } from "./failure.ts";
 import { keepRunning, placeAfter } from "./keep.ts";
 import { leaving, leavingFirst, type Rollout, someLeave } from "./leaving.ts";
@@ -98,10 +98,10 @@ function servesOn(world: World, live: ReleaseView, pod: PodView): boolean {
   );
 }
 
-/** It is not proven yet, and may soon be. */
+/** It is not proven, and may be yet: it is new, or its node comes back, or others are made in its place. */
 function isComing(world: World, live: ReleaseView, pod: PodView): boolean {
-  const isYoung = world.nowMs - pod.createdAtMs < live.progressDeadlineMs;
-  return isYoung && !isOver(pod) && !silentNode(world, pod) && !isProven(world, live, pod);
+  if (isProven(world, live, pod) || isOver(pod)) return false;
+  return silentNode(world, pod) !== undefined || !isHopeless(world, live, pod);
 }
 
 function rollOut(
