@@ -1,4 +1,4 @@
-import { inArray, type SQL, sql } from "drizzle-orm";
+import { inArray, sql } from "drizzle-orm";
 import type { Db, Tx } from "./client.ts";
 import { outbox, type Topic } from "./schema/core.ts";
 
@@ -14,20 +14,14 @@ export async function nudge(tx: Tx, topic: Topic, subject: string): Promise<void
 
 /**
  * Who waits for what: "app" (by id) for a release of it, "node" for its wish, "logs" for an app's
- * words, "execs" for commands asked of a node, "exec" for the frames of one session.
+ * words, "execs" for commands asked of a node, "exec" for the frames of one session. "node:*" is every
+ * node's wish.
  */
 export type Change = `${"app" | "node" | "logs" | "execs" | "exec"}:${string}`;
 
 /** Says, when the transaction commits, that `what` changed. A lost one costs a poll's length. */
 export async function announce(tx: Tx, what: Change): Promise<void> {
   await tx.execute(sql`select pg_notify(${CHANGES_CHANNEL}, ${what})`);
-}
-
-/** The same about each id that the query answers. */
-export async function announceAll(tx: Tx, kind: string, ids: SQL): Promise<void> {
-  await tx.execute(
-    sql`select pg_notify(${CHANGES_CHANNEL}, ${`${kind}:`} || id) from (${ids}) as it(id)`,
-  );
 }
 
 export type Nudge = { readonly id: number; readonly topic: Topic; readonly subject: string };

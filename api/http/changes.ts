@@ -17,12 +17,24 @@ export type ChangesHub = Changes & {
   announceAll(): void;
 };
 
+/** What is news to all of a kind comes in swarms, as pods are placed: those who wait look once for many. */
+const SWARM_MS = 200;
+
 /** One listener's news, handed to all who wait in this process. */
 export function changesHub(): ChangesHub {
   const watches = new Map<string, Set<() => void>>();
+  const swarms = new Set<string>();
+  const wakeAll = (topics: string) => {
+    swarms.delete(topics);
+    for (const [topic, set] of watches)
+      if (topic.startsWith(topics.slice(0, -1))) for (const wake of set) wake();
+  };
   return {
     announce: (topic) => {
       for (const wake of watches.get(topic) ?? []) wake();
+      if (!topic.endsWith(":*") || swarms.has(topic)) return;
+      swarms.add(topic);
+      setTimeout(wakeAll, SWARM_MS, topic);
     },
     announceAll: () => {
       for (const set of watches.values()) for (const wake of set) wake();

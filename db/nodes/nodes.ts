@@ -5,6 +5,7 @@ import type { Pod } from "../../contract/pod/pod.ts";
 import { type Amounts, effectiveRequests } from "../../contract/pod/requests.ts";
 import type { Tx } from "../client.ts";
 import { apps, nodeStatus, nodes, podStatus, pods, projects } from "../schema/core.ts";
+import { renewRoutes } from "./routes.ts";
 
 export type NodeView = {
   readonly id: NodeId;
@@ -160,13 +161,15 @@ export async function storeNodeWish(
   await tx.update(nodes).set(wish).where(eq(nodes.id, node));
 }
 
-/** A person says that this host is off. */
+/** A person says that this host is off: no other node's requests go there. */
 export async function fenceNode(tx: Tx, node: NodeId): Promise<void> {
   await tx.update(nodes).set({ fencedAt: sql`now()` }).where(eq(nodes.id, node));
+  await renewRoutes(tx);
 }
 
 /** Forgets a node that nothing is wanted of; what is left of its pods goes with it. */
 export async function forgetNode(tx: Tx, node: NodeId): Promise<void> {
   await tx.delete(pods).where(and(eq(pods.nodeId, node), eq(pods.wanted, "gone")));
   await tx.delete(nodes).where(eq(nodes.id, node));
+  await renewRoutes(tx);
 }

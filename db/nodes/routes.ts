@@ -2,17 +2,8 @@ import { and, asc, eq, gt, isNotNull, isNull, ne, or, type SQL, sql } from "driz
 import type { AppId, NodeId, PodId } from "../../contract/ids.ts";
 import { NODE_PORTS, type RemotePod, type Route } from "../../contract/node/protocol.ts";
 import type { Tx } from "../client.ts";
-import { announceAll } from "../outbox.ts";
-import {
-  apps,
-  nodePlans,
-  nodeStatus,
-  nodes,
-  podStatus,
-  pods,
-  releases,
-  routing,
-} from "../schema/core.ts";
+import { announce } from "../outbox.ts";
+import { apps, nodeStatus, nodes, podStatus, pods, releases, routing } from "../schema/core.ts";
 
 /*
  * Which requests a node is told to pass on, and where to. A pod of another node is reached at that
@@ -61,7 +52,7 @@ export async function renewRoutes(tx: Tx): Promise<void> {
       target: routing.id,
       set: { generation: sql`${routing.generation} + 1` },
     });
-  await announceAll(tx, "node", sql`select ${nodePlans.nodeId} from ${nodePlans}`);
+  await announce(tx, "node:*");
 }
 
 /**
@@ -132,12 +123,14 @@ async function podsElsewhere(tx: Tx, node: NodeId): Promise<readonly Elsewhere[]
     .innerJoin(apps, eq(apps.id, pods.appId))
     .innerJoin(releases, eq(releases.id, pods.releaseId))
     .innerJoin(nodeStatus, eq(nodeStatus.nodeId, pods.nodeId))
+    .innerJoin(nodes, eq(nodes.id, pods.nodeId))
     .leftJoin(podStatus, eq(podStatus.podId, pods.id))
     .where(
       and(
         ne(pods.nodeId, node),
         eq(pods.wanted, "run"),
         isNotNull(nodeStatus.address),
+        isNull(nodes.fencedAt),
         isNotNull(pods.nodePort),
         takesRequests,
         isIngress(node),
@@ -148,8 +141,8 @@ async function podsElsewhere(tx: Tx, node: NodeId): Promise<readonly Elsewhere[]
 
 /** In a large fleet not every node has to know every pod. */
 function isIngress(node: NodeId): SQL {
-  return sql`exists (select from ${nodes} where ${nodes.id} = ${node}
-    and ${nodes.labels} ->> 'waybill/ingress' is distinct from 'false')`;
+  return sql`exists (select from nodes as asking where asking.id = ${node}
+    and asking.labels ->> 'waybill/ingress' is distinct from 'false')`;
 }
 
 /** None for a node without an address of its own: the others would refuse what comes from it. */
@@ -157,7 +150,8 @@ async function peersOf(tx: Tx, node: NodeId): Promise<string[]> {
   const rows = await tx
     .select({ node: nodeStatus.nodeId, address: sql<string>`${nodeStatus.address}` })
     .from(nodeStatus)
-    .where(isNotNull(nodeStatus.address))
+    .innerJoin(nodes, eq(nodes.id, nodeStatus.nodeId))
+    .where(and(isNotNull(nodeStatus.address), isNull(nodes.fencedAt)))
     .orderBy(asc(nodeStatus.address));
   const isKnown = rows.some((it) => it.node === node);
   return isKnown ? rows.filter((it) => it.node !== node).map((it) => it.address) : [];

@@ -5,6 +5,7 @@ import type { AppId, NodeId } from "../../contract/ids.ts";
 import { PodId } from "../../contract/ids.ts";
 import { DesiredState, PodStatus } from "../../contract/node/protocol.ts";
 import { Pod } from "../../contract/pod/pod.ts";
+import { renewRoutesTo } from "../../db/nodes/routes.ts";
 import { announce } from "../../db/outbox.ts";
 import { nodePlans, pods, releases } from "../../db/schema/core.ts";
 import { startApi, type TestApi } from "../support/api.ts";
@@ -95,6 +96,25 @@ test("the agent is given its wish whole, and told at once when it changes", asyn
   expect(wish.routes).toEqual([
     { app: "shop", hosts: ["shop.localhost"], port: 8080, pods: [id], nodePorts: {}, remote: [] },
   ]);
+});
+
+test("what happens on one node is told to the others at once, where it changes their routes", async () => {
+  await using api = await startApi();
+  const [here, there] = [await joined(api), await joined(api, "other")];
+  for (const [index, { token }] of [here, there].entries())
+    await report(api, token, { ...aReport([]), address: `10.9.0.${index + 1}` });
+  const empty = await desired(api, here.token);
+
+  const asked = desired(api, here.token, empty.headers.get("etag") ?? "");
+  const { id, app } = await placed(api, there.node);
+  await api.db.update(pods).set({ nodePort: 31_000 }).where(eq(pods.id, id));
+  await api.db.transaction((tx) => renewRoutesTo(tx, app));
+
+  expect(DesiredState.parse((await asked).body)).toMatchObject({
+    pods: [],
+    peers: ["10.9.0.2"],
+    routes: [{ app: "shop", pods: [], remote: [{ pod: id, address: "10.9.0.2", port: 31_000 }] }],
+  });
 });
 
 test("a deleted app has no route any more, though its pod is still there and its name is taken again", async () => {

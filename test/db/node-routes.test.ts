@@ -4,6 +4,7 @@ import type { NodeId } from "../../contract/ids.ts";
 import { wishTag } from "../../contract/node/protocol.ts";
 import type { Db } from "../../db/client.ts";
 import { readDesired, wishVersion } from "../../db/nodes/desired.ts";
+import { fenceNode } from "../../db/nodes/nodes.ts";
 import { storeReport } from "../../db/nodes/sight.ts";
 import { apps, nodes, pods } from "../../db/schema/core.ts";
 import { scheduleApp } from "../../worker/schedule/run.ts";
@@ -137,4 +138,16 @@ test("a node without an address, or labelled as no ingress, is told of its own p
   const there = await told(pg.db, inner);
   expect(there.route?.remote).toEqual([]);
   expect(Object.keys(there.route?.nodePorts ?? {})).toEqual(there.own);
+});
+
+test("no request goes to a host that somebody says is off, nor is one taken from there", async () => {
+  await using pg = await freshDb();
+  const [first, second] = (await nodesAt(pg.db, ["10.9.0.1", "10.9.0.2"])) as [NodeId, NodeId];
+  await placed(pg.db, "shop", 2);
+  const before = await tagOf(pg.db, first);
+
+  await pg.db.transaction((tx) => fenceNode(tx, second));
+
+  expect(await tagOf(pg.db, first)).not.toBe(before);
+  expect(await told(pg.db, first)).toMatchObject({ route: { remote: [] }, peers: [] });
 });
