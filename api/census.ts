@@ -3,6 +3,7 @@ import { applyRoutes } from "./routes/apply.ts";
 import { appRoutes } from "./routes/apps.ts";
 import { artifactRoutes } from "./routes/artifacts.ts";
 import { execRoutes } from "./routes/exec.ts";
+import { explainRoutes } from "./routes/explain.ts";
 import { healthRoutes } from "./routes/health.ts";
 import { historyRoutes } from "./routes/history.ts";
 import { installRoutes } from "./routes/install.ts";
@@ -29,6 +30,7 @@ export const ROUTES: readonly Route[] = [
   ...rollbackRoutes,
   ...scaleRoutes,
   ...historyRoutes,
+  ...explainRoutes,
   ...materialRoutes,
   ...volumeRoutes,
   ...nodeRoutes,

@@ -26,6 +26,23 @@ export const DeclareAnswer = z.strictObject({
 });
 export type DeclareAnswer = z.infer<typeof DeclareAnswer>;
 
+/** Where pods are, or would come to be, and which wait for what. */
+export const PlanAnswer = z.strictObject({
+  /** How a release takes the place of the one before it. */
+  strategy: z.string(),
+  /** `pod` is null for one that is not there yet. */
+  pods: z.array(z.strictObject({ pod: z.string().nullable(), node: z.string(), why: z.string() })),
+  /** `pods` says how many; `nodes` what is against each node, where that is what they wait for. */
+  waiting: z.array(z.strictObject({ pods: z.int(), why: z.string(), nodes: z.array(z.string()) })),
+});
+export type PlanAnswer = z.infer<typeof PlanAnswer>;
+export const ExplainAnswer = PlanAnswer.extend({
+  app: z.string(),
+  /** The release that should serve; null: none. */
+  release: z.int().nullable(),
+});
+export type ExplainAnswer = z.infer<typeof ExplainAnswer>;
+
 export const FieldChange = z.strictObject({
   pointer: z.string(),
   from: z.unknown().optional(),
@@ -37,6 +54,8 @@ export const DryRunAnswer = z.strictObject({
   unchanged: z.boolean(),
   changes: z.array(FieldChange),
   spec: AppSpec,
+  /** If nothing else changes meanwhile, and each document by itself. */
+  plan: PlanAnswer,
 });
 export type DryRunAnswer = z.infer<typeof DryRunAnswer>;
 

@@ -8,6 +8,7 @@ import { appUrl, type DeclareAnswer, type DryRunAnswer } from "./answers.ts";
 import { type Changed, hashOf } from "./change.ts";
 import type { Checked } from "./check.ts";
 import { diff } from "./diff.ts";
+import { type Around, lookAround, planPods, type Wished } from "./explain.ts";
 import { type Found, findReferences, planReferences } from "./references.ts";
 import type { Watched } from "./wait.ts";
 
@@ -69,7 +70,8 @@ export async function declare(
 export async function planDeclare(
   tx: Tx,
   call: KnownCall,
-  wish: Pick<Found, "spec" | "materials">,
+  wish: Wished,
+  around?: Around,
 ): Promise<DryRunAnswer> {
   const { spec, materials } = wish;
   const app = await findApp(tx, call.caller.projectId, spec.name);
@@ -79,5 +81,7 @@ export async function planDeclare(
     ...diff(newest?.materials ?? NO_MATERIALS, materials, ["materials"]),
   ];
   const unchanged = app !== undefined && newest !== undefined && standsFor(newest, app, wish);
-  return { app: spec.name, dryRun: true, unchanged, changes, spec };
+  const looked = around ?? (await lookAround(tx, call, [wish]));
+  const plan = await planPods(tx, call, wish, app, looked);
+  return { app: spec.name, dryRun: true, unchanged, changes, spec, plan };
 }

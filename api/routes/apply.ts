@@ -7,6 +7,7 @@ import { type ApplyDocument, checkAll, isApp, isMaterial } from "../apps/apply-d
 import { auditDenied, type Changed, change } from "../apps/change.ts";
 import type { Checked } from "../apps/check.ts";
 import { type Accepted, declare, planDeclare } from "../apps/declare.ts";
+import { lookAround } from "../apps/explain.ts";
 import { findReferences, planReferences } from "../apps/references.ts";
 import { answerWhenOver } from "../apps/verdict.ts";
 import { readDocuments, readText } from "../http/body.ts";
@@ -94,8 +95,10 @@ async function plan(call: KnownCall, documents: readonly ApplyDocument[]) {
   const planned = await planMaterials(db, call, wishes);
   const apps = documents.filter(isApp);
   const answers: DryRunAnswer[] = [];
-  for (const found of await planReferences(db, call, apps, planned)) {
-    answers.push(await planDeclare(db, call, found));
+  const found = await planReferences(db, call, apps, planned);
+  const around = await lookAround(db, call, found);
+  for (const it of found) {
+    answers.push(await planDeclare(db, call, it, around));
   }
   const materials = planned.map(({ answer }) => answer);
   return inOrderOf<DryRunAnswer>(documents, materials, answers);

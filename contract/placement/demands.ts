@@ -1,4 +1,4 @@
-import { allContainers, POD_LABELS, type Pod } from "../pod/pod.ts";
+import { allContainers, POD_LABELS, type Pod, type PodSpec } from "../pod/pod.ts";
 import { type Amounts, effectiveRequests } from "../pod/requests.ts";
 
 export type Labels = Readonly<Record<string, string>>;
@@ -22,7 +22,13 @@ export type Demands = {
   readonly claims: readonly string[];
 };
 
-export function demandsOf({ metadata, spec }: Pod): Demands {
+/** What of a pod says that. */
+export type Demanding = {
+  readonly metadata: Pick<Pod["metadata"], "labels">;
+  readonly spec: Pod["spec"] | PodSpec;
+};
+
+export function demandsOf({ metadata, spec }: Demanding): Demands {
   const ports = allContainers(spec).flatMap((it) => it.ports);
   return {
     requests: effectiveRequests(spec),

@@ -42,7 +42,12 @@ export function waitingWords(against: readonly string[]): string {
   return against.join("; ") || "no node has joined yet";
 }
 
-function withPodOn(around: Surroundings, node: NodeId, { demands, wish }: Asked): Surroundings {
+/** The same with one such pod more. */
+export function withPodOn(
+  around: Surroundings,
+  node: NodeId,
+  { demands, wish }: Asked,
+): Surroundings {
   const claimed = demands.claims.map((it): [string, NodeId] => [it, node]);
   const withPod = (it: NodeView) => ({
     ...withTenant(it, { pod: undefined, demands }),

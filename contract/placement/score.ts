@@ -7,10 +7,36 @@ import type { NodeView } from "./node-view.ts";
  * break by name, so the same world always gives the same answer.
  */
 export function best(nodes: readonly NodeView[], taken: readonly NodeId[]): NodeView | undefined {
-  const siblings = (node: NodeView) => taken.filter((id) => id === node.id).length;
+  return ranked(nodes, taken)[0];
+}
+
+/** What made `best` choose, in words. */
+export function whyBest(nodes: readonly NodeView[], taken: readonly NodeId[]): string {
+  const [chosen, ...rivals] = ranked(nodes, taken);
+  if (!chosen) return "none";
+  const equal = rivals.filter((it) => siblings(it, taken) === siblings(chosen, taken));
+  if (equal.length === 0) return "the one with the fewest pods of the app";
+  const isFullest = equal.every((it) => fullness(it) < fullness(chosen));
+  return isFullest
+    ? `the fullest (${percent(chosen)} of its memory)`
+    : "the first of equals by name";
+}
+
+function ranked(nodes: readonly NodeView[], taken: readonly NodeId[]): readonly NodeView[] {
   return nodes.toSorted(
-    (a, b) => siblings(a) - siblings(b) || fullness(b) - fullness(a) || (a.name < b.name ? -1 : 1),
-  )[0];
+    (a, b) =>
+      siblings(a, taken) - siblings(b, taken) ||
+      fullness(b) - fullness(a) ||
+      (a.name < b.name ? -1 : 1),
+  );
+}
+
+function siblings({ id }: NodeView, taken: readonly NodeId[]): number {
+  return taken.filter((it) => it === id).length;
+}
+
+function percent(node: NodeView): string {
+  return `${Math.round(fullness(node) * 100)} %`;
 }
 
 function fullness({ used, allocatable }: NodeView): number {

@@ -141,6 +141,20 @@ export async function wantedAndLive(
   return new Map(rows.map(({ app, ...numbers }) => [app, numbers]));
 }
 
+/** What the scheduler last said about the release's places; undefined before it did. */
+export async function lastOfPlaces(
+  tx: Tx,
+  release: ReleaseId,
+): Promise<{ readonly type: string; readonly message: string } | undefined> {
+  const [row] = await tx
+    .select({ type: events.type, message: events.message })
+    .from(events)
+    .where(and(eq(events.releaseId, release), inArray(events.type, ["pod-waiting", "pod-placed"])))
+    .orderBy(desc(events.id))
+    .limit(1);
+  return row;
+}
+
 export type EventRow = {
   readonly id: number;
   readonly at: Date;

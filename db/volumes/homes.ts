@@ -4,7 +4,7 @@ import { PlanOutdated } from "../apps/placements.ts";
 import type { Tx } from "../client.ts";
 import { volumes } from "../schema/material.ts";
 
-/* The node that holds a named volume: only worker/schedule calls what is here. */
+/* The node that holds a named volume: only worker/schedule binds one. */
 
 /** Which node holds each of these volumes; undefined before its first pod, and no entry for one that is removed. */
 export async function volumeHomes(

@@ -287,7 +287,14 @@ test("another project's app answers as one that does not exist", async () => {
   const project = await ensureProject(api.db, "other");
   const token = await aToken(api.db, { kind: "personal", project });
 
-  for (const path of ["", "/releases", "/releases/1", "/releases/1/diff/1", "/events"]) {
+  for (const path of [
+    "",
+    "/releases",
+    "/releases/1",
+    "/releases/1/diff/1",
+    "/events",
+    "/explain",
+  ]) {
     const foreign = await api.ask(`/v1/apps/shop${path}`, { token });
     const missing = await api.ask(`/v1/apps/nope${path}`, { token });
     expect(foreign.status).toBe(404);

@@ -12,9 +12,14 @@ import { aDigest, aReport } from "./declared.ts";
 const IMAGE = `base/tool@${aDigest("c")}`;
 
 /** The newest release is built, with this image behind its name, if it is not yet, and goes live on the node. */
-export async function goesLive(api: TestApi, node: NodeId, image = "c"): Promise<void> {
+export async function goesLive(
+  api: TestApi,
+  node: NodeId,
+  image = "c",
+  capacity = aReport([]).capacity,
+): Promise<void> {
   const [row] = await api.db.execute<{ id: string; app: string }>(
-    sql`select id, app_id as app from releases order by number desc limit 1`,
+    sql`select id, app_id as app from releases order by created_at desc limit 1`,
   );
   const app = AppId.parse(row?.app);
   const outcome = await claimBuild(api.db, ReleaseId.parse(row?.id));
@@ -29,7 +34,8 @@ export async function goesLive(api: TestApi, node: NodeId, image = "c"): Promise
   for (let turn = 0; turn < 5; turn++) {
     const there = (await wantedPods(api.db)).filter((it) => it.nodeId === node);
     const ready = there.map((it) => aStatus(it.id, { ready: true }));
-    await storeReport(api.db, node, aReport(ready, await generation(api.db, node)));
+    const report = aReport(ready, await generation(api.db, node));
+    await storeReport(api.db, node, { ...report, capacity });
     await scheduleApp(api.db, app);
   }
 }

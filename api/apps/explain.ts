@@ -1,0 +1,193 @@
+import { AppSpec } from "../../contract/app/app-spec.ts";
+import type { NodeId } from "../../contract/ids.ts";
+import { jsonBytes } from "../../contract/node/wish-size.ts";
+import { demandsOf } from "../../contract/placement/demands.ts";
+import { draftOf } from "../../contract/placement/draft.ts";
+import { forecast, whyThere, withoutPod } from "../../contract/placement/explain.ts";
+import { findPlaces } from "../../contract/placement/find-places.ts";
+import type { Asked, NodeView, Surroundings } from "../../contract/placement/node-view.ts";
+import { strategyOf, strategyWords } from "../../contract/placement/strategy.ts";
+import { canonicalJson } from "../../contract/pod/pod.ts";
+import type { AppRow } from "../../db/apps/apps.ts";
+import {
+  findRelease,
+  lastOfPlaces,
+  type ReleaseRow,
+  wantedAndLive,
+} from "../../db/apps/history.ts";
+import { type PodRow, podsOfApp } from "../../db/apps/placements.ts";
+import type { Tx } from "../../db/client.ts";
+import { lookAtNodes } from "../../db/nodes/node-views.ts";
+import { versionKeys, type WishSizes, wishSizes } from "../../db/nodes/wish-sizes.ts";
+import type { Materials } from "../../db/schema/core.ts";
+import { volumeHomes } from "../../db/volumes/homes.ts";
+import type { KnownCall } from "../http/route.ts";
+import type { ExplainAnswer, PlanAnswer } from "./answers.ts";
+
+/* Where an app's pods are and would be, by the same pure functions that the worker places them by. */
+
+/** What no node could take, as the scheduler wrote it down. */
+const NO_NODE = "no node can take the pod";
+const NOTHING_MORE = { textBytes: 0, materials: new Map<string, number>() };
+
+/** What a release is, or would be. */
+export type Wished = { readonly spec: AppSpec; readonly materials: Materials };
+
+/** The nodes as they stand, looked at once for many plans. */
+export type Around = {
+  readonly nodes: readonly NodeView[];
+  readonly versions: WishSizes["versions"];
+};
+
+export async function lookAround(
+  tx: Tx,
+  { caller }: KnownCall,
+  wishes: readonly Wished[],
+): Promise<Around> {
+  const frozen = wishes.map(({ materials }) => ({ project: caller.projectId, materials }));
+  const told = await wishSizes(tx, frozen);
+  return { nodes: (await lookAtNodes(tx, told.nodes)).views, versions: told.versions };
+}
+
+/** Why each pod of the app is where it is, and why those that are missing are nowhere. */
+export async function explainApp(tx: Tx, call: KnownCall, app: AppRow): Promise<ExplainAnswer> {
+  const release = await wantedRelease(tx, app);
+  const wish = release ?? { spec: app.spec, materials: { secrets: {}, configMaps: {} } };
+  const looked = await lookAt(
+    tx,
+    call,
+    wish,
+    release?.number ?? 0,
+    await lookAround(tx, call, [wish]),
+  );
+  const pods = await wantedPods(tx, app);
+  return {
+    app: app.name,
+    release: release?.number ?? null,
+    strategy: strategyWords(looked.strategy),
+    pods: pods.map((pod) => placed(looked.around, pods, pod)),
+    waiting: release ? await waitingOf(tx, looked, release, pods) : [],
+  };
+}
+
+/** Where the pods of this wish would be: those that run as it says stay, and others come. */
+export async function planPods(
+  tx: Tx,
+  call: KnownCall,
+  wish: Wished,
+  app: AppRow | undefined,
+  around: Around,
+): Promise<PlanAnswer> {
+  const base = app && (await wantedRelease(tx, app));
+  const pods = app ? await wantedPods(tx, app) : [];
+  const looked = await lookAt(tx, call, wish, (base?.number ?? 0) + 1, around);
+  const alike = base && runsAs(base, wish) ? pods.filter((it) => it.release === base.id) : [];
+  const staying = alike.slice(0, wish.spec.replicas);
+  const coming = forecast(looked.around, looked.asked, {
+    count: wish.spec.replicas - staying.length,
+    strategy: looked.strategy,
+    staying: staying.map((it) => it.node),
+    old: pods.filter((it) => !alike.includes(it)).map((it) => it.id),
+  });
+  const { waiting } = coming;
+  return {
+    strategy: strategyWords(looked.strategy),
+    pods: [
+      ...staying.map((pod) => placed(looked.around, pods, pod)),
+      ...coming.placed.map((it) => ({ pod: null, ...it })),
+    ],
+    waiting: waiting
+      ? [{ pods: waiting.pods, why: noNode(looked.around), nodes: [...waiting.against] }]
+      : [],
+  };
+}
+
+type Looked = {
+  readonly around: Surroundings;
+  readonly asked: Asked;
+  readonly strategy: ReturnType<typeof strategyOf>;
+};
+
+async function lookAt(
+  tx: Tx,
+  { caller }: KnownCall,
+  { spec, materials }: Wished,
+  release: number,
+  { nodes, versions }: Around,
+): Promise<Looked> {
+  const draft = draftOf(spec, caller.projectName, release);
+  const demands = demandsOf(draft);
+  const keys = versionKeys({ project: caller.projectId, materials });
+  const wish = {
+    textBytes: jsonBytes(draft),
+    materials: new Map(keys.map((it) => [it, versions.get(it) ?? 0])),
+  };
+  const unbound = demands.claims.map((it): [string, NodeId | undefined] => [it, undefined]);
+  const homes = await volumeHomes(tx, caller.projectId, demands.claims);
+  const around = { nowMs: Date.now(), nodes, volumes: new Map([...unbound, ...homes]) };
+  return { around, asked: { demands, wish }, strategy: strategyOf(draft) };
+}
+
+async function wantedRelease(tx: Tx, app: AppRow): Promise<ReleaseRow | undefined> {
+  const wanted = (await wantedAndLive(tx, [app.id])).get(app.id)?.wanted;
+  return wanted == null ? undefined : await findRelease(tx, app.id, wanted);
+}
+
+async function wantedPods(tx: Tx, app: AppRow): Promise<readonly PodRow[]> {
+  const pods = await podsOfApp(tx, app.id);
+  return pods
+    .filter((it) => it.wanted === "run")
+    .sort((a, b) => a.createdAt.getTime() - b.createdAt.getTime());
+}
+
+function placed(around: Surroundings, all: readonly PodRow[], pod: PodRow) {
+  const node = around.nodes.find((it) => it.id === pod.node);
+  const asked = { demands: demandsOf(pod.spec), wish: NOTHING_MORE };
+  const siblings = all.filter((it) => it !== pod && it.release === pod.release);
+  const nodes = siblings.map((it) => it.node);
+  return {
+    pod: pod.spec.metadata.name,
+    node: node?.name ?? "a node that has gone",
+    why: node ? whyThere(withoutPod(around, pod.id), asked, node, nodes) : "its node was removed",
+  };
+}
+
+async function waitingOf(
+  tx: Tx,
+  { around, asked }: Looked,
+  release: ReleaseRow,
+  pods: readonly PodRow[],
+): Promise<PlanAnswer["waiting"]> {
+  const own = pods.filter((it) => it.release === release.id);
+  const missing = release.spec.replicas - own.length;
+  if (missing <= 0) return [];
+  const waits = (why: string, nodes: readonly string[] = []) => [
+    { pods: missing, why, nodes: [...nodes] },
+  ];
+  if (release.phase === "pending" || release.phase === "building")
+    return waits(`release ${release.number} is not built yet`);
+  const last = await lastOfPlaces(tx, release.id);
+  if (last?.type !== "pod-waiting") return waits(`their turn in the rollout has not come yet`);
+  if (!last.message.startsWith(NO_NODE)) return waits(last.message);
+  const [found] = findPlaces(
+    around,
+    asked,
+    1,
+    own.map((it) => it.node),
+  );
+  if (found?.kind === "wait") return waits(noNode(around), found.against);
+  return waits("no node could take the pod when the scheduler last looked; it looks again soon");
+}
+
+function noNode({ nodes }: Surroundings): string {
+  return nodes.length === 0 ? `${NO_NODE}: none has joined yet` : NO_NODE;
+}
+
+/** Whether pods of this release need not be made anew; as far as that is known before images are. */
+function runsAs(release: ReleaseRow, wish: Wished): boolean {
+  const podsOf = ({ spec, materials }: Wished) =>
+    canonicalJson({ ...spec, replicas: 0, rollout: {}, materials });
+  // What was stored before a field came has its default.
+  const { data: spec } = AppSpec.safeParse(release.spec);
+  return spec !== undefined && podsOf({ ...release, spec }) === podsOf(wish);
+}
