@@ -83,6 +83,8 @@ function rangeProblem(
   return new Problem("pod-range-taken", why);
 }
 
+/** Each number is equally likely where `below` is a power of two, as the count of ranges is. */
 function randomBelow(below: number, randomBytes: (count: number) => Uint8Array): number {
-  return new DataView(randomBytes(4).slice().buffer).getUint32(0) % below;
+  const [high = 0, low = 0] = randomBytes(2);
+  return (high * 256 + low) % below;
 }

@@ -6,6 +6,7 @@ CREATE TABLE "node_sessions" (
 	"refused_at" timestamp with time zone
 );
 --> statement-breakpoint
+ALTER TABLE "node_sessions" SET (fillfactor = 50);--> statement-breakpoint
 ALTER TABLE "node_status" ADD COLUMN "address" text;--> statement-breakpoint
 ALTER TABLE "node_status" ADD COLUMN "told_address" text;--> statement-breakpoint
 ALTER TABLE "nodes" ADD COLUMN "draining" boolean DEFAULT false NOT NULL;--> statement-breakpoint

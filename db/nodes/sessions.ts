@@ -1,5 +1,6 @@
 import { and, eq, sql } from "drizzle-orm";
 import { type NodeId, NodeId as NodeIdSchema } from "../../contract/ids.ts";
+import { NO_SESSION } from "../../contract/node/host.ts";
 import type { Tx } from "../client.ts";
 import { nodeSessions } from "../schema/access.ts";
 import { nodes } from "../schema/core.ts";
@@ -39,15 +40,18 @@ export async function findSpeaker(
   );
 }
 
-/** Notes that this session was heard; false where another one speaks for the node. */
+/**
+ * Notes that this session was heard; false where another one speaks for the node. An agent that sends
+ * none, of a version before there were sessions, gives way to one that does.
+ */
 export async function claimSession(tx: Tx, node: NodeId, session: string): Promise<boolean> {
   const rows = await tx
     .insert(nodeSessions)
     .values({ nodeId: node, session })
     .onConflictDoUpdate({
       target: nodeSessions.nodeId,
-      set: { session: sql`excluded.session`, seenAt: sql`now()`, refused: null, refusedAt: null },
-      setWhere: sql`${nodeSessions.session} = excluded.session or ${nodeSessions.seenAt} < now() - ${HELD_FOR}`,
+      set: { session: sql`excluded.session`, seenAt: sql`now()` },
+      setWhere: sql`${nodeSessions.session} = excluded.session or ${nodeSessions.session} = ${NO_SESSION} or ${nodeSessions.seenAt} < now() - ${HELD_FOR}`,
     })
     .returning({ node: nodeSessions.nodeId });
   return rows.length === 1;

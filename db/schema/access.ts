@@ -22,7 +22,7 @@ export const idempotencyKeys = pgTable(
   ],
 );
 
-/** The one agent that speaks for a node: another is refused while this one is heard of. */
+/** The one agent that speaks for a node: another is refused while this one is heard of. Written all the time (fillfactor). */
 export const nodeSessions = pgTable("node_sessions", {
   nodeId: uuid("node_id")
     .primaryKey()

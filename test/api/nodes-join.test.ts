@@ -176,7 +176,6 @@ test("a second agent with a node's token is refused and on record, until the fir
   await using api = await startApi();
   const { token } = await joined(api, "web-1");
   const [one, two] = [randomUUID(), randomUUID()];
-  await api.db.execute(sql`delete from node_sessions`);
 
   expect((await report(api, token, one)).status).toBe(204);
   const refused = await report(api, token, two);
@@ -187,12 +186,15 @@ test("a second agent with a node's token is refused and on record, until the fir
     const asked = await api.ask(path, { token, headers: { [SESSION_HEADER]: two } });
     expect(asked.status).toBe(409);
   }
+  await api.db.execute(sql`update node_sessions set seen_at = now() - interval '10 seconds'`);
   expect((await report(api, token, one)).status).toBe(204);
+  expect((await report(api, token, two)).status).toBe(409);
   expect(await audited(api, "node.session")).toEqual([{ object: "node:web-1", result: "denied" }]);
 
   await api.db.execute(sql`update node_sessions set seen_at = now() - interval '31 seconds'`);
   expect((await report(api, token, two)).status).toBe(204);
   expect((await report(api, token, one)).status).toBe(409);
+  expect((await report(api, token)).status).toBe(409);
 
   const left = await api.ask("/v1/node/session", {
     method: "DELETE",
