@@ -66,3 +66,49 @@ test("a pod that the runtime tells little about leaves all the same, in no order
     await rm(folder, { recursive: true });
   }
 });
+
+test("a pod that leaves is signalled once the requests to it are answered", async () => {
+  const folder = await mkdtemp(join(tmpdir(), "waybill-test-act-"));
+  const places = placesIn(folder, `/waybill-test-${randomUUID().slice(0, 8)}`);
+  const pod = aPod();
+  const image = pod.spec.containers[0]?.image ?? "";
+  const memory = openMemoryRuntime([image]);
+  await memory.pullImage(image, { username: "node", password: "any" });
+  const happened: string[] = [];
+  let open = 3;
+  const stopContainer: typeof memory.stopContainer = (...said) => {
+    happened.push("signalled");
+    return memory.stopContainer(...said);
+  };
+  const hands = someHands({
+    runtime: { ...memory, stopContainer },
+    places,
+    routed: () => true,
+    withdrawn: async (ip) => {
+      happened.push("withdrawn");
+      return [`${ip}:8080`];
+    },
+    connectionsTo: async (addresses) => {
+      happened.push(`${open} to ${addresses}`);
+      return open === 0 ? 0 : open--;
+    },
+  });
+  const [start] = planNode(aWorld([pod], []));
+  if (start?.do !== "start-pod") throw new Error("it is not started");
+  try {
+    await executors(hands)["start-pod"](start, new AbortController().signal);
+    const sandboxes = await openObserver(memory, () => undefined, hands.notes)();
+    const step = { do: "remove-sandboxes", uid: start.uid, sandboxes, whole: true } as const;
+    await executors(hands)["remove-sandboxes"](
+      { ...step, because: "unwanted" },
+      new AbortController().signal,
+    );
+
+    const counts = [3, 2, 1, 0, 0].map((count) => `${count} to 10.0.0.2:8080`);
+    expect(happened).toEqual(["withdrawn", ...counts, "signalled"]);
+  } finally {
+    await removeCgroup(places.podCgroup(start.uid));
+    await removeCgroup(places.cgroup);
+    await rm(folder, { recursive: true });
+  }
+});
