@@ -22,7 +22,12 @@ export type Identity = z.infer<typeof Identity>;
 export type Heard =
   | { readonly kind: "desired"; readonly state: DesiredState; readonly identity: Identity }
   | { readonly kind: "unchanged" }
-  | { readonly kind: "nothing-new"; readonly because: string };
+  | {
+      readonly kind: "nothing-new";
+      readonly because: string;
+      /** Another agent speaks for this node: that may be this host's own of before a reboot, and pass soon. */
+      readonly taken?: true;
+    };
 
 export type Sent =
   | { readonly kind: "sent" }
@@ -143,6 +148,8 @@ export async function openApiClient(options: ApiClientOptions): Promise<ApiClien
       });
       if (typeof answer === "string") return { kind: "nothing-new", because: answer };
       if (noted(who, answer).status === 304) return { kind: "unchanged" };
+      if (answer.status === 409)
+        return { kind: "nothing-new", because: answered(answer), taken: true };
       if (answer.status !== 200) return { kind: "nothing-new", because: answered(answer) };
       const { value: state, problem } = readJson(DesiredState, answer.text);
       if (!state) return { kind: "nothing-new", because: `the answer ${problem}` };

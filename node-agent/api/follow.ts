@@ -7,8 +7,11 @@ import type { ApiClient, Heard } from "./client.ts";
 import type { Silence } from "./silence.ts";
 
 const RETRY = { minMs: 250, maxMs: 10_000 };
+const TAKEN_RETRY = { minMs: 250, maxMs: 3_000 };
 /** An api that answers "unchanged" at once, against the protocol, is not asked in a tight loop. */
 const SHORTEST_TURN_MS = 500;
+
+type Missed = { readonly because: string; readonly taken?: true };
 
 /**
  * Asks for the wish until `signal` is aborted, puts every newer one into the ledger and then calls
@@ -26,36 +29,38 @@ export async function followDesired(deps: {
   let failures = 0;
   while (!signal.aborted) {
     const askedAtMs = performance.now();
-    const problem = await turn();
+    const missed = await turn();
     if (signal.aborted) return;
-    if (problem === undefined) {
+    if (missed === undefined) {
       silence.heard();
       failures = 0;
       await rest(SHORTEST_TURN_MS - (performance.now() - askedAtMs), signal);
     } else {
-      silence.missed(problem);
-      if (failures === 0) log.warn("no news from the api", { because: problem });
-      await rest(backoffMs(failures, RETRY), signal);
+      const { because, taken } = missed;
+      silence.missed(because);
+      if (failures === 0) log.warn("no news from the api", { because });
+      await rest(backoffMs(failures, taken ? TAKEN_RETRY : RETRY), signal);
       failures += 1;
     }
   }
 
   /** Why there was no usable answer, or undefined. */
-  async function turn(): Promise<string | undefined> {
+  async function turn(): Promise<Missed | undefined> {
     try {
       const heard = await client.fetchDesired(heldTag(client, ledger), signal);
       return await take(heard);
     } catch (error) {
       if (!signal.aborted) log.error("the wish could not be kept", error);
-      return `the wish could not be kept: ${String(error)}`;
+      return { because: `the wish could not be kept: ${String(error)}` };
     }
   }
 
-  async function take(heard: Heard): Promise<string | undefined> {
+  async function take(heard: Heard): Promise<Missed | undefined> {
     if (heard.kind === "unchanged") return undefined;
-    if (heard.kind === "nothing-new") return heard.because;
+    if (heard.kind === "nothing-new") return heard;
     const verdict = await ledger.accept(heard.state, heard.identity.node);
-    if (verdict === "older" || verdict === "foreign") return `an ${verdict} wish was refused`;
+    if (verdict === "older" || verdict === "foreign")
+      return { because: `an ${verdict} wish was refused` };
     if (verdict === "taken") onNews();
     return undefined;
   }
