@@ -14,6 +14,20 @@ export function parseCidr(text: string): Cidr | undefined {
   return { first, last: first + size - 1 };
 }
 
+/** Those of the texts that are ranges of addresses. */
+export function parseCidrs(texts: readonly string[]): readonly Cidr[] {
+  return texts.map(parseCidr).filter((cidr) => cidr !== undefined);
+}
+
+/** Those of `networks` that share an address with `range`. */
+export function overlapping(range: string, networks: readonly string[]): readonly string[] {
+  const own = parseCidr(range);
+  return networks.filter((text) => {
+    const other = parseCidr(text);
+    return own !== undefined && other !== undefined && overlap(own, other);
+  });
+}
+
 const SECOND_BYTES = { from: 64, count: 64 };
 
 /**

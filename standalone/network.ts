@@ -6,6 +6,17 @@ const IP = "/usr/sbin/ip";
 const IPTABLES = "/usr/sbin/iptables";
 const WITHIN = { timeoutMs: 20_000 };
 
+/** Every IPv4 network that this machine has a route to, but for the default one and that of `bridge`. */
+export async function routedNetworks(bridge?: string): Promise<readonly string[]> {
+  const argv = ["-j", "-4", "route", "show", "table", "all"];
+  const routes = JSON.parse((await exec(IP, argv, WITHIN)).stdout) as readonly Route[];
+  return routes.flatMap(({ dst, dev }) =>
+    dst === undefined || dst === "default" || (bridge !== undefined && dev === bridge) ? [] : [dst],
+  );
+}
+
+type Route = { readonly dst?: string; readonly dev?: string };
+
 /** Removes the bridge and what is plugged into it; says how many links there were. */
 export async function removeBridge(bridge: string): Promise<number> {
   const links = linkNames((await exec(IP, ["-j", "link", "show"], WITHIN)).stdout);

@@ -1,7 +1,6 @@
 import { join } from "node:path";
-import { exec } from "../kit/exec.ts";
 import { type Assembly, assemble } from "./assemble.ts";
-import { type Cidr, parseCidr } from "./cidr.ts";
+import { parseCidrs } from "./cidr.ts";
 import { homeOf } from "./doors.ts";
 import type { Settings } from "./env.ts";
 import { makeFolder } from "./furnish.ts";
@@ -11,6 +10,7 @@ import {
   readInstallation,
   writeInstallation,
 } from "./installation.ts";
+import { routedNetworks } from "./network.ts";
 import { PROGRAM_FOLDERS } from "./parts/containerd.ts";
 import { findPostgres } from "./parts/find-postgres.ts";
 import { findHandlers } from "./parts/handlers.ts";
@@ -49,7 +49,7 @@ async function ensureInstallation(dataDir: string): Promise<Installation> {
   const kept = await readInstallation(dataDir);
   const installation = kept
     ? await withFreePorts(kept, dataDir)
-    : newInstallation(await chooseThree(), await takenNetworks());
+    : newInstallation(await chooseThree(), parseCidrs(await routedNetworks()));
   if (installation !== kept) await writeInstallation(dataDir, installation);
   return installation;
 }
@@ -75,12 +75,4 @@ async function withFreePorts(kept: Installation, dataDir: string): Promise<Insta
     changed = true;
   }
   return changed ? { ...kept, ports: { ...kept.ports, ...ports } } : kept;
-}
-
-/** Every IPv4 network that this machine has a route to, but for the default one. */
-async function takenNetworks(): Promise<readonly Cidr[]> {
-  const argv = ["-j", "-4", "route", "show", "table", "all"];
-  const { stdout } = await exec("/usr/sbin/ip", argv, { timeoutMs: 10_000 });
-  const routes = JSON.parse(stdout) as readonly { readonly dst?: string }[];
-  return routes.map(({ dst }) => parseCidr(dst ?? "")).filter((cidr) => cidr !== undefined);
 }

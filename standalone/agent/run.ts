@@ -1,10 +1,12 @@
 import { realpath } from "node:fs/promises";
 import { join } from "node:path";
 import { ExecError, execLines } from "../../kit/exec.ts";
+import { overlapping } from "../cidr.ts";
 import { INGRESS, ingressPort, lookUpFacts, RUNTIME, type Wanted } from "../facts.ts";
 import { unlessAbsent, writeDurably } from "../files.ts";
 import { makeFolder } from "../furnish.ts";
 import { takeLock } from "../lock.ts";
+import { routedNetworks } from "../network.ts";
 import { PROGRAM_FOLDERS } from "../parts/containerd.ts";
 import { findHandlers } from "../parts/handlers.ts";
 import { type Places, placesOf } from "../places.ts";
@@ -124,6 +126,11 @@ async function startNode(
   if (options.joinToken !== undefined) await writeDurably(places.joinToken, options.joinToken);
   await Promise.all([together(startup, [assembly.caddy]), warmUp(startup, [assembly.nodeAgent])]);
   const joined = (await readJoined(places, host.api)) ?? (await joinFirst(assembly, host, startup));
+  for (const network of overlapping(joined.podRange, await routedNetworks(assembly.bridge))) {
+    startup.say(
+      `The pods' addresses, ${joined.podRange}, are also of ${network}, to which this host has a route.`,
+    );
+  }
   await together(startup, [assembly.containerd(joined.podRange)]);
   await together(startup, [assembly.nodeAgent]);
   return joined;

@@ -85,11 +85,13 @@ test("a host joins with one command, serves through a restart of it, and ends wi
 
   expect(await first.stop()).toBe(0);
   expect(await page()).toEqual(itsPage);
+  await controlPlane.stop();
   const second = agent();
   await second.says("This host is the node garage");
   expect(second.said()).toMatch(/caddy +taken over[\s\S]*containerd +taken over/);
   expect(await containerd()).toEqual(runtime);
   expect(await page()).toEqual(itsPage);
+  await controlPlane.start();
   expect(await starts()).toEqual(before);
 
   const { id } = JSON.parse(await readFile(join(dataDir, "host.json"), "utf8"));

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { freePodCidr, parseCidr } from "../../standalone/cidr.ts";
+import { freePodCidr, overlapping, parseCidr } from "../../standalone/cidr.ts";
 import { apiUrl, readClientEnv, readSettings } from "../../standalone/env.ts";
 import { mountsUnder } from "../../standalone/mounts.ts";
 import { masqueradeRules } from "../../standalone/network.ts";
@@ -15,6 +15,12 @@ test("pods get a network that the machine has no route to", () => {
   expect(freePodCidr(nets, () => 0)).toBe("10.64.3.0/24");
   expect(freePodCidr(taken("10.127.255.0/24"), (below) => below - 1)).toBe("10.64.0.0/24");
   expect(() => freePodCidr(taken("10.0.0.0/8"), () => 5)).toThrow("in use");
+});
+
+test("a network that shares addresses with the pods' is named", () => {
+  const networks = ["10.64.0.0/16", "10.65.0.0/16", "10.64.7.9", "fe80::/64"];
+
+  expect(overlapping("10.64.7.0/24", networks)).toEqual(["10.64.0.0/16", "10.64.7.9"]);
 });
 
 test("an empty variable counts as unset, and every bad one is named at once", () => {

@@ -100,6 +100,7 @@ test("our programs are told exactly what the contract names", () => {
     MALLOC_ARENA_MAX: "1",
     WAYBILL_API_URL: "http://127.0.0.1:7070",
     WAYBILL_AGENT_DIR: "/d/node-agent",
+    WAYBILL_POD_RANGE: "10.64.7.0/24",
     WAYBILL_JOIN_TOKEN_FILE: "/d/node-agent/join.token",
     CONTAINER_RUNTIME_ENDPOINT: "unix:///run/waybill-0123abcd/containerd.sock",
     WAYBILL_REGISTRY_HOSTS_DIR: "/d/containerd/certs.d",
