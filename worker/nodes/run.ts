@@ -19,7 +19,7 @@ export function nodesPass(deps: {
   readonly ring: (app: AppId) => Promise<void>;
 }): () => Promise<void> {
   const { db, log, replaceAfterMs, ring } = deps;
-  let told = "";
+  let told = JSON.stringify([[], [], []]);
   let rangAtMs = 0;
   return async () => {
     const { nowMs, nodes } = await nodeSights(db);
@@ -28,7 +28,7 @@ export function nodesPass(deps: {
     await recordLook(db, plan);
     const lost = nodes.filter((it) => plan.lost.includes(it.id));
     const others = nodes.filter((it) => it.fenced || it.draining);
-    const lot = JSON.stringify([lost, others].map((some) => some.map((it) => it.name).toSorted()));
+    const lot = JSON.stringify([names(lost), names(others), plan.held]);
     if (lot === told && nowMs - rangAtMs < AGAIN_MS) return;
     if (lot !== told) log.warn("what becomes of nodes", { lost: names(lost), held: plan.held });
     const concerned = [...new Set([...lost, ...others].map((it) => it.id))];
@@ -39,5 +39,5 @@ export function nodesPass(deps: {
 }
 
 function names(nodes: readonly { readonly name: string }[]): readonly string[] {
-  return nodes.map((it) => it.name);
+  return nodes.map((it) => it.name).toSorted();
 }

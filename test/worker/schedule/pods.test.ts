@@ -196,7 +196,7 @@ test("a host port is free again once its pod is no longer seen, and what is over
   expect(await wantedPods(pg.db)).toEqual([]);
   await scheduleApp(pg.db, second.app);
   expect(await wantedPods(pg.db)).toEqual([]);
-  await storeReport(pg.db, node, aReport([]));
+  await storeReport(pg.db, node, aReport([], await generation(pg.db, node)));
   await scheduleApp(pg.db, second.app);
 
   const [fresh, ...others] = await wantedPods(pg.db);

@@ -95,7 +95,10 @@ test("a bad release fails with its reason and log, and the good one keeps its po
   await storeReport(
     pg.db,
     node,
-    aReport((await wantedPods(pg.db)).map((pod) => status(PodId.parse(pod.id)))),
+    aReport(
+      (await wantedPods(pg.db)).map((pod) => status(PodId.parse(pod.id))),
+      await generation(pg.db, node),
+    ),
   );
   await scheduleApp(pg.db, bad.app);
 
@@ -123,7 +126,7 @@ test("a deleted app loses its pods and keeps no release under way", async () => 
   expect(await phases(pg.db)).toEqual(["cancelled"]);
 });
 
-test("a removed pod is forgotten a day later, also of a deleted app that nobody schedules again", async () => {
+test("a removed pod is forgotten a day later, once its node knows, also of a deleted app that nobody schedules again", async () => {
   await using pg = await freshDb();
   const node = await joinedNode(pg.db);
   const declared = await declare(pg.db, "shop", aDigest("a"), { replicas: 2 });
@@ -138,6 +141,9 @@ test("a removed pod is forgotten a day later, also of a deleted app that nobody 
   await forgetGonePods(pg.db);
   expect(await pg.db.select().from(pods)).toHaveLength(2);
   await pg.db.update(pods).set({ goneAt: sql`now() - interval '25 hours'` });
+  await forgetGonePods(pg.db);
+  expect(await pg.db.select().from(pods)).toHaveLength(2);
+  await storeReport(pg.db, node, aReport([aStatus(there.id)], await generation(pg.db, node)));
   await forgetGonePods(pg.db);
 
   expect((await pg.db.select().from(pods)).map((pod) => pod.id)).toEqual([there.id]);

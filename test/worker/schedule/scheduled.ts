@@ -24,6 +24,13 @@ export async function generation(db: Db, node: NodeId): Promise<number> {
 /** The node reports all wanted pods there, each as `sight` says, and the scheduler looks. */
 export async function seen(db: Db, app: AppId, node: NodeId, sight: Partial<PodStatus>) {
   const there = (await wantedPods(db)).filter((it) => it.nodeId === node);
-  await storeReport(db, node, aReport(there.map((it) => aStatus(it.id, sight))));
+  await storeReport(
+    db,
+    node,
+    aReport(
+      there.map((it) => aStatus(it.id, sight)),
+      await generation(db, node),
+    ),
+  );
   return await scheduleApp(db, app);
 }
