@@ -1,5 +1,12 @@
 import { canonicalJson } from "../../contract/pod/pod.ts";
-import { declareApp, findApp, newestRelease, standsFor, type Wish } from "../../db/apps/apps.ts";
+import {
+  declareApp,
+  findApp,
+  newestRelease,
+  standsFor,
+  type Wish,
+  withDefaults,
+} from "../../db/apps/apps.ts";
 import type { Tx } from "../../db/client.ts";
 import { NO_MATERIALS } from "../../db/schema/core.ts";
 import { actorName } from "../http/auth.ts";
@@ -77,7 +84,7 @@ export async function planDeclare(
   const app = await findApp(tx, call.caller.projectId, spec.name);
   const newest = app && (await newestRelease(tx, app.id));
   const changes = [
-    ...diff(app?.spec ?? {}, spec),
+    ...diff(app ? withDefaults(app.spec) : {}, spec),
     ...diff(newest?.materials ?? NO_MATERIALS, materials, ["materials"]),
   ];
   const unchanged = app !== undefined && newest !== undefined && standsFor(newest, app, wish);

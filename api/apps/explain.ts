@@ -1,4 +1,4 @@
-import { AppSpec } from "../../contract/app/app-spec.ts";
+import type { AppSpec } from "../../contract/app/app-spec.ts";
 import type { NodeId } from "../../contract/ids.ts";
 import { jsonBytes } from "../../contract/node/wish-size.ts";
 import { demandsOf } from "../../contract/placement/demands.ts";
@@ -8,7 +8,7 @@ import { findPlaces } from "../../contract/placement/find-places.ts";
 import type { Asked, NodeView, Surroundings } from "../../contract/placement/node-view.ts";
 import { strategyOf, strategyWords } from "../../contract/placement/strategy.ts";
 import { canonicalJson } from "../../contract/pod/pod.ts";
-import type { AppRow } from "../../db/apps/apps.ts";
+import { type AppRow, withDefaults } from "../../db/apps/apps.ts";
 import {
   findRelease,
   lastOfPlaces,
@@ -187,7 +187,5 @@ function noNode({ nodes }: Surroundings): string {
 function runsAs(release: ReleaseRow, wish: Wished): boolean {
   const podsOf = ({ spec, materials }: Wished) =>
     canonicalJson({ ...spec, replicas: 0, rollout: {}, materials });
-  // What was stored before a field came has its default.
-  const { data: spec } = AppSpec.safeParse(release.spec);
-  return spec !== undefined && podsOf({ ...release, spec }) === podsOf(wish);
+  return podsOf({ ...release, spec: withDefaults(release.spec) }) === podsOf(wish);
 }

@@ -1,5 +1,5 @@
 import { and, asc, desc, eq, gt, inArray, isNull, sql } from "drizzle-orm";
-import type { AppSpec } from "../../contract/app/app-spec.ts";
+import { AppSpec } from "../../contract/app/app-spec.ts";
 import type { AppId, Digest, ProjectId, ReleaseId } from "../../contract/ids.ts";
 import { canonicalJson } from "../../contract/pod/pod.ts";
 import type { Tx } from "../client.ts";
@@ -144,10 +144,16 @@ export function standsFor(
   const over = newest.phase === "failed" || newest.phase === "cancelled";
   return (
     !over &&
-    canonicalJson(app.spec) === canonicalJson(wish.spec) &&
+    canonicalJson(withDefaults(app.spec)) === canonicalJson(wish.spec) &&
     canonicalJson(newest.materials) === canonicalJson(wish.materials) &&
     (!wish.built || isBuiltAs(newest, wish.built))
   );
+}
+
+/** As it would be stored today: a field that came since has its default, and asks for nothing new. */
+export function withDefaults(stored: AppSpec): AppSpec {
+  const read = AppSpec.safeParse(stored);
+  return read.success ? read.data : stored;
 }
 
 function isBuiltAs({ digest, images }: NewestRelease, built: Built): boolean {

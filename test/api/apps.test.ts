@@ -67,6 +67,18 @@ test("the same spec again is another try when the last release failed", async ()
   expect(again.body).toMatchObject({ release: 2, phase: "pending", unchanged: false });
 });
 
+test("a spec that was stored before a field came is the same as one that says its default", async () => {
+  await using api = await apiWithWars();
+  await put(api, "shop", { war: { artifact: WAR } });
+  await api.db.execute(sql`update apps set spec = spec - 'singleton' - 'tomcat'`);
+
+  const planned = await put(api, "shop", { war: { artifact: WAR } }, "?dryRun=true");
+  const again = await put(api, "shop", { war: { artifact: WAR } });
+
+  expect(planned.body).toMatchObject({ unchanged: true, changes: [] });
+  expect(again.body).toMatchObject({ release: 1, unchanged: true });
+});
+
 test("twenty PUTs of one new app at once make one app and one release", async () => {
   await using api = await apiWithWars();
 
