@@ -1,3 +1,5 @@
+import { copyFile, rename } from "node:fs/promises";
+import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { eventually } from "../support/eventually.ts";
@@ -145,5 +147,30 @@ test("a host that stands still answers when it goes on, and nothing was restarte
   await host.thaw();
 
   expect(await visit).toEqual(served);
+  expect(await starts()).toEqual(before);
+});
+
+test("a host with the identity of another is refused while that one is heard of, and stops nothing", {
+  timeout: 90_000,
+}, async () => {
+  const [original, copy] = [lab.host("host-1"), lab.host("host-2")];
+  const inDir = (host: Host, file: string) => join(host.env.WAYBILL_AGENT_DIR, file);
+  const identity = ["node.json", "node.key"];
+  const before = await starts();
+
+  await copy.endAgent("SIGKILL");
+  for (const file of identity) {
+    await rename(inDir(copy, file), inDir(copy, `${file}.own`));
+    await copyFile(inDir(original, file), inDir(copy, file));
+  }
+  await copy.startAgent();
+  await soon(async () => expect(copy.agentLog()).toContain("Another agent speaks for host-1"));
+
+  await serves(copy);
+  expect(await nodes()).toContain("host-1 ready");
+  await copy.endAgent("SIGKILL");
+  for (const file of identity) await rename(inDir(copy, `${file}.own`), inDir(copy, file));
+  await copy.startAgent();
+  await soon(async () => expect(await nodes()).toContain("host-2 ready"));
   expect(await starts()).toEqual(before);
 });
