@@ -66,6 +66,30 @@ test("replicas spread over the hosts, and each host's ingress reaches all of the
     await soon(async () => expect(await answering(host)).toEqual(["host-1", "host-2", "host-3"]));
 });
 
+test("no request fails at any host while releases follow one another", {
+  timeout: 120_000,
+}, async () => {
+  const one = (version: string) => anApp("moving", { replicas: 2, version });
+  await deploy(lab.controlPlane, one("first"));
+  const [host] = lab.hosts;
+  await soon(async () => {
+    for (const it of lab.hosts) expect((await it.visit("moving.localhost")).status).toBe(200);
+  });
+  await using load = await aLoad({
+    to: lab.hosts.map(({ address }) => ({ address, port: 8080, host: "moving.localhost" })),
+    perSecond: 20,
+  });
+
+  for (const version of ["second", "third", "fourth"])
+    expect(await deploy(lab.controlPlane, one(version))).toMatchObject({ status: 200 });
+  await soon(async () => expect((await host?.visit("moving.localhost"))?.text).toContain("fourth"));
+
+  const { failures, sent } = await load.stop();
+  expect(sent).toBeGreaterThan(100);
+  expect(failures).toEqual([]);
+  await lab.controlPlane.call("DELETE", "/v1/apps/moving");
+});
+
 test("a host that nobody hears of goes on serving, and is taken back without a restart", {
   timeout: 90_000,
 }, async () => {
