@@ -37,6 +37,8 @@ export type PassDeps = {
   /** Everything that ran before this moment was found, not started, by this agent. */
   readonly startedAtMs: number;
   readonly facts: () => NodeFacts;
+  /** Whether the api has answered since this agent started: the ledger alone may be long outdated. */
+  readonly confirmed: () => boolean;
   readonly usage: () => ReadonlyMap<string, Usage>;
   readonly offer: (report: NodeReport) => void;
   /** Asks for another pass: a step has ended, or something is due. */
@@ -102,6 +104,7 @@ export function openNodePass(deps: PassDeps): NodePass {
       busy: new Set(before.keys()),
       setbacks: underWay.setbacks(),
       verdicts: deps.watch.verdicts(),
+      confirmed: deps.confirmed(),
       nowMs: Date.now(),
     };
   }

@@ -1,4 +1,5 @@
 import type { PodId } from "../../contract/ids.ts";
+import { SINGLETON } from "../../contract/placement/strategy.ts";
 import type { Pod } from "../../contract/pod/pod.ts";
 import type { PodOutcome } from "../disk/outcomes.ts";
 import type { SeenSandbox } from "../observe.ts";
@@ -21,6 +22,8 @@ export type World = {
   readonly setbacks: ReadonlyMap<PodId, Setback>;
   /** Of running containers, by id. */
   readonly verdicts: Verdicts;
+  /** Whether the api has said, since this agent started, that `wanted` still stands. */
+  readonly confirmed: boolean;
   readonly nowMs: number;
 };
 
@@ -35,7 +38,9 @@ export type World = {
 export function planNode(world: World): readonly Step[] {
   const byPod = Map.groupBy(world.seen, (it) => it.pod);
   const unclear = new Set(world.seen.filter((it) => it.unclear).map((it) => it.pod));
-  const clear = world.wanted.filter((it) => !unclear.has(it.pod.metadata.uid));
+  const clear = world.wanted.filter(
+    ({ pod }) => !unclear.has(pod.metadata.uid) && mayStart(pod, byPod, world),
+  );
   const steps = [
     ...removals(byPod, world),
     ...clear.map((it) => nextStep(it, byPod.get(it.pod.metadata.uid) ?? [], world)),
@@ -43,6 +48,16 @@ export function planNode(world: World): readonly Step[] {
   return steps.filter(
     (step) => step !== undefined && !world.busy.has(step.uid) && !waits(step, world),
   ) as readonly Step[];
+}
+
+/** A singleton that does not run here may have been given to another node since: see strategy.ts. */
+function mayStart(
+  { metadata }: Pod,
+  byPod: ReadonlyMap<PodId, readonly SeenSandbox[]>,
+  { confirmed }: World,
+): boolean {
+  if (confirmed || metadata.annotations[SINGLETON] !== "true") return true;
+  return (byPod.get(metadata.uid) ?? []).some((it) => it.ready);
 }
 
 function removals(

@@ -71,6 +71,7 @@ export function worldOf(live: LiveWorld): World {
     busy: new Set(live.slow.keys()),
     setbacks,
     verdicts,
+    confirmed: true,
     nowMs,
   };
 }

@@ -132,6 +132,7 @@ export function aWorld(
     outcomes: new Map(),
     busy: new Set(),
     setbacks: new Map(),
+    confirmed: true,
     verdicts: new Map(),
     nowMs: LATE_MS,
     ...said,
