@@ -76,8 +76,11 @@ export function assemble(
     runtimeEndpoint: settings.runtimeEndpoint ?? runtime.endpoint,
     registryHostsDir: settings.runtimeEndpoint ? USUAL_HOSTS_DIR : runtime.hostsDir,
     caddyAdmin: caddy.adminSocket,
-    // The api records it, so that no other node is given the same.
-    more: settings.runtimeEndpoint ? {} : { WAYBILL_POD_RANGE: podCidr },
+    more: {
+      ...(settings.nodeAddress !== undefined && { WAYBILL_NODE_ADDRESS: settings.nodeAddress }),
+      // The api records it, so that no other node is given the same.
+      ...(settings.runtimeEndpoint === undefined && { WAYBILL_POD_RANGE: podCidr }),
+    },
   };
   const foundation = [
     ...(settings.databaseUrl ? [] : [postgresPart(postgres)]),

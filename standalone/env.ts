@@ -55,6 +55,13 @@ export const NodeVariables = {
     .string()
     .regex(/^\d+(\.\d+)?m?$/, 'must be a number of cores such as "2" or "500m"')
     .optional(),
+  WAYBILL_NODE_ADDRESS: z
+    .string()
+    .refine(
+      (text) => isIP(text) !== 0 && !/^(0|127)\.|^::1?$/.test(text),
+      "must be an IP address that other hosts reach",
+    )
+    .optional(),
   WAYBILL_HOST_PATHS: listOf(/^\//, "must be absolute paths, separated by commas"),
   WAYBILL_HOST_PORTS: listOf(
     /^\d{1,5}(-\d{1,5})?$/,
@@ -96,6 +103,7 @@ export type Settings = {
   readonly runtimeEndpoint: string | undefined;
   readonly nodeMemory: string | undefined;
   readonly nodeCpu: string | undefined;
+  readonly nodeAddress: string | undefined;
   readonly hostPaths: string | undefined;
   readonly hostPorts: string | undefined;
   readonly registriesAllowed: string | undefined;
@@ -137,6 +145,7 @@ export function readSettings(source?: Readonly<Record<string, string | undefined
     runtimeEndpoint: read.CONTAINER_RUNTIME_ENDPOINT,
     nodeMemory: read.WAYBILL_NODE_MEMORY,
     nodeCpu: read.WAYBILL_NODE_CPU,
+    nodeAddress: read.WAYBILL_NODE_ADDRESS,
     hostPaths: read.WAYBILL_HOST_PATHS,
     hostPorts: read.WAYBILL_HOST_PORTS,
     registriesAllowed: read.WAYBILL_REGISTRIES_ALLOWED,

@@ -1,4 +1,3 @@
-import { isIP } from "node:net";
 import { resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { z } from "zod";
@@ -40,13 +39,6 @@ const Variables = z.object({
   WAYBILL_JOIN_TOKEN: z
     .string()
     .regex(/^\S{1,500}$/, "must be a token without spaces")
-    .optional(),
-  WAYBILL_NODE_ADDRESS: z
-    .string()
-    .refine(
-      (text) => isIP(text) !== 0 && !/^(0|127)\.|^::1?$/.test(text),
-      "must be an IP address that other hosts reach",
-    )
     .optional(),
 });
 

@@ -23,8 +23,8 @@ describe("what is typed", () => {
       '"go" is no command.',
       "WAYBILL_HTTP_PORT must be a port number.",
       'WAYBILL_NODE_CPU must be a number of cores such as "2" or "500m".',
-      "--api must be a URL that starts with http:// or https://.",
       "--address must be an IP address that other hosts reach.",
+      "--api must be a URL that starts with http:// or https://.",
     ]);
   });
 

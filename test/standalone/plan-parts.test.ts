@@ -95,7 +95,9 @@ test("our programs are told exactly what the contract names", () => {
     WAYBILL_WORK_DIR: "/d/worker",
     WAYBILL_QUEUE_PREFIX: "0123abcd",
   });
-  expect(named("node-agent", { WAYBILL_NODE_CPU: "2" }).env).toEqual({
+  expect(
+    named("node-agent", { WAYBILL_NODE_CPU: "2", WAYBILL_NODE_ADDRESS: "192.0.2.1" }).env,
+  ).toEqual({
     NODE_COMPILE_CACHE: "/d/cache",
     MALLOC_ARENA_MAX: "1",
     WAYBILL_API_URL: "http://127.0.0.1:7070",
@@ -109,6 +111,7 @@ test("our programs are told exactly what the contract names", () => {
     WAYBILL_CGROUP_PARENT: "/waybill-0123abcd",
     WAYBILL_AGENT_HEALTH: "/run/waybill-0123abcd/node-agent.sock",
     WAYBILL_NODE_CPU: "2",
+    WAYBILL_NODE_ADDRESS: "192.0.2.1",
   });
 });
 
