@@ -83,6 +83,10 @@ const Variables = z
       /^[-\w.:]+(\/\d{1,3})?$/,
       'must be hosts and CIDRs such as "registry.corp.example,10.1.0.0/16"',
     ),
+    WAYBILL_REPLACE_AFTER: z
+      .string()
+      .regex(/^[1-9]\d{0,5}(s|m|h)$/, 'must be a duration such as "5m"')
+      .optional(),
     WAYBILL_MAX_ARTIFACT: Quantity.default("1Gi"),
   })
   .refine((read) => read.WAYBILL_API_PORT !== read.WAYBILL_HTTP_PORT, {
@@ -107,6 +111,7 @@ export type Settings = {
   readonly hostPaths: string | undefined;
   readonly hostPorts: string | undefined;
   readonly registriesAllowed: string | undefined;
+  readonly replaceAfter: string | undefined;
   readonly maxArtifact: string;
   /** Variables of the machine that the worker's way out needs: apt's proxies, and certificates. */
   readonly outbound: Readonly<Record<string, string>>;
@@ -149,6 +154,7 @@ export function readSettings(source?: Readonly<Record<string, string | undefined
     hostPaths: read.WAYBILL_HOST_PATHS,
     hostPorts: read.WAYBILL_HOST_PORTS,
     registriesAllowed: read.WAYBILL_REGISTRIES_ALLOWED,
+    replaceAfter: read.WAYBILL_REPLACE_AFTER,
     maxArtifact: read.WAYBILL_MAX_ARTIFACT,
     outbound: outboundOf(set),
   };

@@ -89,7 +89,10 @@ export function workerPart(w: Wiring): Part {
     WAYBILL_HTTP_PORT: String(settings.httpPort),
     WAYBILL_WORK_DIR: w.places.workDir,
     WAYBILL_QUEUE_PREFIX: w.id,
-    ...named({ WAYBILL_REGISTRIES_ALLOWED: settings.registriesAllowed }),
+    ...named({
+      WAYBILL_REGISTRIES_ALLOWED: settings.registriesAllowed,
+      WAYBILL_REPLACE_AFTER: settings.replaceAfter,
+    }),
   });
   const part = ours("worker", program, { kind: "log-line", text: '"worker ready"' });
   return { ...part, folders: [{ path: w.places.workDir, mode: "0700" }] };
