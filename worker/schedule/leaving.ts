@@ -18,8 +18,8 @@ export type Rollout = {
 /**
  * The old pods that go now: one for each new one that is proven ready; those of an overtaken release
  * that serve nothing; and one where they leave no room for the first new one. Unready ones go first,
- * then those on silent nodes, and of the ready ones none that is needed to serve with as many as the new
- * release asks for.
+ * then overtaken ones, then those on silent nodes; of the ready ones none that is needed to serve with as
+ * many as the new release asks for.
  */
 export function leaving(world: World, rollout: Rollout): readonly PodView[] {
   const { target, served, limit, fresh, proven, old } = rollout;
@@ -34,12 +34,16 @@ export function leaving(world: World, rollout: Rollout): readonly PodView[] {
   const exchanged = proven.length > 0 ? old.length - needed : 0;
   const crowding = fresh.length === 0 ? 1 + old.length - limit : 0;
   const useless = unready.filter((pod) => pod.release !== served?.id).length;
-  const mayGo = [
-    ...unready,
+  const spared = new Set([
     ...spare([...unheard, ...heard]).filter((it) => unheard.includes(it)),
     ...spare(heard),
+  ]);
+  const overtakenFirst = (of: readonly PodView[]) => [
+    ...of.filter((pod) => pod.release !== served?.id),
+    ...of.filter((pod) => pod.release === served?.id),
   ];
-  return mayGo.slice(0, Math.max(exchanged, crowding, useless));
+  const mayGo = overtakenFirst([...unheard, ...heard].filter((it) => spared.has(it)));
+  return [...unready, ...mayGo].slice(0, Math.max(exchanged, crowding, useless));
 }
 
 /**
