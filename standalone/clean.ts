@@ -1,8 +1,7 @@
 import { readdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { ExecError, exec } from "../kit/exec.ts";
 import { cgroupFolders, processesIn, removeCgroups } from "./cgroups.ts";
-import { mountsUnder, readMountinfo } from "./mounts.ts";
+import { mountsUnder, readMountinfo, unmount } from "./mounts.ts";
 import { removeBridge, removeMasquerade } from "./network.ts";
 import type { Places } from "./places.ts";
 import { endProcess, identify } from "./processes.ts";
@@ -81,13 +80,6 @@ async function unmountAll({ dataDir, runDir, doorsDir }: Places): Promise<number
   const ours = ["containerd", "worker", "node-agent"].map((name) => join(dataDir, name));
   const folders = [...ours, runDir, doorsDir];
   const points = mountsUnder(await readMountinfo(), folders);
-  for (const point of points) {
-    try {
-      await exec("/usr/bin/umount", ["--", point], { timeoutMs: 10_000 });
-    } catch (error) {
-      if (!(error instanceof ExecError)) throw error;
-      await exec("/usr/bin/umount", ["--lazy", "--", point], { timeoutMs: 10_000 });
-    }
-  }
+  for (const point of points) await unmount(point);
   return points.length;
 }

@@ -1,4 +1,5 @@
 import { readFile } from "node:fs/promises";
+import { ExecError, exec } from "../kit/exec.ts";
 
 /** The mount points of a /proc/self/mountinfo text, in the order of their mounting. Pure. */
 export function mountPoints(mountinfo: string): readonly string[] {
@@ -22,6 +23,16 @@ export async function isMountPoint(path: string): Promise<boolean> {
 
 export function readMountinfo(): Promise<string> {
   return readFile("/proc/self/mountinfo", "utf8");
+}
+
+/** Takes a mount away; one that is still held, as by a process that is just ending, goes with its last user. */
+export async function unmount(point: string): Promise<void> {
+  try {
+    await exec("/usr/bin/umount", ["--", point], { timeoutMs: 10_000 });
+  } catch (error) {
+    if (!(error instanceof ExecError)) throw error;
+    await exec("/usr/bin/umount", ["--lazy", "--", point], { timeoutMs: 10_000 });
+  }
 }
 
 function character(octal: string): string {

@@ -1,5 +1,4 @@
-import { exec } from "../kit/exec.ts";
-import { mountsUnder, readMountinfo } from "./mounts.ts";
+import { mountsUnder, readMountinfo, unmount } from "./mounts.ts";
 import type { PartName } from "./part.ts";
 import type { Places } from "./places.ts";
 import { type Say, showing } from "./progress.ts";
@@ -42,7 +41,5 @@ export async function stopParts(
 
 /** Takes the bind mounts of the unprivileged parts away; they have ended by now. */
 export async function closeDoors(places: Places): Promise<void> {
-  for (const point of mountsUnder(await readMountinfo(), [places.doorsDir])) {
-    await exec("/usr/bin/umount", ["--", point], { timeoutMs: 10_000 });
-  }
+  for (const point of mountsUnder(await readMountinfo(), [places.doorsDir])) await unmount(point);
 }

@@ -30,7 +30,8 @@ const { db, listen, close } = connect(env.DATABASE_URL, { max: 8, name: "worker"
 const registry = openRegistry(env.REGISTRY_URL);
 const { http_proxy, https_proxy, no_proxy } = env;
 const bases = openBases({
-  ...{ registry, workDir: env.WAYBILL_WORK_DIR },
+  registry,
+  workDir: env.WAYBILL_WORK_DIR,
   proxies: { http_proxy, https_proxy, no_proxy },
 });
 const onError = (error: unknown) => log.error("a pass failed", withoutValues(error));

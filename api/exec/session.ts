@@ -53,14 +53,21 @@ export async function attendSession(
 ): Promise<ExecExit> {
   const { signal, onFrame, endsBecause } = options;
   using watch = deps.changes.watch(`exec:${id}`);
+  const overBecause = async () =>
+    signal.aborted ? "nobody waited for it any more" : await endsBecause();
   try {
     for (;;) {
       const progress = await takeOutput(deps.db, id);
       if (progress === undefined) return cutOff("the session was given up");
-      await handOver(deps, id, progress.frames, onFrame);
+      const handing = handOver(progress.frames, onFrame);
+      // Who takes them slowly is there all the same, and the agent is to know: but not for ever.
+      while (!(await isOverIn(SHOW_EVERY_MS, handing))) {
+        await showPerson(deps.db, id);
+        const reason = await overBecause();
+        if (reason !== undefined) return cutOff(reason);
+      }
       if (progress.exit) return progress.exit;
-      if (signal.aborted) return cutOff("nobody waited for it any more");
-      const reason = await endsBecause();
+      const reason = await overBecause();
       if (reason !== undefined) return cutOff(reason);
       if (progress.agentGone) {
         const ending = progress.taken ? "is silent" : "did not take the command up";
@@ -77,18 +84,11 @@ export function cutOff(error: string): ExecExit {
   return { cause: "cut-off", error };
 }
 
-/** One frame after the other. Who takes them slowly is there all the same, and the agent is to know. */
 async function handOver(
-  deps: Pick<ApiDeps, "db">,
-  id: string,
   frames: readonly Uint8Array[],
   onFrame: (frame: Uint8Array) => Promise<void> | void,
 ): Promise<void> {
-  if (frames.length === 0) return;
-  const handing = (async () => {
-    for (const frame of frames) await onFrame(frame);
-  })();
-  while (!(await isOverIn(SHOW_EVERY_MS, handing))) await showPerson(deps.db, id);
+  for (const frame of frames) await onFrame(frame);
 }
 
 async function isOverIn(ms: number, work: Promise<void>): Promise<boolean> {

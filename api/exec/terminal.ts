@@ -36,13 +36,18 @@ export async function serveTerminal(
 ): Promise<void> {
   try {
     const exit = await attend(deps, wire, options);
-    await wire.send(statusFrame(exit));
+    say(wire, exit);
     wire.close(deps.stopping.aborted ? GOING_AWAY : NORMAL, "");
   } catch (error) {
-    await wire.send(statusFrame(cutOff(toProblem(error).message)));
+    say(wire, cutOff(toProblem(error).message));
     wire.close(BROKEN, "");
     if (!(error instanceof Problem)) throw error;
   }
+}
+
+/** The last word. It is not waited for: who takes nothing would hold up the end. */
+function say(wire: Wire, exit: ExecExit): void {
+  void wire.send(statusFrame(exit));
 }
 
 async function attend(

@@ -31,5 +31,6 @@ export async function rewrapSecrets(
     after = rows.at(-1);
     if (rows.length < BATCH) break;
   }
-  if (rewrapped > 0) log.info("secrets are under the first key now", { key: first, rewrapped });
+  if (rewrapped > 0)
+    log.info("secrets were brought under the first key", { key: first, rewrapped });
 }

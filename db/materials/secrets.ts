@@ -87,6 +87,8 @@ export async function removeSecret(tx: Tx, project: ProjectId, name: string): Pr
   await tx.delete(secrets).where(named(project, name));
 }
 
+// ---- called by api alone: keys, with nothing locked ----------------------------------------------------
+
 /** Up to `limit` versions that another key than `kid` wraps, in the order of their places, after `after`. */
 export async function wrappedByOthers(
   tx: Tx,

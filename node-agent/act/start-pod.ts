@@ -83,8 +83,9 @@ function memoryOfAll({ spec }: Pod): number | undefined {
 
 async function sandboxFor(hands: Hands, step: StartPod, config: SandboxConfig): Promise<string> {
   const [last] = step.dead;
+  const mayEnd = step.pod.spec.restartPolicy !== "Always";
   // Only the last one is ever asked whether its pod was over, and it was not.
-  if (last) await hands.notes.write(step.uid, "given-up", last.id);
+  if (last && mayEnd) await hands.notes.write(step.uid, "given-up", last.id);
   for (const dead of step.dead) {
     await stopInOrder(hands.runtime, dead);
     await hands.runtime.stopSandbox(dead.id);

@@ -30,28 +30,28 @@ const NAME = /^([a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?)\.(\d{1,9})\.log(?:\.(\d{1,
 export function logFilesIn(logsDir: string): readonly LogFiles[] {
   return namesIn(logsDir).flatMap((name) => {
     const pod = PodId.safeParse(name);
-    if (!pod.success) return [];
-    const folder = join(logsDir, name);
-    const files = namesIn(folder).flatMap((file) => {
-      const [, container, attempt, start] = NAME.exec(file) ?? [];
-      if (container === undefined) return [];
-      return { file, container, attempt: Number(attempt), start };
-    });
-    const starts = Map.groupBy(files, (it) => `${it.container}.${it.attempt}`);
-    return [...starts].map(([key, group]) => ({
-      source: {
-        pod: pod.data,
-        container: group[0]?.container ?? "",
-        attempt: group[0]?.attempt ?? 0,
-      },
-      path: join(folder, `${key}.log`),
-      parts: group
-        .flatMap(({ file, start }) =>
-          start === undefined ? [] : { start: Number(start), path: join(folder, file) },
-        )
-        .sort((a, b) => a.start - b.start),
-    }));
+    return pod.success ? logFilesOf(logsDir, pod.data) : [];
   });
+}
+
+/** The logs of one pod alone. */
+export function logFilesOf(logsDir: string, pod: PodId): readonly LogFiles[] {
+  const folder = join(logsDir, pod);
+  const files = namesIn(folder).flatMap((file) => {
+    const [, container, attempt, start] = NAME.exec(file) ?? [];
+    if (container === undefined) return [];
+    return { file, container, attempt: Number(attempt), start };
+  });
+  const starts = Map.groupBy(files, (it) => `${it.container}.${it.attempt}`);
+  return [...starts].map(([key, group]) => ({
+    source: { pod, container: group[0]?.container ?? "", attempt: group[0]?.attempt ?? 0 },
+    path: join(folder, `${key}.log`),
+    parts: group
+      .flatMap(({ file, start }) =>
+        start === undefined ? [] : { start: Number(start), path: join(folder, file) },
+      )
+      .sort((a, b) => a.start - b.start),
+  }));
 }
 
 /** The byte that the log's current file begins with. */

@@ -6,11 +6,12 @@ import {
   MAX_LOG_BATCH_BYTES,
 } from "../../contract/node/logs.ts";
 import { backoffMs } from "../../kit/backoff.ts";
+import { eachInTurn } from "../../kit/each-in-turn.ts";
 import type { Log } from "../../kit/log.ts";
 import { rest } from "../../kit/rest.ts";
 import type { ApiClient } from "../api/client.ts";
 import { readJson } from "../disk/read-json.ts";
-import { type LogFiles, logFilesIn } from "./files.ts";
+import { type LogFiles, logFilesIn, logFilesOf } from "./files.ts";
 import { followLog, type LogFollower } from "./follower.ts";
 
 export type LogShipper = {
@@ -48,12 +49,13 @@ export function openLogShipper(deps: {
   const { client, logsDir, signal, log } = deps;
   const followers = new Map<string, LogFollower>();
   const unwantedAtMs = new Map<string, number>();
+  /** Whose words this turn has read: the api may not have them yet. */
+  const held = new Set<string>();
   const buffer = Buffer.allocUnsafeSlow(READ_BYTES);
   let failures = 0;
 
   function look(): void {
-    const found = new Map(logFilesIn(logsDir).map((it) => [keyOf(it.source), it]));
-    for (const [key, files] of found) watch(key, files);
+    const found = new Set(logFilesIn(logsDir).map((it) => watch(it).key));
     for (const key of followers.keys()) {
       if (found.has(key)) continue;
       followers.delete(key);
@@ -61,17 +63,24 @@ export function openLogShipper(deps: {
     }
   }
 
-  function watch(key: string, files: LogFiles): void {
-    const known = followers.get(key);
-    if (known) known.refresh(files);
-    else followers.set(key, followLog(files));
+  function watch(files: LogFiles) {
+    const key = keyOf(files.source);
+    const follower = followers.get(key) ?? followLog(files);
+    follower.refresh(files);
+    followers.set(key, follower);
+    return { key, follower };
   }
 
   async function turn(): Promise<"busy" | "idle"> {
     look();
     await askPlaces();
-    const batch = await gather();
-    if (batch.length > 0) await deliver(batch);
+    const batch: LogChunk[] = [];
+    try {
+      await gather(batch);
+    } finally {
+      if (batch.length > 0) await deliver(batch);
+      held.clear();
+    }
     return batch.length > 0 ? "busy" : "idle";
   }
 
@@ -89,20 +98,29 @@ export function openLogShipper(deps: {
   }
 
   /** One chunk of each that has something, and of no more than a batch takes; the next turn begins with the others. */
-  async function gather(): Promise<readonly LogChunk[]> {
-    const batch: LogChunk[] = [];
+  async function gather(batch: LogChunk[]): Promise<void> {
     let room = MAX_LOG_BATCH_BYTES - CHUNK_BYTES;
-    for (const [key, follower] of [...followers]) {
-      if (room <= 0 || batch.length >= CHUNKS_AT_ONCE || signal.aborted) break;
-      if (!follower.hasMore()) continue;
-      const chunk = await follower.next(CHUNK_BYTES, buffer);
-      if (!chunk) continue;
+    await eachInTurn([...followers], async ([key, follower]) => {
+      const isFull = room <= 0 || batch.length >= CHUNKS_AT_ONCE;
+      if (isFull || signal.aborted || !follower.hasMore()) return;
+      held.add(key);
+      const chunk = await read(follower);
+      if (!chunk) return;
       batch.push(chunk);
       room -= Buffer.byteLength(JSON.stringify(chunk));
       followers.delete(key);
       followers.set(key, follower);
+    });
+  }
+
+  /** One that fails is read again from where the api has it: what was read of it before that is lost. */
+  async function read(follower: LogFollower): Promise<LogChunk | undefined> {
+    try {
+      return await follower.next(CHUNK_BYTES, buffer);
+    } catch (error) {
+      follower.forget();
+      throw error;
     }
-    return batch;
   }
 
   /** Until the api has said what becomes of it, in parts where it refuses the whole. */
@@ -170,12 +188,13 @@ export function openLogShipper(deps: {
 
   return {
     done: run(),
-    isShipped: (pod) => {
-      // There may be words since the last look, which waits while the api is away.
-      look();
-      const own = [...followers].filter(([, it]) => it.source.pod === pod);
-      return own.every(([key, it]) => (it.isPlaced() ? !it.hasMore() : unwantedAtMs.has(key)));
-    },
+    // There may be words since the last look, which waits while the api is away.
+    isShipped: (pod) =>
+      logFilesOf(logsDir, pod)
+        .map(watch)
+        .every(({ key, follower }) =>
+          follower.isPlaced() ? !follower.hasMore() && !held.has(key) : unwantedAtMs.has(key),
+        ),
   };
 }
 

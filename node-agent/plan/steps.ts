@@ -20,8 +20,9 @@ export type ContainerStart = {
 type Steps = {
   /**
    * Brings the pod up from where it stands: images, sandbox (`undefined` is a new one), containers in
-   * the order of `starts`, each with its postStart hook. The last of the `dead` sandboxes is noted as given up, whatever
-   * still runs in them is ended and their addresses are given back; their rows stay, since they hold the counts.
+   * the order of `starts`, each with its postStart hook. Where the pod may come to an end, the last of
+   * the `dead` sandboxes is noted as given up; whatever still runs in them is ended and their addresses
+   * are given back; their rows stay, since they hold the counts.
    */
   readonly "start-pod": {
     readonly pod: Pod;

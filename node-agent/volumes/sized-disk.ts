@@ -24,7 +24,7 @@ export async function readySizedDisk(
   limit: number,
   { path, group, isMounted }: Shown,
 ): Promise<void> {
-  const isMade = (await stat(file).catch(() => undefined)) !== undefined;
+  const isMade = await isThere(file);
   if (isMade && isMounted) return;
   // Of an agent that was killed before it was whole.
   if (isMounted) await unmount(path);
@@ -41,6 +41,16 @@ export async function readySizedDisk(
   await openToAll(path, group);
   await exec("/usr/bin/sync", ["--file-system", path], { timeoutMs: MKFS_MS });
   await rename(draft, file);
+}
+
+async function isThere(file: string): Promise<boolean> {
+  return stat(file).then(
+    () => true,
+    (error: NodeJS.ErrnoException) => {
+      if (error.code === "ENOENT") return false;
+      throw error;
+    },
+  );
 }
 
 /** First what is safe to mend, then all that can be: only what is torn is lost by that. */

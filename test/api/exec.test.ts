@@ -130,6 +130,21 @@ test("who takes output slowly is there all the same", async () => {
   expect(answer.status).toBe(204);
 });
 
+test("who takes no output is cut off as well, once the token does not allow it any more", async () => {
+  let allowed = true;
+  const wire = aWire(() => new Promise(() => undefined));
+  const served = serveTerminal(api.deps, wire, { begin, mayGoOn: async () => allowed });
+  const session = await takeUp();
+  await output(session, { first: 1, frames: [said("much")] });
+  await eventually(async () => expect(await framesLeft()).toBe(0));
+
+  allowed = false;
+  await served;
+
+  expect(wire.closed.aborted).toBe(true);
+  expect((await output(session, { first: 2, frames: [said("more")] })).status).toBe(410);
+});
+
 test("a terminal in which nothing happens for long ends, and says why", async () => {
   const sent: string[] = [];
   const wire = aWire(async (frame) => void sent.push(Buffer.from(frame.subarray(1)).toString()));

@@ -96,7 +96,7 @@ test("a host that nobody hears of goes on serving, and is taken back without a r
   const host = lab.host("host-2");
   const before = await starts();
   await using load = await aLoad({
-    to: lab.hosts.map(({ address }) => ({ address, port: 8080, host: WEB })),
+    to: lab.hosts.map(({ ingress }) => ({ ...ingress, host: WEB })),
     perSecond: 20,
   });
 

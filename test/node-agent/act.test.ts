@@ -112,3 +112,39 @@ test("a pod that leaves is signalled once the requests to it are answered", asyn
     await rm(folder, { recursive: true });
   }
 });
+test.each([
+  ["Always", "comes back"],
+  ["Never", "waits"],
+] as const)(
+  "where nothing can be noted, a pod that restarts %s %s after its sandbox died",
+  async (restartPolicy, what) => {
+    const folder = await mkdtemp(join(tmpdir(), "waybill-test-act-"));
+    const places = placesIn(folder, `/waybill-test-${randomUUID().slice(0, 8)}`);
+    const pod = aPod({ spec: { restartPolicy } });
+    const image = pod.spec.containers[0]?.image ?? "";
+    const runtime = openMemoryRuntime([image]);
+    await runtime.pullImage(image, { username: "node", password: "any" });
+    const write = () => Promise.reject(new Error("the disk is full"));
+    const hands = someHands({ runtime, places, notes: { has: async () => false, write } });
+    const observe = openObserver(runtime, () => undefined, hands.notes);
+    const start = async () => {
+      const [step] = planNode(aWorld([pod], await observe(), { nowMs: Date.now() + 3_600_000 }));
+      if (step?.do !== "start-pod") throw new Error("it is not started");
+      await executors(hands)["start-pod"](step, new AbortController().signal);
+    };
+    try {
+      await start();
+      runtime.reboot();
+      await start().catch((error: unknown) => {
+        if (!String(error).includes("the disk is full")) throw error;
+      });
+
+      const back = (await observe()).some((it) => it.ready);
+      expect(back ? "comes back" : "waits").toBe(what);
+    } finally {
+      await removeCgroup(places.podCgroup(pod.metadata.uid));
+      await removeCgroup(places.cgroup);
+      await rm(folder, { recursive: true });
+    }
+  },
+);

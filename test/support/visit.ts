@@ -1,20 +1,18 @@
 import { once } from "node:events";
 import { type IncomingMessage, request } from "node:http";
 
+export type Ingress = { readonly address: string; readonly port: number };
+
 export type Page = { readonly status: number; readonly text: string };
 
 /**
  * One request through an ingress, on a connection of its own. fetch() does not let a caller choose
  * the Host header, so this speaks HTTP itself.
  */
-export async function visit(
-  ingress: { readonly address: string; readonly port: number },
-  host: string,
-  path = "/",
-): Promise<Page> {
+export async function visit({ address, port }: Ingress, host: string, path = "/"): Promise<Page> {
   const asked = request({
-    host: ingress.address,
-    port: ingress.port,
+    host: address,
+    port,
     path,
     headers: { host },
     timeout: 10_000,

@@ -31,10 +31,10 @@ afterEach(async () => {
 });
 
 /** Synchronous, so that the shipper finds the words of all who speak at once. */
-function says(pod: PodId, text: string, container = "web"): void {
+function says(pod: PodId, text: string): void {
   mkdirSync(join(logsDir, pod), { recursive: true });
   const line = `2026-11-23T09:00:00.000000000Z stdout F ${text}\n`;
-  appendFileSync(join(logsDir, pod, `${container}.0.log`), line);
+  appendFileSync(join(logsDir, pod, "web.0.log"), line);
 }
 
 /** Ships to an api that answers what `status` says to a batch, and keeps what it takes. */
@@ -93,7 +93,7 @@ test("words that were said since the api went away are not taken for shipped", a
 
   away = true;
   const before = batches.length;
-  says(known, "after", "sidecar");
+  says(known, "after");
   await eventually(() => expect(batches.length).toBeGreaterThan(before));
   says(late, "last words");
 
@@ -101,4 +101,20 @@ test("words that were said since the api went away are not taken for shipped", a
   away = false;
   await eventually(() => expect([known, late].map(isShipped)).toEqual([true, true]));
   expect(taken.toSorted()).toEqual(["after", "before", "last words"]);
+});
+
+test("a log that cannot be read keeps no other from the api", async () => {
+  const pods = Array.from({ length: 9 }, aPodId);
+  const broken = aPodId();
+  // Between the others, whichever end of the folder is listed first.
+  for (const pod of pods.slice(4)) says(pod, "words");
+  mkdirSync(join(logsDir, broken, "web.0.log"), { recursive: true });
+  for (const pod of pods.slice(0, 4)) says(pod, "words");
+
+  const { isShipped } = ship(() => 200);
+
+  await eventually(() => expect(taken).toHaveLength(9));
+  await eventually(() => expect(pods.every(isShipped)).toBe(true));
+  expect(isShipped(broken)).toBe(false);
+  expect(logged.join()).toContain("logs could not be read");
 });

@@ -31,8 +31,6 @@ export type ControlPlane = AsyncDisposable & {
   readonly worker: TestProgram;
   readonly postgres: Cluster;
   readonly databaseUrl: string;
-  /** An image of `httpd` on 8080 and a shell, as a spec names it. */
-  readonly image: string;
   /** Both programs run, and answer. */
   start(): Promise<void>;
   /** As a restart of its machine ends it: all at once, and nobody is told. */
@@ -74,7 +72,6 @@ export async function startControlPlane(
       worker,
       postgres: cluster,
       databaseUrl,
-      image: "busybox",
       start: async () => {
         await Promise.all([api, worker].filter((it) => !it.isRunning()).map(startAndWait));
       },

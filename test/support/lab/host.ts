@@ -2,7 +2,7 @@ import { readdir, readlink, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { cgroupFolders, processesIn } from "../../../standalone/cgroups.ts";
 import { type AgentHost, startAgentHost } from "../agent-host.ts";
-import { type Page, visit } from "../visit.ts";
+import { type Ingress, type Page, visit } from "../visit.ts";
 import { HTTP_PORT } from "./control-plane.ts";
 import type { Uplink } from "./lan.ts";
 import type { Link } from "./link.ts";
@@ -16,10 +16,11 @@ export type HostSaid = {
 };
 
 /** A machine of its own as far as anything in Waybill can tell, but for the kernel, the disk and the clock. */
-export type Host = Omit<AgentHost, "restartCaddy"> & {
+export type Host = AgentHost & {
   readonly name: string;
   readonly address: string;
   readonly link: Link;
+  readonly ingress: Ingress;
   /** One request to its ingress over the network, as a user's. */
   visit(host: string, path?: string): Promise<Page>;
   /** The same from the host itself, whatever its link does. */
@@ -28,7 +29,10 @@ export type Host = Omit<AgentHost, "restartCaddy"> & {
   run(program: string, argv: readonly string[]): Promise<string>;
   /** Off and on, with a new boot id and whatever an agent does by itself afterwards. */
   reboot(): Promise<void>;
-  /** Stops every process there and the pods' where they stand. Their kernel still takes connections: cut the link, too, for a machine that is paused. */
+  /**
+   * Stops every process there, the pods' as well. Connections still come about, since the kernel makes
+   * them: a machine that is paused has its link cut, too.
+   */
   freeze(): Promise<void>;
   thaw(): Promise<void>;
 };
@@ -44,6 +48,7 @@ export async function startHost(said: {
   const { uplink, podCidr, apiUrl } = said;
   const { name, memory, cpu } = said.host;
   const { namespace, address, link } = uplink;
+  const ingress = { address, port: HTTP_PORT };
   const stack = new AsyncDisposableStack();
   try {
     await uplink.up();
@@ -83,7 +88,8 @@ export async function startHost(said: {
       name,
       address,
       link,
-      visit: (to, path) => visit({ address, port: HTTP_PORT }, to, path),
+      ingress,
+      visit: (to, path) => visit(ingress, to, path),
       visitInside: async (to, path = "/") => {
         const argv = [join(import.meta.dirname, "visit-process.ts"), String(HTTP_PORT), to, path];
         return JSON.parse(await run(process.execPath, argv)) as Page;

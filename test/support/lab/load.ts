@@ -1,11 +1,10 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { join } from "node:path";
+import type { Ingress } from "../visit.ts";
 
 /** Where requests go to: an ingress, and whom they ask for there. */
-export type Target = {
-  readonly address: string;
-  readonly port: number;
+export type Target = Ingress & {
   /** The Host header. */
   readonly host: string;
   readonly path?: string;
