@@ -18,6 +18,7 @@ export const PROBLEMS = {
   "volume-not-removed": { status: 409, title: "A volume is removed before it is purged" },
   "volume-purging": { status: 409, title: "The volume's bytes are being deleted" },
   "node-taken": { status: 409, title: "Another host is this node" },
+  "node-fenced": { status: 409, title: "A person said that this host is off" },
   "node-reachable": { status: 409, title: "The node answers" },
   "node-in-use": { status: 409, title: "The node still holds something" },
   "pod-range-taken": { status: 409, title: "Another node has these pod addresses" },

@@ -2,15 +2,21 @@ import { sql } from "drizzle-orm";
 import type { Tx } from "./client.ts";
 import { apps, nodeStatus, nodes, outbox, pods, releases, workers } from "./schema/core.ts";
 
-/** How many workers spoke in the last 15 s, and how many nodes that take pods spoke in the last 30 s. */
-export async function whoIsThere(
-  tx: Tx,
-): Promise<{ readonly workers: number; readonly nodes: number }> {
-  const [row] = await tx.execute<{ workers: number; nodes: number }>(sql`
+export type There = {
+  /** That spoke in the last 15 s. */
+  readonly workers: number;
+  /** That take pods, and spoke in the last 30 s. */
+  readonly nodes: number;
+  readonly fencedNodes: number;
+};
+
+export async function whoIsThere(tx: Tx): Promise<There> {
+  const [row] = await tx.execute<There>(sql`
     select
       (select count(*)::int from ${workers} where ${workers.seenAt} > now() - interval '15 seconds') as workers,
       (select count(*)::int from ${nodes} join ${nodeStatus} on ${nodeStatus.nodeId} = ${nodes.id}
-        where not ${nodes.cordoned} and ${nodeStatus.seenAt} > now() - interval '30 seconds') as nodes`);
+        where not ${nodes.cordoned} and ${nodes.fencedAt} is null and ${nodeStatus.seenAt} > now() - interval '30 seconds') as nodes,
+      (select count(*)::int from ${nodes} where ${nodes.fencedAt} is not null) as "fencedNodes"`);
   if (row === undefined) throw new Error("counting returned no row");
   return row;
 }

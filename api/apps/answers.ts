@@ -61,7 +61,8 @@ export type DryRunAnswer = z.infer<typeof DryRunAnswer>;
 
 export const PodAnswer = z.strictObject({
   name: z.string(),
-  node: z.string(),
+  /** Null: it ran to its end there, and the node was removed since. */
+  node: z.string().nullable(),
   phase: z.enum(["Pending", "Running", "Succeeded", "Failed", "Terminating", "Unknown"]),
   ready: z.boolean(),
   restarts: z.int(),

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { Most } from "../../contract/node/host.ts";
 import type { NodeView, PodOnNode } from "../../db/nodes/nodes.ts";
 
 /* What the api says of hosts, and how it is made of what the database says. Pure. */
@@ -29,7 +30,10 @@ export const NodeAnswer = z.strictObject({
   addressRefused: z.string().nullable(),
   /** The addresses of its pods. */
   podRange: z.string().nullable(),
+  /** What it offers: as it reports, and no more than `most`. */
   capacity: Amounts.nullable(),
+  /** As much as it may offer, by its join token; an amount that is not named has no bound. */
+  most: Most,
   /** What of the capacity no pod has asked for. */
   free: Amounts.nullable(),
   /** What a runtimeClassName may name there. */
@@ -115,10 +119,13 @@ export function nodeDetails(
   };
 }
 
+/** It ran to its end: it moves nowhere, and holds no node. What it came to is known without that. */
+export function isOver({ status }: Pick<PodOnNode, "status">): boolean {
+  return status?.phase === "Succeeded" || status?.phase === "Failed";
+}
+
 function drainOf(node: NodeView, pods: readonly PodOnNode[], nowMs: number): NodeDetails["drain"] {
-  // One that has run to its end moves nowhere: what it came to is kept where it was.
-  const isOver = (it: PodOnNode) => ["Succeeded", "Failed"].includes(it.status?.phase ?? "");
-  const staying = pods.filter((it) => !(it.wanted === "run" && isOver(it)));
+  const staying = pods.filter((it) => !isOver(it));
   const left = staying.length;
   if (left === 0) return { left, done: true, message: "no pod is left" };
   const names = staying.slice(0, 5).map((it) => it.name);

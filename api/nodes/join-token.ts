@@ -46,6 +46,7 @@ export async function newJoinToken(
       projectId: caller.projectId,
       nodeName: node,
       ...(request.labels && { nodeLabels: request.labels }),
+      ...(request.capacity && { nodeMost: request.capacity }),
       secretHash: sha256Bytes(deps, token.secret),
       last4: token.secret.slice(-4),
       scopes: [],
@@ -54,7 +55,8 @@ export async function newJoinToken(
     });
     await revokeNodeTokens(tx, "join", node, token.id);
     const expiresAt = new Date(Date.now() + lifeSeconds * 1_000).toISOString();
-    const after = hashOf(call, JSON.stringify(request.labels ?? {}));
+    const { labels = {}, capacity = {} } = request;
+    const after = hashOf(call, JSON.stringify({ labels, capacity }));
     return {
       status: 201,
       value: { node, expiresAt, salt },

@@ -46,7 +46,8 @@ async function joinOnce(call: KnownCall, request: JoinRequest): Promise<JoinAnsw
   const { value } = await change(call, "", async (tx) => {
     const joining = await useJoinToken(tx, caller.tokenId, publicKey);
     if (!joining) throw new Problem("token-invalid", "This join token was used already.");
-    const node = await ensureNode(tx, name, joining.labels);
+    const node = await ensureNode(tx, name, joining);
+    if (node === undefined) throw fencedProblem(name);
     if (!(await claimSession(tx, node, sessionOf(call)))) throw new NodeTaken(node);
     const outcome = await claimPodRange(tx, node, request.podRange, start);
     if (outcome.kind !== "given") throw rangeProblem(outcome, request);
@@ -70,6 +71,13 @@ async function joinOnce(call: KnownCall, request: JoinRequest): Promise<JoinAnsw
     };
   });
   return { ...value, name, token: token.text };
+}
+
+function fencedProblem(name: string): Problem {
+  return new Problem(
+    "node-fenced",
+    `${name} was fenced. It may join again once a person says so: POST /v1/nodes/${name}/uncordon, or a join token that is made for it.`,
+  );
 }
 
 function rangeProblem(

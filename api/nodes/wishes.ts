@@ -6,6 +6,7 @@ import {
   fenceNode,
   forgetNode,
   holdNode,
+  holdNodeAlone,
   type NodeView,
   podsOnNode,
   storeNodeWish,
@@ -15,19 +16,21 @@ import { endSession } from "../../db/nodes/sessions.ts";
 import { announce } from "../../db/outbox.ts";
 import { abandonVolumes, volumesHeldBy } from "../../db/volumes/end.ts";
 import type { Changed } from "../apps/change.ts";
-import { isSilent, type NodeAnswer, nodeAnswer, statusOf } from "./answers.ts";
+import { isOver, isSilent, type NodeAnswer, nodeAnswer, statusOf } from "./answers.ts";
 
 /* What people wish of a node, each in the transaction of the request. */
 
-type Wish = Partial<Pick<NodeView, "cordoned" | "draining">>;
+type Wish = { readonly cordoned: boolean; readonly draining?: boolean };
 
-/** The same wish again changes nothing, and is not on record twice. */
+/** The same wish again changes nothing, and is not on record twice. A fence ends where pods may come again. */
 export async function wishNode(tx: Tx, name: string, wish: Wish): Promise<Changed<NodeAnswer>> {
   const before = await held(tx, name);
-  const after = { cordoned: before.cordoned, draining: before.draining, ...wish };
-  if (after.cordoned === before.cordoned && after.draining === before.draining)
-    return { status: 200, value: nodeAnswer(before, Date.now()), audits: [] };
-  await storeNodeWish(tx, before.id, after);
+  const { cordoned, draining = before.draining } = wish;
+  const fencedAt = cordoned ? before.fencedAt : null;
+  const isAsBefore =
+    cordoned === before.cordoned && draining === before.draining && fencedAt === before.fencedAt;
+  if (isAsBefore) return { status: 200, value: nodeAnswer(before, Date.now()), audits: [] };
+  await storeNodeWish(tx, before.id, { cordoned, draining, fencedAt });
   return await changed(tx, before);
 }
 
@@ -63,21 +66,29 @@ export async function fence(
   return { status: 200, value: nodeAnswer(before, Date.now()), audits: [] };
 }
 
-/** Only a node that nothing is wanted of, and whose pods are known to be gone or given up, is forgotten. */
+/**
+ * Only a node that nothing is wanted of, and whose pods are known to have ended or are given up, is
+ * forgotten: what may run there yet could run twice.
+ */
 export async function remove(
   tx: Tx,
   name: string,
 ): Promise<Changed<{ node: string; deleted: true }>> {
-  const node = await held(tx, name);
-  const there = await podsOnNode(tx, node.id);
+  const node = await holdNodeAlone(tx, name);
+  if (node === undefined) throw noNode(name);
+  const there = (await podsOnNode(tx, node.id)).filter((it) => !isOver(it));
   const wanted = there.filter((it) => it.wanted === "run").map((it) => it.name);
   if (wanted.length > 0)
+    throw inUse(name, `should still run ${few(wanted)}; drain it first, or fence it if it is off`);
+  if (there.length > 0 && node.fencedAt === null) {
+    const ending = few(there.map((it) => it.name));
     throw inUse(
       name,
-      `should still run ${few(wanted)}, or keeps how it ended; drain it first, or fence it if it is off`,
+      isSilent(node, Date.now())
+        ? `is silent, and may still run ${ending}; fence it first if it is off`
+        : `is still ending ${ending}; ask again in a moment`,
     );
-  if (there.length > 0 && !isSilent(node, Date.now()) && node.fencedAt === null)
-    throw inUse(name, `is still ending ${few(there.map((it) => it.name))}; ask again in a moment`);
+  }
   const volumes = await volumesHeldBy(tx, node.id);
   if (volumes.length > 0) {
     throw inUse(

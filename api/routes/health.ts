@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { Problem } from "../../contract/problem.ts";
 import { databaseUnavailable } from "../../db/errors.ts";
-import { countThings, whoIsThere } from "../../db/health.ts";
+import { countThings, type There, whoIsThere } from "../../db/health.ts";
 import type { ApiDeps } from "../deps.ts";
 import { NoQuery } from "../http/query.ts";
 import { openRoute, type Route } from "../http/route.ts";
@@ -51,8 +51,15 @@ async function whatIsMissing(deps: ApiDeps): Promise<string[]> {
     ...(registry ? [] : ["the registry does not answer"]),
     ...(there ? [] : ["the database does not answer"]),
     ...(there?.workers === 0 ? ["no worker was heard of in the last 15 s"] : []),
-    ...(there?.nodes === 0 ? ["no node that takes pods was heard of in the last 30 s"] : []),
+    ...(there?.nodes === 0 ? [noNode(there)] : []),
   ];
+}
+
+function noNode({ fencedNodes }: There): string {
+  const words = "no node that takes pods was heard of in the last 30 s";
+  if (fencedNodes === 0) return words;
+  const fenced = fencedNodes === 1 ? "1 node is fenced" : `${fencedNodes} nodes are fenced`;
+  return `${words} (${fenced})`;
 }
 
 async function look(deps: ApiDeps) {

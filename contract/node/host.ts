@@ -1,7 +1,16 @@
 import { z } from "zod";
-import { Duration, durationMs } from "../document/units.ts";
+import {
+  bytes,
+  CpuQuantity,
+  cpuMillis,
+  Duration,
+  durationMs,
+  MemoryQuantity,
+} from "../document/units.ts";
 import { Name } from "../ids.ts";
 import { Labels } from "../pod/pod.ts";
+import type { Amounts } from "../pod/requests.ts";
+import { MAX_WISH_PODS } from "./wish-size.ts";
 
 /* What is said of a host before and beside its work: who may join as what, and where it is found. */
 
@@ -14,18 +23,38 @@ export const NO_SESSION = "00000000-0000-0000-0000-000000000000";
 
 const MAX_JOIN_LIFE = "1h";
 
+/** As much as a node may offer, whatever it reports; an amount that is not named has no bound. */
+export const Most = z.strictObject({
+  cpu: CpuQuantity.optional(),
+  memory: MemoryQuantity.optional(),
+  pods: z.int().min(1).max(MAX_WISH_PODS).optional(),
+});
+export type Most = z.infer<typeof Most>;
+
 /** What a join token is to be for; who holds it can choose none of this. */
 export const JoinTokenRequest = z.strictObject({
   /** Absent: a name is made up. */
   name: Name.optional(),
   /** Absent: a node that is known already keeps its own. */
   labels: Labels.optional(),
+  /** Absent: a node that is known already keeps its own. */
+  capacity: Most.optional(),
   expiresIn: Duration.refine(
     (text) => (durationMs(text) ?? 0) <= (durationMs(MAX_JOIN_LIFE) ?? 0),
     `must be at most ${MAX_JOIN_LIFE}`,
   ).default("15m"),
 });
 export type JoinTokenRequest = z.infer<typeof JoinTokenRequest>;
+
+/** What a node offers of what it reports. */
+export function offered(reported: Amounts, { cpu, memory, pods }: Most): Amounts {
+  const within = (amount: number, bound: number | undefined) => Math.min(amount, bound ?? amount);
+  return {
+    cpuMillis: within(reported.cpuMillis, cpu === undefined ? undefined : cpuMillis(cpu)),
+    memoryBytes: within(reported.memoryBytes, memory === undefined ? undefined : bytes(memory)),
+    pods: within(reported.pods, pods),
+  };
+}
 
 /** The addresses of one node's pods. */
 export const PodRange = z

@@ -5,7 +5,7 @@ import type { ProjectId } from "../../contract/ids.ts";
 import { makeToken, parseToken, type TokenParts } from "../../contract/token.ts";
 import type { Db } from "../client.ts";
 import type { Scope } from "../schema/core.ts";
-import { grantScopes, insertToken, revokeNodeTokens } from "./tokens.ts";
+import { grantScopes, INSTALLATION, insertToken, revokeNodeTokens } from "./tokens.ts";
 
 const ALL_SCOPES: readonly Scope[] = [
   "app:read",
@@ -35,7 +35,7 @@ export async function ensureAdminToken(db: Db, project: ProjectId, path: string)
     projectId: project,
     nodeName: null,
     scopes: ALL_SCOPES,
-    createdBy: "installation",
+    createdBy: INSTALLATION,
     lifeSeconds: null,
   });
   await grantScopes(db, token.id, ALL_SCOPES);
@@ -55,7 +55,7 @@ export async function writeJoinToken(
       projectId: project,
       nodeName: node,
       scopes: [],
-      createdBy: "installation",
+      createdBy: INSTALLATION,
       lifeSeconds: JOIN_LIFE_SECONDS,
     });
     await revokeNodeTokens(tx, "join", node, token.id);

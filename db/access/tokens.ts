@@ -1,8 +1,12 @@
 import { and, eq, gt, isNull, lt, ne, or, sql } from "drizzle-orm";
 import type { ProjectId } from "../../contract/ids.ts";
+import type { Most } from "../../contract/node/host.ts";
 import type { TokenKind } from "../../contract/token.ts";
 import type { Tx } from "../client.ts";
 import { projects, type Scope, tokens } from "../schema/core.ts";
+
+/** Who made a token that no person asked for. */
+export const INSTALLATION = "installation";
 
 /** How long a node's token lives after its last use, and a join token after its making. */
 const NODE_TOKEN_LIFE = sql`interval '24 hours'`;
@@ -64,6 +68,7 @@ export type NewToken = {
   readonly nodeName: string | null;
   /** What a join token gives its node; absent: the node keeps its own. */
   readonly nodeLabels?: Readonly<Record<string, string>>;
+  readonly nodeMost?: Most;
   readonly secretHash: Uint8Array;
   readonly last4: string;
   readonly scopes: readonly Scope[];
@@ -74,13 +79,14 @@ export type NewToken = {
 
 /** Stores a token's hash. A token that is stored already stays as it is. */
 export async function insertToken(tx: Tx, token: NewToken): Promise<void> {
-  const { lifeSeconds, nodeLabels, ...row } = token;
+  const { lifeSeconds, nodeLabels, nodeMost, ...row } = token;
   await tx
     .insert(tokens)
     .values({
       ...row,
       scopes: [...row.scopes],
       nodeLabels: nodeLabels ? { ...nodeLabels } : null,
+      nodeMost: nodeMost ?? null,
       expiresAt: lifeSeconds === null ? null : sql`now() + ${lifeSeconds} * interval '1 second'`,
     })
     .onConflictDoNothing();
@@ -110,7 +116,13 @@ export async function findJoinName(tx: Tx, nodeName: string): Promise<boolean> {
   return rows.length > 0;
 }
 
-export type Joining = { readonly labels: Readonly<Record<string, string>> | null };
+/** What a join token says of its node; null: the node keeps what it has. */
+export type Joining = {
+  readonly labels: Readonly<Record<string, string>> | null;
+  readonly most: Most | null;
+  /** A person asked for it, and not the installation by itself. */
+  readonly meant: boolean;
+};
 
 /**
  * Uses up a join token: the host of the key that comes first has it, and may ask again while it lives,
@@ -133,8 +145,8 @@ export async function useJoinToken(
         or(isNull(tokens.usedBy), eq(tokens.usedBy, publicKey)),
       ),
     )
-    .returning({ labels: tokens.nodeLabels });
-  return used;
+    .returning({ labels: tokens.nodeLabels, most: tokens.nodeMost, by: tokens.createdBy });
+  return used && { labels: used.labels, most: used.most, meant: used.by !== INSTALLATION };
 }
 
 /** Ends the tokens of this kind that a node has, but for `keep` where there is one. */

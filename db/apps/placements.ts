@@ -1,6 +1,7 @@
 import { and, eq, inArray, isNotNull, or, sql } from "drizzle-orm";
 import type { AppSpec } from "../../contract/app/app-spec.ts";
 import type { AppId, Digest, NodeId, PodId, ProjectId, ReleaseId } from "../../contract/ids.ts";
+import type { Most } from "../../contract/node/host.ts";
 import type { NodeReport, PodStatus } from "../../contract/node/protocol.ts";
 import type { Pod } from "../../contract/pod/pod.ts";
 import type { Db, Tx } from "../client.ts";
@@ -21,6 +22,7 @@ import {
   type ResolvedImages,
   releases,
 } from "../schema/core.ts";
+import { lastOfPlaces } from "./history.ts";
 
 /* Releases from `built` to their end, and pods on nodes: only worker/schedule and worker/sweep write by what is here. */
 
@@ -104,7 +106,7 @@ export type PodRow = {
 };
 
 /** Gone, and its node has not yet said in a report that it knows of that: it may run, or even be started. */
-const notYetGone = sql`(${pods.goneGeneration} > coalesce(${nodeStatus.observedGeneration}, -1))`;
+export const notYetGone = sql`(${pods.goneGeneration} > coalesce(${nodeStatus.observedGeneration}, -1))`;
 
 /** The app's pods that are wanted, and those that are gone and not known to have ended. */
 export async function podsOfApp(tx: Tx, app: AppId): Promise<readonly PodRow[]> {
@@ -138,6 +140,7 @@ export type NodeRow = {
   readonly generation: number;
   readonly seenAt: Date | null;
   readonly capacity: NodeReport["capacity"] | null;
+  readonly most: Most;
   readonly handlers: readonly string[] | null;
 };
 
@@ -153,6 +156,7 @@ export async function allNodes(tx: Tx): Promise<readonly NodeRow[]> {
       generation: nodePlans.generation,
       seenAt: nodeStatus.seenAt,
       capacity: nodeStatus.capacity,
+      most: nodes.most,
       handlers: nodeStatus.handlers,
     })
     .from(nodes)
@@ -202,12 +206,15 @@ export async function adoptPod(
     .where(and(eq(pods.id, pod.id), eq(pods.wanted, "run")));
 }
 
-/** `generation` is the one that its node is given with this change. */
-export async function removePod(tx: Tx, id: PodId, generation: number): Promise<void> {
-  await tx
-    .update(pods)
-    .set({ wanted: "gone", goneAt: sql`now()`, goneGeneration: generation })
-    .where(and(eq(pods.id, id), eq(pods.wanted, "run")));
+/**
+ * `generation` is the one that its node is given with this change; undefined where that was removed: then
+ * nobody is left to say that the pod is gone, and it is forgotten at once.
+ */
+export async function removePod(tx: Tx, id: PodId, generation: number | undefined): Promise<void> {
+  const which = and(eq(pods.id, id), eq(pods.wanted, "run"));
+  if (generation === undefined) return void (await tx.delete(pods).where(which));
+  const gone = { wanted: "gone", goneAt: sql`now()`, goneGeneration: generation } as const;
+  await tx.update(pods).set(gone).where(which);
 }
 
 /** Somebody else changed what this node should run since it was read: read again and plan anew. */
@@ -261,11 +268,7 @@ export async function recordWaiting(
   release: ReleaseId,
   why: string,
 ): Promise<void> {
-  const [last] = await tx.execute<{ message: string }>(
-    sql`select message from events
-        where release_id = ${release} and type in ('pod-waiting', 'pod-placed')
-        order by id desc limit 1`,
-  );
+  const last = await lastOfPlaces(tx, release);
   if (last?.message !== why) await record(tx, { app, release, type: "pod-waiting", message: why });
 }
 

@@ -1,27 +1,34 @@
 import { and, eq, isNotNull, sql } from "drizzle-orm";
 import type { NodeId } from "../../contract/ids.ts";
 import { freePodRange } from "../../contract/node/host.ts";
+import type { Joining } from "../access/tokens.ts";
 import type { Tx } from "../client.ts";
 import { nodePlans, nodes } from "../schema/core.ts";
-import { findNode } from "./nodes.ts";
 
 /* How a host becomes a node: called by api alone, when an agent joins. */
 
-/** The node of this name, made or found, with a plan that it can ask for. A fence ends here. */
+/**
+ * The node of this name, made or found, with a plan that it can ask for; undefined for one that is fenced,
+ * unless a person meant it to join: that ends the fence.
+ */
 export async function ensureNode(
   tx: Tx,
   name: string,
-  labels: Readonly<Record<string, string>> | null = null,
-): Promise<NodeId> {
-  const said = { fencedAt: null, ...(labels !== null && { labels: { ...labels } }) };
-  await tx
+  { labels, most, meant }: Joining,
+): Promise<NodeId | undefined> {
+  const said = { ...(labels && { labels: { ...labels } }), ...(most && { most }) };
+  const [node] = await tx
     .insert(nodes)
     .values({ name, ...said })
-    .onConflictDoUpdate({ target: nodes.name, set: said });
-  const id = await findNode(tx, name);
-  if (id === undefined) throw new Error(`node "${name}" is gone right after it was made`);
-  await tx.insert(nodePlans).values({ nodeId: id }).onConflictDoNothing();
-  return id;
+    .onConflictDoUpdate({
+      target: nodes.name,
+      set: { ...said, fencedAt: meant ? null : sql`${nodes.fencedAt}` },
+    })
+    .returning({ id: nodes.id, fencedAt: nodes.fencedAt });
+  if (node === undefined) throw new Error("the upsert of nodes returned no row");
+  if (node.fencedAt !== null) return undefined;
+  await tx.insert(nodePlans).values({ nodeId: node.id }).onConflictDoNothing();
+  return node.id;
 }
 
 /** The key that the node's secrets are sealed to from now on; true when it is another than before. */

@@ -1,3 +1,4 @@
+import { offered } from "../../contract/node/host.ts";
 import { demandsOf } from "../../contract/placement/demands.ts";
 import { withTenant } from "../../contract/placement/filter.ts";
 import type { NodeView } from "../../contract/placement/node-view.ts";
@@ -30,7 +31,7 @@ function nodeView(
     draining: node.draining,
     fenced: node.fencedAt !== null,
     seenAtMs: node.seenAt?.getTime() ?? 0,
-    allocatable: node.capacity ?? { cpuMillis: 0, memoryBytes: 0, pods: 0 },
+    allocatable: offered(node.capacity ?? { cpuMillis: 0, memoryBytes: 0, pods: 0 }, node.most),
     tenants: [],
     used: { cpuMillis: 0, memoryBytes: 0, pods: 0 },
     wish: told ?? NOTHING_TOLD,

@@ -1,10 +1,12 @@
 import { and, asc, eq, gt, inArray, isNotNull, or, sql } from "drizzle-orm";
 import { type NodeId, NodeId as NodeIdSchema } from "../../contract/ids.ts";
-import type { NodeReport, PodStatus } from "../../contract/node/protocol.ts";
+import { type Most, offered } from "../../contract/node/host.ts";
+import type { PodStatus } from "../../contract/node/protocol.ts";
 import type { Pod } from "../../contract/pod/pod.ts";
 import { type Amounts, effectiveRequests } from "../../contract/pod/requests.ts";
+import { notYetGone } from "../apps/placements.ts";
 import type { Tx } from "../client.ts";
-import { apps, nodeStatus, nodes, podStatus, pods, projects } from "../schema/core.ts";
+import { apps, nodePlans, nodeStatus, nodes, podStatus, pods, projects } from "../schema/core.ts";
 import { renewRoutes } from "./routes.ts";
 
 export type NodeView = {
@@ -22,7 +24,9 @@ export type NodeView = {
   readonly address: string | null;
   /** Where it says that it is reached. */
   readonly toldAddress: string | null;
-  readonly capacity: NodeReport["capacity"] | null;
+  /** What it offers: as it reports, and no more than people let it. */
+  readonly capacity: Amounts | null;
+  readonly most: Most;
   /** What its pods ask for, wanted there or still seen there. */
   readonly asked: Amounts;
   readonly handlers: readonly string[];
@@ -43,7 +47,8 @@ const VIEW = {
   version: nodeStatus.version,
   address: nodeStatus.address,
   toldAddress: nodeStatus.toldAddress,
-  capacity: nodeStatus.capacity,
+  reported: nodeStatus.capacity,
+  most: nodes.most,
   handlers: sql<string[]>`coalesce(${nodeStatus.handlers}, '{}')`,
   pods: sql<number>`(select count(*)::int from ${pods} where ${pods.nodeId} = ${nodes.id} and ${pods.wanted} = 'run')`,
 };
@@ -81,13 +86,14 @@ export async function findNode(tx: Tx, name: string): Promise<NodeId | undefined
 
 async function withAsked(
   tx: Tx,
-  rows: readonly Omit<NodeView, "asked">[],
+  rows: readonly (Omit<NodeView, "asked" | "capacity"> & { readonly reported: Amounts | null })[],
 ): Promise<readonly NodeView[]> {
   if (rows.length === 0) return [];
   const tenants = await tx
     .select({ node: pods.nodeId, spec: sql<Pod["spec"]>`${pods.spec} -> 'spec'` })
     .from(pods)
     .leftJoin(podStatus, eq(podStatus.podId, pods.id))
+    .leftJoin(nodeStatus, eq(nodeStatus.nodeId, pods.nodeId))
     .where(
       and(
         inArray(
@@ -99,8 +105,9 @@ async function withAsked(
       ),
     );
   const byNode = Map.groupBy(tenants, (it) => it.node);
-  return rows.map((row) => ({
+  return rows.map(({ reported, ...row }) => ({
     ...row,
+    capacity: reported && offered(reported, row.most),
     asked: sum((byNode.get(row.id) ?? []).map(({ spec }) => effectiveRequests(spec))),
   }));
 }
@@ -121,7 +128,7 @@ export type PodOnNode = {
   readonly status: PodStatus | null;
 };
 
-/** The pods that a node should run, and those that it still has though it should not. */
+/** The pods that a node should run, and those that it may still have though it should not. */
 export async function podsOnNode(tx: Tx, node: NodeId): Promise<readonly PodOnNode[]> {
   return await tx
     .select({
@@ -135,13 +142,14 @@ export async function podsOnNode(tx: Tx, node: NodeId): Promise<readonly PodOnNo
     .innerJoin(apps, eq(apps.id, pods.appId))
     .innerJoin(projects, eq(projects.id, apps.projectId))
     .leftJoin(podStatus, eq(podStatus.podId, pods.id))
+    .leftJoin(nodeStatus, eq(nodeStatus.nodeId, pods.nodeId))
     .where(and(eq(pods.nodeId, node), isThere()))
     .orderBy(asc(projects.name), asc(apps.name), asc(pods.createdAt), asc(pods.id))
     .limit(5_000);
 }
 
 function isThere() {
-  return or(eq(pods.wanted, "run"), isNotNull(podStatus.podId));
+  return or(eq(pods.wanted, "run"), isNotNull(podStatus.podId), notYetGone);
 }
 
 // ---- wishes: called by api alone ---------------------------------------------------------------------
@@ -152,11 +160,24 @@ export async function holdNode(tx: Tx, name: string): Promise<NodeView | undefin
   return await viewNode(tx, name);
 }
 
-/** What people wish of a node: no new pods there, or none at all. */
+/**
+ * The same, and nothing is placed there meanwhile either: whoever plans for the node has done so before,
+ * and is seen, or finds its generation gone.
+ */
+export async function holdNodeAlone(tx: Tx, name: string): Promise<NodeView | undefined> {
+  const which = eq(nodes.name, name);
+  const [node] = await tx.select({ id: nodes.id }).from(nodes).where(which).for("update");
+  if (node === undefined) return undefined;
+  const plan = eq(nodePlans.nodeId, node.id);
+  await tx.select({ node: nodePlans.nodeId }).from(nodePlans).where(plan).for("update");
+  return await viewNode(tx, name);
+}
+
+/** What people wish of a node: no new pods there, or none at all; and since when they say that it is off. */
 export async function storeNodeWish(
   tx: Tx,
   node: NodeId,
-  wish: { readonly cordoned: boolean; readonly draining: boolean },
+  wish: Pick<NodeView, "cordoned" | "draining" | "fencedAt">,
 ): Promise<void> {
   await tx.update(nodes).set(wish).where(eq(nodes.id, node));
 }
@@ -167,7 +188,7 @@ export async function fenceNode(tx: Tx, node: NodeId): Promise<void> {
   await renewRoutes(tx);
 }
 
-/** Forgets a node that nothing is wanted of; what is left of its pods goes with it. */
+/** Forgets a node; its pods that are gone go with it, and those that ran to their end stay what they are. */
 export async function forgetNode(tx: Tx, node: NodeId): Promise<void> {
   await tx.delete(pods).where(and(eq(pods.nodeId, node), eq(pods.wanted, "gone")));
   await tx.delete(nodes).where(eq(nodes.id, node));

@@ -15,7 +15,8 @@ const SAME_EVENT_SECONDS = 60;
 export type PodSighting = {
   readonly pod: PodId;
   readonly name: string;
-  readonly node: string;
+  /** Null: it ran to its end there, and the node was removed since. */
+  readonly node: string | null;
   readonly release: number;
   readonly wanted: "run" | "gone";
   /** Null: its node has not seen it. */
@@ -42,7 +43,7 @@ export async function podsOfApps(
       nodeSeenAt: nodeStatus.seenAt,
     })
     .from(pods)
-    .innerJoin(nodes, eq(nodes.id, pods.nodeId))
+    .leftJoin(nodes, eq(nodes.id, pods.nodeId))
     .innerJoin(releases, eq(releases.id, pods.releaseId))
     .leftJoin(podStatus, eq(podStatus.podId, pods.id))
     .leftJoin(nodeStatus, eq(nodeStatus.nodeId, pods.nodeId))

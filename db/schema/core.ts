@@ -15,6 +15,7 @@ import {
 } from "drizzle-orm/pg-core";
 import type { AppSpec } from "../../contract/app/app-spec.ts";
 import type { AppId, Digest, NodeId, PodId, ProjectId, ReleaseId } from "../../contract/ids.ts";
+import type { Most } from "../../contract/node/host.ts";
 import type { NodeReport, PodStatus, Usage } from "../../contract/node/protocol.ts";
 import type { Pod } from "../../contract/pod/pod.ts";
 import type { TokenKind } from "../../contract/token.ts";
@@ -55,6 +56,7 @@ export const tokens = pgTable("tokens", {
   nodeName: text("node_name"),
   /** What a join token gives its node; null: the node keeps its own. */
   nodeLabels: jsonb("node_labels").$type<Record<string, string>>(),
+  nodeMost: jsonb("node_most").$type<Most>(),
   /** The key of the host that used a join token: it alone may ask again. */
   usedBy: bytea("used_by"),
   secretHash: bytea("secret_hash").notNull(),
@@ -110,6 +112,8 @@ export const nodes = pgTable("nodes", {
   draining: boolean("draining").notNull().default(false),
   /** A person's word that the host is off, until its agent joins anew. */
   fencedAt: at("fenced_at"),
+  /** As much as it may offer, whatever it reports; an amount that is not named has no bound. */
+  most: jsonb("most").notNull().$type<Most>().default({}),
   /** The addresses of its pods: a /24 that no other node has. */
   podRange: text("pod_range").unique("nodes_pod_range_key"),
   joinedAt: now("joined_at"),
@@ -203,10 +207,8 @@ export const pods = pgTable(
       .notNull()
       .references(() => releases.id, { onDelete: "cascade" })
       .$type<ReleaseId>(),
-    nodeId: uuid("node_id")
-      .notNull()
-      .references(() => nodes.id)
-      .$type<NodeId>(),
+    /** No foreign key: a pod that ran to its end outlives its node, so that its work is not done again. */
+    nodeId: uuid("node_id").notNull().$type<NodeId>(),
     spec: jsonb("spec").notNull().$type<Pod>(),
     /** Where its node takes requests of other nodes for it; null for a pod that takes none. */
     nodePort: integer("node_port"),
@@ -272,10 +274,7 @@ export const podStatus = pgTable(
       .primaryKey()
       .references(() => pods.id, { onDelete: "cascade" })
       .$type<PodId>(),
-    nodeId: uuid("node_id")
-      .notNull()
-      .references(() => nodes.id)
-      .$type<NodeId>(),
+    nodeId: uuid("node_id").notNull().$type<NodeId>(),
     status: jsonb("status").notNull().$type<PodStatus>(),
     since: now("since"),
   },

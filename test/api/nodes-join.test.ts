@@ -1,11 +1,12 @@
 import { randomUUID } from "node:crypto";
 import { sql } from "drizzle-orm";
 import { expect, test } from "vitest";
-import { SESSION_HEADER } from "../../contract/node/host.ts";
+import { POD_RANGES, SESSION_HEADER } from "../../contract/node/host.ts";
 import { JoinAnswer } from "../../contract/node/protocol.ts";
 import { type AskOptions, startApi, type TestApi } from "../support/api.ts";
 import { aReport } from "../support/declared.ts";
 import { joined } from "../support/joined.ts";
+import { aPodDocument, apply } from "../support/materials.ts";
 
 const aKey = (byte: number) => Buffer.alloc(32, byte).toString("base64");
 
@@ -263,4 +264,80 @@ test("a node's address is kept, and no other node's or one that nobody reaches i
   await tell(a.token, "192.0.2.8");
   await tell(b.token, "192.0.2.7");
   expect(await shown(api, "b")).toMatchObject({ address: "192.0.2.7", addressRefused: null });
+});
+
+test("a node offers no more than its token lets it, whatever it reports; what the token does not name has no bound", async () => {
+  await using api = await startApi();
+  const capacity = { cpu: "2", memory: "1G" };
+  const made = await newToken(api, { name: "web-1", capacity });
+  const { token } = (await join(api, made.body.token)).body;
+  const huge = { cpuMillis: 8_000_000, memoryBytes: 16 * 1024 ** 4, pods: 100 };
+
+  await report(api, token, undefined, { ...aReport([]), capacity: huge });
+  const shop = aPodDocument("shop", {
+    resources: { requests: { cpu: "1", memory: "2G" }, limits: { memory: "2G" } },
+  });
+  const { plan } = (await apply(api, [shop], { query: "?dryRun=true" })).body.applied[0];
+
+  const offered = { cpuMillis: 2_000, memoryBytes: 1e9, pods: 100 };
+  expect(await shown(api, "web-1")).toMatchObject({
+    capacity: offered,
+    free: offered,
+    most: capacity,
+  });
+  expect(plan.waiting[0].nodes).toEqual(["web-1: short by 1G memory"]);
+
+  await join(api, (await newToken(api, { name: "web-1" })).body.token);
+  expect((await shown(api, "web-1")).most).toEqual(capacity);
+  await api.db.execute(sql`update node_status set seen_at = now() - interval '50 seconds'`);
+  await join(api, (await newToken(api, { name: "web-1", capacity: {} })).body.token);
+  expect(await shown(api, "web-1")).toMatchObject({ capacity: huge, most: {} });
+});
+
+test("of hosts that join with one token at the same instant one gets in, and of the same host's repetitions all do", async () => {
+  await using api = await startApi();
+  const make = async () => (await newToken(api)).body.token as string;
+  const session = randomUUID();
+
+  const [shared, own] = [await make(), await make()];
+  const hosts = await Promise.all(
+    [1, 2, 3, 4].map((key) => join(api, shared, key, {}, randomUUID())),
+  );
+  const again = await Promise.all([1, 2, 3].map(() => join(api, own, 5, {}, session)));
+
+  expect(hosts.map((it) => it.status).toSorted()).toEqual([201, 401, 401, 401]);
+  expect(again.map((it) => it.status)).toEqual([201, 201, 201]);
+  expect(new Set(again.map((it) => it.body.podRange)).size).toBe(1);
+  const tokens = again.map((it) => it.body.token as string);
+  const reports = await Promise.all(tokens.map((token) => report(api, token, session)));
+  expect(reports.map((it) => it.status).toSorted()).toEqual([204, 401, 401]);
+});
+
+test("hosts that join at the same instant with tokens of their own get ranges of their own", async () => {
+  await using api = await startApi();
+  const tokens = [];
+  for (let host = 0; host < 8; host++) tokens.push((await newToken(api)).body.token as string);
+
+  const answers = await Promise.all(tokens.map((token, host) => join(api, token, host + 1)));
+
+  expect(answers.map((it) => it.status)).toEqual(Array(8).fill(201));
+  expect(new Set(answers.map((it) => it.body.podRange)).size).toBe(8);
+});
+
+test("there are addresses for the pods of thousands of nodes; when all are given away a host is told", async () => {
+  await using api = await startApi();
+  const taken = (count: number) =>
+    api.db.execute(sql`
+      insert into nodes (name, pod_range)
+      select 'n-' || i, format('10.%s.%s.0/24', 64 + i / 256, i % 256)
+      from generate_series(0, ${count - 1}::int) as i on conflict do nothing`);
+
+  await taken(POD_RANGES - 1);
+  const last = await join(api, (await newToken(api)).body.token, 1);
+  const none = await join(api, (await newToken(api)).body.token, 2);
+
+  expect(POD_RANGES).toBeGreaterThan(3 * 5_000);
+  expect(last.body.podRange).toBe("10.127.255.0/24");
+  expect(none.body.type).toBe("/problems/pod-range-taken");
+  expect(none.body.detail).toContain("remove the nodes that are no more");
 });

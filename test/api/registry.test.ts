@@ -2,10 +2,9 @@ import { createHash, randomBytes, randomUUID } from "node:crypto";
 import { sql } from "drizzle-orm";
 import { expect, test } from "vitest";
 import { Digest, PodId } from "../../contract/ids.ts";
-import { ensureNode } from "../../db/nodes/join.ts";
 import { pods } from "../../db/schema/core.ts";
 import { aToken, startApi, type TestApi } from "../support/api.ts";
-import { aDigest, declare } from "../support/declared.ts";
+import { aDigest, declare, joinedNode } from "../support/declared.ts";
 import { startRegistry } from "../support/registry.ts";
 
 const digestOf = (bytes: Uint8Array | string) =>
@@ -51,7 +50,7 @@ async function pushImage(registry: string, repository: string, layer: Buffer): P
 
 async function podOn(api: TestApi, node: string, made: string | object): Promise<void> {
   const { app, release } = await declare(api.db, `app-${node}`, aDigest("a"));
-  const nodeId = await ensureNode(api.db, node);
+  const nodeId = await joinedNode(api.db, node);
   const spec = { spec: typeof made === "string" ? { containers: [{ image: made }] } : made };
   await api.db.insert(pods).values({
     id: PodId.parse(randomUUID()),

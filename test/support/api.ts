@@ -129,6 +129,7 @@ export type NewTestToken = {
   readonly node?: string;
   readonly scopes?: readonly Scope[];
   readonly lifeSeconds?: number;
+  readonly createdBy?: string;
 };
 
 /** A token that the api takes; as its text. */
@@ -142,7 +143,7 @@ export async function aToken(db: Db, wanted: NewTestToken): Promise<string> {
     secretHash: createHash("sha256").update(token.secret).digest(),
     last4: token.secret.slice(-4),
     scopes: wanted.scopes ?? (wanted.kind === "personal" ? ALL_SCOPES : []),
-    createdBy: "test",
+    createdBy: wanted.createdBy ?? "test",
     lifeSeconds: wanted.lifeSeconds ?? 3_600,
   });
   return token.text;

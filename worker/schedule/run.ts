@@ -57,7 +57,8 @@ async function carryOut(tx: Tx, snapshot: Snapshot, changes: readonly Change[]):
   const touched = new Set<NodeId>();
   for (const change of changes) {
     const node = await executors[change.kind](tx, snapshot, change as never);
-    if (node) touched.add(node);
+    // One that was removed since has nobody to be told.
+    if (node && snapshot.nodes.some((it) => it.id === node)) touched.add(node);
   }
   for (const id of [...touched].toSorted()) {
     await raiseGeneration(tx, id, named(snapshot.nodes, id).generation);
@@ -98,7 +99,8 @@ const executors: Executors = {
   },
   remove: async (tx, { app, pods, nodes }, change) => {
     const pod = named(pods, change.pod);
-    await removePod(tx, change.pod, named(nodes, pod.node).generation + 1);
+    const node = nodes.find((it) => it.id === pod.node);
+    await removePod(tx, change.pod, node && node.generation + 1);
     const message = `pod ${pod.spec.metadata.name} leaves: ${REMOVAL_WORDS[change.because]}`;
     await record(tx, { app: app.id, release: pod.release, type: "pod-removed", message });
     return pod.node;
