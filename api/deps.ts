@@ -22,6 +22,8 @@ export type ApiDeps = {
   /** Aborted when the process is about to end: whoever waits is answered at once. */
   readonly stopping: AbortSignal;
   readonly addressOf: (c: Context) => string | null;
+  /** The api's own address that the caller came to; null where the platform does not say. */
+  readonly reachedAt: (c: Context) => string | null;
   readonly upgrade: Upgrade;
 };
 

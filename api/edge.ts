@@ -45,6 +45,7 @@ export default {
       log: openLog("edge", (line) => console.log(line.trimEnd())),
       stopping: new AbortController().signal,
       addressOf: (c) => c.req.header("cf-connecting-ip") ?? null,
+      reachedAt: () => null,
       upgrade: edgeUpgrade((work) => {
         session = work;
       }),

@@ -60,6 +60,7 @@ async function main(): Promise<void> {
     log,
     stopping,
     addressOf: (c) => (c.env as HttpBindings).incoming.socket.remoteAddress ?? null,
+    reachedAt: (c) => (c.env as HttpBindings).incoming.socket.localAddress ?? null,
     upgrade: webSockets.upgrade,
   });
   const server = await listen(api.fetch, {

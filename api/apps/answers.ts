@@ -40,6 +40,8 @@ export const ExplainAnswer = PlanAnswer.extend({
   app: z.string(),
   /** The release that should serve; null: none. */
   release: z.int().nullable(),
+  /** Whose pods of the app get requests through their own host's ingress alone, and why; none on one host. */
+  unreached: z.array(z.strictObject({ node: z.string(), why: z.string() })),
 });
 export type ExplainAnswer = z.infer<typeof ExplainAnswer>;
 

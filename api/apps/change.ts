@@ -1,5 +1,5 @@
 import { Problem } from "../../contract/problem.ts";
-import { recordAudit } from "../../db/access/audit.ts";
+import { recordAudit, recordAuditOnce } from "../../db/access/audit.ts";
 import type { Db, Tx } from "../../db/client.ts";
 import {
   type Claim,
@@ -63,12 +63,24 @@ export async function replay<T>(
   return found && answerOf<T>(found);
 }
 
+/** Of a request that its path does not say. */
+type Denied = { readonly action: string; readonly object: string };
+
 /** A change that the caller may not make is on record as well. */
-export async function auditDenied(call: KnownCall): Promise<void> {
+export async function auditDenied(call: KnownCall, what?: Denied): Promise<void> {
+  await recordAudit(call.deps.db, denial(call, what));
+}
+
+/** The same for what an agent asks again and again: once in ten minutes. */
+export async function auditDeniedOnce(call: KnownCall, what?: Denied): Promise<void> {
+  await recordAuditOnce(call.deps.db, denial(call, what), 600);
+}
+
+function denial(call: KnownCall, what?: Denied) {
   // As it was sent, encoded: decoded it may hold what no database does.
   const object = new URL(call.c.req.url).pathname.slice(0, 300);
-  const entry = { object, before: null, after: null };
-  await recordAudit(call.deps.db, { ...auditBase(call), ...entry, result: "denied" });
+  const entry = { object, ...what, before: null, after: null };
+  return { ...auditBase(call), ...entry, result: "denied" as const };
 }
 
 /** Some looks are on record as well: into what an app says, and into its containers. */

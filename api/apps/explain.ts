@@ -17,6 +17,7 @@ import {
 } from "../../db/apps/history.ts";
 import { type PodRow, podsOfApp } from "../../db/apps/placements.ts";
 import type { Tx } from "../../db/client.ts";
+import { withoutAddress } from "../../db/nodes/addresses.ts";
 import { lookAtNodes } from "../../db/nodes/node-views.ts";
 import { versionKeys, type WishSizes, wishSizes } from "../../db/nodes/wish-sizes.ts";
 import type { Materials } from "../../db/schema/core.ts";
@@ -61,13 +62,31 @@ export async function explainApp(tx: Tx, call: KnownCall, app: AppRow): Promise<
     await lookAround(tx, call, [wish]),
   );
   const pods = await wantedPods(tx, app);
+  const takesRequests = release != null && release.httpPort !== null;
   return {
     app: app.name,
     release: release?.number ?? null,
     strategy: strategyWords(looked.strategy),
     pods: pods.map((pod) => placed(looked.around, pods, pod)),
     waiting: release ? await waitingOf(tx, looked, release, pods) : [],
+    unreached: takesRequests ? await unreached(tx, nodesOf(pods)) : [],
   };
+}
+
+/** In words why other hosts' ingresses know no way to the pods of these nodes. */
+async function unreached(
+  tx: Tx,
+  nodes: readonly NodeId[],
+): Promise<ExplainAnswer["unreached"][number][]> {
+  const without = await withoutAddress(tx, nodes);
+  return without.map(({ name, told }) => {
+    const what = told === null ? "it tells no address" : `its address ${told} is not taken`;
+    return { node: name, why: `${what}: only its own ingress has routes to its pods` };
+  });
+}
+
+function nodesOf(pods: readonly PodRow[]): readonly NodeId[] {
+  return [...new Set(pods.map((it) => it.node))];
 }
 
 /** Where the pods of this wish would be: those that run as it says stay, and others come. */

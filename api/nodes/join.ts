@@ -7,8 +7,8 @@ import { makeToken } from "../../contract/token.ts";
 import { insertToken, revokeNodeTokens, useJoinToken } from "../../db/access/tokens.ts";
 import { renewWish } from "../../db/nodes/desired.ts";
 import { claimPodRange, ensureNode, storeNodeKey } from "../../db/nodes/join.ts";
-import { claimSession } from "../../db/nodes/sessions.ts";
-import { change } from "../apps/change.ts";
+import { claimSession, wakeAgents } from "../../db/nodes/sessions.ts";
+import { auditDeniedOnce, change } from "../apps/change.ts";
 import { sha256Bytes } from "../deps.ts";
 import type { KnownCall } from "../http/route.ts";
 import { nodeName, sessionOf, takenProblem } from "./speaker.ts";
@@ -33,6 +33,7 @@ export async function join(call: KnownCall, request: JoinRequest): Promise<JoinA
     return await joinOnce(call, request);
   } catch (error) {
     if (error instanceof NodeTaken) throw await takenProblem(call, error.node);
+    if (error instanceof Problem) await auditDeniedOnce(call);
     throw error;
   }
 }
@@ -64,6 +65,7 @@ async function joinOnce(call: KnownCall, request: JoinRequest): Promise<JoinAnsw
       lifeSeconds: NODE_TOKEN_SECONDS,
     });
     await revokeNodeTokens(tx, "node", name, token.id);
+    await wakeAgents(tx, node);
     return {
       status: 201,
       value: { node, podRange: outcome.range },

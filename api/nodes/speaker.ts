@@ -1,11 +1,11 @@
 import { z } from "zod";
-import type { NodeId } from "../../contract/ids.ts";
+import type { NodeId, PodId } from "../../contract/ids.ts";
 import { NO_SESSION, SESSION_HEADER } from "../../contract/node/host.ts";
 import { Problem } from "../../contract/problem.ts";
-import { recordAudit } from "../../db/access/audit.ts";
-import { findNode } from "../../db/nodes/nodes.ts";
+import { findNode, podsOfOthers } from "../../db/nodes/nodes.ts";
 import { claimSession, findSpeaker, noteRefusal } from "../../db/nodes/sessions.ts";
-import { actorName, type Caller } from "../http/auth.ts";
+import { auditDenied, auditDeniedOnce } from "../apps/change.ts";
+import type { Caller } from "../http/auth.ts";
 import type { KnownCall } from "../http/route.ts";
 
 /** The node that the token belongs to, asked by the agent that speaks for it; the caller cannot name another. */
@@ -13,11 +13,9 @@ export async function nodeOf(call: KnownCall): Promise<NodeId> {
   const { db } = call.deps;
   const session = sessionOf(call);
   const name = nodeName(call.caller);
-  const speaker = await findSpeaker(db, name, session);
-  if (speaker === undefined) throw noSuchNode();
-  // Its tokens have ended; one that asked before still waits for its answer.
-  if (speaker.fenced)
-    throw new Problem("token-invalid", `${name} was fenced; it has to join anew.`);
+  const speaker = await findSpeaker(db, name, { session, token: call.caller.tokenId });
+  // One that asked before its token ended still waits for its answer.
+  if (speaker === undefined || speaker.shutOut) throw shutOut(name);
   if (!speaker.heard && !(await claimSession(db, speaker.node, session)))
     throw await takenProblem(call, speaker.node);
   return speaker.node;
@@ -26,7 +24,7 @@ export async function nodeOf(call: KnownCall): Promise<NodeId> {
 /** The same for what asks in the node's name without being its agent: the runtime, for images. */
 export async function nodeOfToken(call: KnownCall): Promise<NodeId> {
   const node = await findNode(call.deps.db, nodeName(call.caller));
-  if (node === undefined) throw noSuchNode();
+  if (node === undefined) throw shutOut(nodeName(call.caller));
   return node;
 }
 
@@ -36,22 +34,28 @@ export async function takenProblem(call: KnownCall, node: NodeId): Promise<Probl
   const name = nodeName(call.caller);
   if (await noteRefusal(db, node, sessionOf(call))) {
     log.warn("a second agent speaks for a node", { node: name });
-    await recordAudit(db, {
-      projectId: call.caller.projectId,
-      actor: actorName(call.caller),
-      action: "node.session",
-      object: `node:${name}`,
-      requestId: call.requestId,
-      ip: call.deps.addressOf(call.c),
-      result: "denied",
-      before: null,
-      after: null,
-    });
+    await auditDenied(call, { action: "node.session", object: `node:${name}` });
   }
   return new Problem(
     "node-taken",
     `Another agent speaks for ${name} and was heard of within the last 30 s. After a reboot, wait; a copy of a host has to join as a node of its own.`,
   );
+}
+
+/**
+ * Puts on record that a node speaks of pods that are another's: a copy of a host's disk, or worse.
+ * `strangers` are all that are not its own; most of those are forgotten here, and harmless.
+ */
+export async function alarmAbout(
+  call: KnownCall,
+  node: NodeId,
+  strangers: readonly PodId[],
+): Promise<void> {
+  const foreign = await podsOfOthers(call.deps.db, node, strangers);
+  if (foreign.length === 0) return;
+  const name = nodeName(call.caller);
+  call.deps.log.warn("a node speaks of another node's pods", { node: name, foreign });
+  await auditDeniedOnce(call, { action: "node.foreign-pods", object: `node:${name}` });
 }
 
 export function sessionOf(call: KnownCall): string {
@@ -65,6 +69,9 @@ export function nodeName(caller: Caller): string {
   return caller.nodeName;
 }
 
-function noSuchNode(): Problem {
-  return new Problem("forbidden", "This token's node does not exist.");
+function shutOut(name: string): Problem {
+  return new Problem(
+    "token-invalid",
+    `This token of ${name} has ended; the host has to join anew.`,
+  );
 }

@@ -1,5 +1,4 @@
 import { Problem } from "../../contract/problem.ts";
-import { revokeNodeTokens } from "../../db/access/tokens.ts";
 import type { Tx } from "../../db/client.ts";
 import { storeAddress } from "../../db/nodes/addresses.ts";
 import {
@@ -12,7 +11,7 @@ import {
   storeNodeWish,
   viewNode,
 } from "../../db/nodes/nodes.ts";
-import { endSession } from "../../db/nodes/sessions.ts";
+import { shutOut } from "../../db/nodes/sessions.ts";
 import { announce } from "../../db/outbox.ts";
 import { abandonVolumes, volumesHeldBy } from "../../db/volumes/end.ts";
 import type { Changed } from "../apps/change.ts";
@@ -47,23 +46,23 @@ export async function fence(
       `${name} was heard of ${secondsSince(before.seenAt)} s ago. Its pods would run twice while it does; drain it, or say {"force": true} if it is off.`,
     );
   }
-  if (before.fencedAt === null) {
-    await fenceNode(tx, before.id);
-    await storeAddress(tx, before.id, undefined);
-    await endSession(tx, before.id);
-    for (const kind of ["node", "join"] as const) await revokeNodeTokens(tx, kind, name);
-  }
+  const isNew = before.fencedAt === null;
   const volumes = abandon ? await abandonVolumes(tx, before.id) : [];
-  const told =
-    before.fencedAt === null || volumes.length > 0 ? await changed(tx, before) : undefined;
+  if (!isNew && volumes.length === 0)
+    return { status: 200, value: nodeAnswer(before, Date.now()), audits: [] };
+  if (isNew) {
+    await shutOut(tx, before.id, name);
+    await storeAddress(tx, before.id, undefined);
+    await fenceNode(tx, before.id);
+  }
+  const told = await changed(tx, before);
   const lost = volumes.map((it) => ({
     action: "volume.abandon",
     object: `volume:${it.name}`,
     before: name,
     after: null,
   }));
-  if (told) return { ...told, audits: [...told.audits, ...lost] };
-  return { status: 200, value: nodeAnswer(before, Date.now()), audits: [] };
+  return { ...told, audits: [...told.audits, ...lost] };
 }
 
 /**
@@ -96,10 +95,9 @@ export async function remove(
       `holds the bytes of ${few(volumes)}; remove and purge them, or give them up: fence it with {"abandonVolumes": true}`,
     );
   }
-  for (const kind of ["node", "join"] as const) await revokeNodeTokens(tx, kind, name);
+  await shutOut(tx, node.id, name);
   await storeAddress(tx, node.id, undefined);
   await forgetNode(tx, node.id);
-  await announce(tx, `node:${node.id}`);
   const audits = [{ object: `node:${name}`, before: statusOf(node, Date.now()), after: null }];
   return { status: 200, value: { node: name, deleted: true }, audits };
 }

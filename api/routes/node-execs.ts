@@ -8,6 +8,7 @@ import {
 } from "../../contract/node/exec.ts";
 import { Problem } from "../../contract/problem.ts";
 import { claimExecs, forgetExec, putOutput, readInput, touchExec } from "../../db/streams/execs.ts";
+import { auditDeniedOnce } from "../apps/change.ts";
 import { DesiredQuery, NoQuery, wholeNumber } from "../http/query.ts";
 import { type KnownCall, pathPart, type Route, route } from "../http/route.ts";
 import { nodeOf } from "../nodes/speaker.ts";
@@ -94,7 +95,10 @@ async function touch(call: KnownCall, isLast = false): Promise<"open" | "behind"
   const side = z.uuid().safeParse(id).success
     ? await touchExec(call.deps.db, await nodeOf(call), id)
     : "none";
-  if (side === "none") throw new Problem("not-found", "This node has no such command.");
+  if (side === "anothers")
+    await auditDeniedOnce(call, { action: "node.foreign-command", object: `exec:${id}` });
+  if (side === "none" || side === "anothers")
+    throw new Problem("not-found", "This node has no such command.");
   if (side !== "over") return side;
   if (isLast) await forgetExec(call.deps.db, id);
   throw new Problem("exec-over", "Nobody waits for this command any more; end it.");
@@ -129,5 +133,7 @@ async function* turns(
     yield last;
     if (last) return;
     await watch.changed(leftMs, signal);
+    // It may have lost its node meanwhile.
+    if (!signal.aborted) await nodeOf(call);
   }
 }

@@ -2,7 +2,7 @@ import { LogBatch, LogBatchAnswer, MAX_LOG_BODY_BYTES } from "../../contract/nod
 import { storeLogs } from "../../db/streams/logs.ts";
 import { NoQuery } from "../http/query.ts";
 import { type Route, route } from "../http/route.ts";
-import { nodeOf } from "../nodes/speaker.ts";
+import { alarmAbout, nodeOf } from "../nodes/speaker.ts";
 import { parseBody } from "./node-sync.ts";
 
 export const nodeLogRoutes: readonly Route[] = [
@@ -20,7 +20,10 @@ export const nodeLogRoutes: readonly Route[] = [
     answers: { 200: LogBatchAnswer },
     handle: async (call) => {
       const batch = await parseBody(call, LogBatch, "report-invalid");
-      return call.c.json({ kept: await storeLogs(call.deps.db, await nodeOf(call), batch) });
+      const node = await nodeOf(call);
+      const { kept, strangers } = await storeLogs(call.deps.db, node, batch);
+      if (strangers.length > 0) await alarmAbout(call, node, strangers);
+      return call.c.json({ kept });
     },
   }),
 ];

@@ -1,6 +1,7 @@
 import type { z } from "zod";
 import { fieldErrors } from "../../contract/document/mistakes.ts";
 import type { NodeId } from "../../contract/ids.ts";
+import { reachableAddress } from "../../contract/node/host.ts";
 import {
   DesiredState,
   JoinAnswer,
@@ -15,13 +16,14 @@ import { readDesired, renewWish, wishGeneration, wishVersion } from "../../db/no
 import { releaseSession } from "../../db/nodes/sessions.ts";
 import { storeReport } from "../../db/nodes/sight.ts";
 import { endPurges } from "../../db/volumes/end.ts";
+import { auditDenied } from "../apps/change.ts";
 import { actorName } from "../http/auth.ts";
 import { readNodeDocument, readText } from "../http/body.ts";
 import { DesiredQuery, NoQuery } from "../http/query.ts";
 import { type KnownCall, type Route, route } from "../http/route.ts";
 import { sealForNode } from "../materials/node-secrets.ts";
 import { join } from "../nodes/join.ts";
-import { nodeName, nodeOf, sessionOf } from "../nodes/speaker.ts";
+import { alarmAbout, nodeName, nodeOf, sessionOf } from "../nodes/speaker.ts";
 
 export const nodeSyncRoutes: readonly Route[] = [
   route({
@@ -69,7 +71,7 @@ export const nodeSyncRoutes: readonly Route[] = [
     handle: async (call) => {
       const report = await parseBody(call, NodeReport, "report-invalid");
       const id = await nodeOf(call);
-      const outcome = await storeReport(call.deps.db, id, report);
+      const outcome = await storeReport(call.deps.db, id, report, apisAddress(call));
       const node = call.caller.nodeName;
       if (outcome.kind === "stored") await forgetPurged(call, id, report);
       if (outcome.kind === "older") {
@@ -78,6 +80,7 @@ export const nodeSyncRoutes: readonly Route[] = [
       } else if (outcome.strangers.length > 0) {
         const strangers = outcome.strangers.slice(0, 20);
         call.deps.log.warn("a node reported pods that are not its own", { node, strangers });
+        await alarmAbout(call, id, outcome.strangers);
       }
       if (outcome.kind === "stored" && outcome.address !== undefined)
         await refuseAddress(call, outcome.address, report.address);
@@ -158,6 +161,12 @@ async function forgetPurged(call: KnownCall, node: NodeId, report: NodeReport): 
   });
 }
 
+/** Where the api itself is reached, by a host that is not the api's own. */
+function apisAddress({ deps, c }: KnownCall): string | undefined {
+  const own = deps.reachedAt(c);
+  return own === null || own === deps.addressOf(c) ? undefined : reachableAddress(own);
+}
+
 /** The rest of the report is taken; an address that another node has would bring its requests here. */
 async function refuseAddress(
   call: KnownCall,
@@ -170,17 +179,7 @@ async function refuseAddress(
     address,
     trouble,
   });
-  await recordAudit(call.deps.db, {
-    projectId: call.caller.projectId,
-    actor: actorName(call.caller),
-    action: "node.address",
-    object: `node:${name}`,
-    requestId: call.requestId,
-    ip: call.deps.addressOf(call.c),
-    result: "denied",
-    before: null,
-    after: null,
-  });
+  await auditDenied(call, { action: "node.address", object: `node:${name}` });
 }
 
 /** Not an empty wish: that would be an order to stop everything. */

@@ -1,3 +1,4 @@
+import { and, eq, sql } from "drizzle-orm";
 import type { ProjectId } from "../../contract/ids.ts";
 import type { Tx } from "../client.ts";
 import { audit } from "../schema/history.ts";
@@ -19,4 +20,23 @@ export type AuditEntry = {
 /** One row a change or denied change; in the change's own transaction. */
 export async function recordAudit(tx: Tx, entry: AuditEntry): Promise<void> {
   await tx.insert(audit).values(entry);
+}
+
+/** The same, unless this actor did the same so short a time ago. Of two at once both may be written. */
+export async function recordAuditOnce(tx: Tx, entry: AuditEntry, seconds: number): Promise<void> {
+  const { actor, action, object, result } = entry;
+  const [same] = await tx
+    .select({ seq: audit.seq })
+    .from(audit)
+    .where(
+      and(
+        eq(audit.actor, actor),
+        sql`${audit.at} > now() - make_interval(secs => ${seconds})`,
+        eq(audit.action, action),
+        eq(audit.object, object),
+        eq(audit.result, result),
+      ),
+    )
+    .limit(1);
+  if (same === undefined) await recordAudit(tx, entry);
 }

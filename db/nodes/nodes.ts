@@ -1,5 +1,5 @@
-import { and, asc, eq, gt, inArray, isNotNull, or, sql } from "drizzle-orm";
-import { type NodeId, NodeId as NodeIdSchema } from "../../contract/ids.ts";
+import { and, asc, eq, gt, inArray, isNotNull, ne, or, sql } from "drizzle-orm";
+import { type NodeId, NodeId as NodeIdSchema, type PodId } from "../../contract/ids.ts";
 import { type Most, offered } from "../../contract/node/host.ts";
 import type { PodStatus } from "../../contract/node/protocol.ts";
 import type { Pod } from "../../contract/pod/pod.ts";
@@ -82,6 +82,21 @@ export async function viewNode(tx: Tx, name: string): Promise<NodeView | undefin
 export async function findNode(tx: Tx, name: string): Promise<NodeId | undefined> {
   const [row] = await tx.select({ id: nodes.id }).from(nodes).where(eq(nodes.name, name));
   return row && NodeIdSchema.parse(row.id);
+}
+
+/** Those of these pods that are another node's. */
+export async function podsOfOthers(
+  tx: Tx,
+  node: NodeId,
+  ids: readonly PodId[],
+): Promise<readonly PodId[]> {
+  if (ids.length === 0) return [];
+  const rows = await tx
+    .select({ id: pods.id })
+    .from(pods)
+    .innerJoin(nodes, eq(nodes.id, pods.nodeId))
+    .where(and(inArray(pods.id, [...ids]), ne(pods.nodeId, node)));
+  return rows.map((it) => it.id);
 }
 
 async function withAsked(

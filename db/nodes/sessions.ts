@@ -1,9 +1,11 @@
 import { and, eq, sql } from "drizzle-orm";
 import { type NodeId, NodeId as NodeIdSchema } from "../../contract/ids.ts";
 import { NO_SESSION } from "../../contract/node/host.ts";
+import { revokeNodeTokens } from "../access/tokens.ts";
 import type { Tx } from "../client.ts";
+import { announce } from "../outbox.ts";
 import { nodeSessions } from "../schema/access.ts";
-import { nodes } from "../schema/core.ts";
+import { nodes, tokens } from "../schema/core.ts";
 
 /* Which of the agents that have a node's token speaks for it: called by api alone. */
 
@@ -15,29 +17,29 @@ const SAME_REFUSAL = sql`interval '10 minutes'`;
 
 export type Speaker = {
   readonly node: NodeId;
-  readonly fenced: boolean;
+  /** The token that it asks with has ended, or a person fenced the node. */
+  readonly shutOut: boolean;
   /** This session speaks for the node, and was heard a moment ago. */
   readonly heard: boolean;
 };
 
-/** The node of this name, and whether this session is known to speak for it; undefined before it joined. */
+/** The node of this name, and whether this session is known to speak for it; undefined where there is none. */
 export async function findSpeaker(
   tx: Tx,
   name: string,
-  session: string,
+  { session, token }: { readonly session: string; readonly token: string },
 ): Promise<Speaker | undefined> {
   const [row] = await tx
     .select({
       node: nodes.id,
-      fencedAt: nodes.fencedAt,
+      shutOut: sql<boolean>`${nodes.fencedAt} is not null or not exists (
+        select from ${tokens} where ${tokens.id} = ${token} and ${tokens.revokedAt} is null)`,
       heard: sql<boolean>`coalesce(${nodeSessions.session} = ${session} and ${nodeSessions.seenAt} > now() - ${GRAIN}, false)`,
     })
     .from(nodes)
     .leftJoin(nodeSessions, eq(nodeSessions.nodeId, nodes.id))
     .where(eq(nodes.name, name));
-  return (
-    row && { node: NodeIdSchema.parse(row.node), fenced: row.fencedAt !== null, heard: row.heard }
-  );
+  return row && { ...row, node: NodeIdSchema.parse(row.node) };
 }
 
 /**
@@ -79,7 +81,14 @@ export async function releaseSession(tx: Tx, node: NodeId, session: string): Pro
     .where(and(eq(nodeSessions.nodeId, node), eq(nodeSessions.session, session)));
 }
 
-/** Whoever spoke for the node does so no more. */
-export async function endSession(tx: Tx, node: NodeId): Promise<void> {
+/** Whoever spoke for the node does so no more, and hears of it where it waits for something. */
+export async function shutOut(tx: Tx, node: NodeId, name: string): Promise<void> {
   await tx.delete(nodeSessions).where(eq(nodeSessions.nodeId, node));
+  for (const kind of ["node", "join"] as const) await revokeNodeTokens(tx, kind, name);
+  await wakeAgents(tx, node);
+}
+
+/** An agent that waits with a token that has ended is to hear of it. */
+export async function wakeAgents(tx: Tx, node: NodeId): Promise<void> {
+  for (const topic of [`node:${node}`, `execs:${node}`] as const) await announce(tx, topic);
 }

@@ -76,9 +76,14 @@ export type SightOutcome =
 /**
  * Stores what a node saw, whole: pods it no longer names are no longer there. Wakes the scheduler
  * and those who wait, once an app, and only when something changed that matters. Two reports of
- * one node at once go one after the other.
+ * one node at once go one after the other. `apis` is the api's own address, which no node may tell.
  */
-export async function storeReport(db: Db, node: NodeId, report: NodeReport): Promise<SightOutcome> {
+export async function storeReport(
+  db: Db,
+  node: NodeId,
+  report: NodeReport,
+  apis?: string,
+): Promise<SightOutcome> {
   return await db.transaction(async (tx): Promise<SightOutcome> => {
     const known = await storeSignOfLife(tx, node, report);
     if (known > report.observedGeneration) return { kind: "older", known };
@@ -90,7 +95,7 @@ export async function storeReport(db: Db, node: NodeId, report: NodeReport): Pro
       await announce(tx, `app:${app}`);
     }
     // Last: where it moves, one transaction at a time has the routes of all.
-    const address = await storeAddress(tx, node, report.address);
+    const address = await storeAddress(tx, node, report.address, apis);
     return { kind: "stored", strangers: change.strangers, address };
   });
 }

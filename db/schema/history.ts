@@ -25,16 +25,20 @@ export const events = pgTable(
 );
 
 /** One row per change and per denied change; `before` and `after` are hashes, never values. */
-export const audit = pgTable("audit", {
-  seq: bigserial("seq", { mode: "number" }).primaryKey(),
-  at: now("at"),
-  projectId: uuid("project_id").$type<ProjectId>(),
-  actor: text("actor").notNull(),
-  action: text("action").notNull(),
-  object: text("object").notNull(),
-  requestId: text("request_id").notNull(),
-  ip: text("ip"),
-  result: text("result").notNull(),
-  before: text("before"),
-  after: text("after"),
-});
+export const audit = pgTable(
+  "audit",
+  {
+    seq: bigserial("seq", { mode: "number" }).primaryKey(),
+    at: now("at"),
+    projectId: uuid("project_id").$type<ProjectId>(),
+    actor: text("actor").notNull(),
+    action: text("action").notNull(),
+    object: text("object").notNull(),
+    requestId: text("request_id").notNull(),
+    ip: text("ip"),
+    result: text("result").notNull(),
+    before: text("before"),
+    after: text("after"),
+  },
+  (t) => [index("audit_actor").on(t.actor, t.at)],
+);

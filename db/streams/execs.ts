@@ -172,8 +172,8 @@ export async function claimExecs(tx: Tx, node: NodeId): Promise<readonly ExecSes
     });
 }
 
-/** `none`: this node has no such session. `behind`: the person takes output more slowly than it comes. */
-export type ExecSide = "none" | "over" | "open" | "behind";
+/** `none`: there is no such session, `anothers`: only on another node. `behind`: the person takes output more slowly than it comes. */
+export type ExecSide = "none" | "anothers" | "over" | "open" | "behind";
 
 /** Shows that the agent is at it, and tells whether anybody is there. */
 export async function touchExec(tx: Tx, node: NodeId, id: string): Promise<ExecSide> {
@@ -184,7 +184,10 @@ export async function touchExec(tx: Tx, node: NodeId, id: string): Promise<ExecS
           (select coalesce(sum(octet_length(frame)), 0)::int from exec_frames
             where session_id = s.id and direction = 'out') as waiting`,
   );
-  if (!row) return "none";
+  if (!row) {
+    const others = await tx.execute(sql`select from exec_sessions where id = ${id}`);
+    return others.length === 0 ? "none" : "anothers";
+  }
   if (!row.open) return "over";
   return row.waiting > MAX_BACKLOG_BYTES ? "behind" : "open";
 }

@@ -23,17 +23,18 @@ type Owner = { readonly app: AppId; readonly name: string; readonly release: num
 
 /**
  * Stores what is new of the batch and answers how far each source is kept. A chunk that begins
- * before that is left out, so the same words twice are stored once; sources of other nodes' pods
- * are passed over. Batches of one app go one after the other, so that whoever follows an app by the
+ * before that is left out, so the same words twice are stored once; sources of pods that are not this
+ * node's, the strangers, are passed over. Batches of one app go one after the other, so that whoever follows an app by the
  * chunks' ids misses none.
  */
 export async function storeLogs(
   db: Db,
   node: NodeId,
   batch: LogBatch,
-): Promise<LogBatchAnswer["kept"]> {
+): Promise<{ readonly kept: LogBatchAnswer["kept"]; readonly strangers: readonly PodId[] }> {
   return await db.transaction(async (tx) => {
-    const owners = await ownersOf(tx, node, [...new Set(batch.chunks.map((it) => it.pod))]);
+    const named = [...new Set(batch.chunks.map((it) => it.pod))];
+    const owners = await ownersOf(tx, node, named);
     const own = batch.chunks.filter((it) => owners.has(it.pod));
     const apps = [...new Set(own.flatMap((it) => owners.get(it.pod)?.app ?? []))].sort();
     for (const app of apps) {
@@ -54,10 +55,11 @@ export async function storeLogs(
     const changed = new Set(fresh.flatMap((it) => owners.get(it.pod)?.app ?? []));
     for (const app of changed) await announce(tx, `logs:${app}`);
     const sources = new Map(own.map((it) => [sourceKey(it), it]));
-    return [...sources.values()].map(({ pod, container, attempt }) => {
+    const answers = [...sources.values()].map(({ pod, container, attempt }) => {
       const source = { pod, container, attempt };
       return { ...source, to: kept.get(sourceKey(source)) ?? 0 };
     });
+    return { kept: answers, strangers: named.filter((it) => !owners.has(it)) };
   });
 }
 

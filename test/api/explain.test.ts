@@ -55,6 +55,9 @@ test("a pod goes whole to where it fits; the one for which no room is left waits
   const [pod] = await wantedPods(api.db);
   expect(await explain(api, "one")).toEqual({
     ...{ app: "one", release: 1, strategy: before.strategy, waiting: [] },
+    unreached: [
+      { node: "node-b", why: "it tells no address: only its own ingress has routes to its pods" },
+    ],
     pods: [{ pod: pod?.spec.metadata.name, node: "node-b", why }],
   });
   const waiting = [
@@ -138,6 +141,29 @@ test("before an app is recreated the plan says so, and who has its volume", asyn
     ],
     waiting: [],
   });
+});
+
+test("whose pods other hosts do not reach is said, and why: no address, or one that is not taken", async () => {
+  await using api = await startApi();
+  const a = await aNode(api, "node-a", 4 * GB);
+  const shop = aPodDocument("shop", { ...asking("1G"), ports: [{ containerPort: 80 }] });
+  await apply(api, [shop]);
+  await goesLive(api, a, "c", roomFor(4 * GB));
+  const unreached = async () => (await explain(api, "shop")).unreached;
+  const tell = (address: string) => storeReport(api.db, a, { ...aReport([], 1), address });
+
+  const alone = await unreached();
+  await joinedNode(api.db, "node-b");
+  const none = await unreached();
+  await tell("127.0.0.1");
+  const refused = await unreached();
+  await tell("192.0.2.7");
+
+  const why = "only its own ingress has routes to its pods";
+  expect(alone).toEqual([]);
+  expect(none).toEqual([{ node: "node-a", why: `it tells no address: ${why}` }]);
+  expect(refused).toEqual([{ node: "node-a", why: `its address 127.0.0.1 is not taken: ${why}` }]);
+  expect(await unreached()).toEqual([]);
 });
 
 test("without a node, and for another project, there is nothing to tell but that", async () => {

@@ -95,6 +95,7 @@ export async function startApi(
     log,
     stopping: stopping.signal,
     addressOf: () => "127.0.0.1",
+    reachedAt: () => "192.0.2.1",
     upgrade: webSockets.upgrade,
   };
   const server = await listen(httpApi(deps).fetch, {
