@@ -1,4 +1,5 @@
-import type { AppSpec } from "../../contract/app/app-spec.ts";
+import { AppSpec } from "../../contract/app/app-spec.ts";
+import { fieldErrors } from "../../contract/document/mistakes.ts";
 import type { NodeId } from "../../contract/ids.ts";
 import { jsonBytes } from "../../contract/node/wish-size.ts";
 import { demandsOf } from "../../contract/placement/demands.ts";
@@ -20,7 +21,7 @@ import type { Tx } from "../../db/client.ts";
 import { withoutAddress } from "../../db/nodes/addresses.ts";
 import { lookAtNodes } from "../../db/nodes/node-views.ts";
 import { versionKeys, type WishSizes, wishSizes } from "../../db/nodes/wish-sizes.ts";
-import type { Materials } from "../../db/schema/core.ts";
+import { type Materials, NO_MATERIALS } from "../../db/schema/core.ts";
 import { volumeHomes } from "../../db/volumes/homes.ts";
 import type { KnownCall } from "../http/route.ts";
 import type { ExplainAnswer, PlanAnswer } from "./answers.ts";
@@ -53,20 +54,15 @@ export async function lookAround(
 /** Why each pod of the app is where it is, and why those that are missing are nowhere. */
 export async function explainApp(tx: Tx, call: KnownCall, app: AppRow): Promise<ExplainAnswer> {
   const release = await wantedRelease(tx, app);
-  const wish = release ?? { spec: app.spec, materials: { secrets: {}, configMaps: {} } };
-  const looked = await lookAt(
-    tx,
-    call,
-    wish,
-    release?.number ?? 0,
-    await lookAround(tx, call, [wish]),
-  );
+  const wish = release ?? { spec: withDefaults(app.spec), materials: NO_MATERIALS };
   const pods = await wantedPods(tx, app);
-  const takesRequests = release != null && release.httpPort !== null;
+  const around = await lookAround(tx, call, [wish]);
+  const looked = await lookAt(tx, call, wish, release?.number ?? 0, pods, around);
+  const takesRequests = release !== undefined && release.httpPort !== null;
   return {
     app: app.name,
     release: release?.number ?? null,
-    strategy: strategyWords(looked.strategy),
+    strategy: looked.refused ?? strategyWords(looked.strategy),
     pods: pods.map((pod) => placed(looked.around, pods, pod)),
     waiting: release ? await waitingOf(tx, looked, release, pods) : [],
     unreached: takesRequests ? await unreached(tx, nodesOf(pods)) : [],
@@ -99,7 +95,7 @@ export async function planPods(
 ): Promise<PlanAnswer> {
   const base = app && (await wantedRelease(tx, app));
   const pods = app ? await wantedPods(tx, app) : [];
-  const looked = await lookAt(tx, call, wish, (base?.number ?? 0) + 1, around);
+  const looked = await lookAt(tx, call, wish, (base?.number ?? 0) + 1, pods, around);
   const alike = base && runsAs(base, wish) ? pods.filter((it) => it.release === base.id) : [];
   const staying = alike.slice(0, wish.spec.replicas);
   const coming = forecast(looked.around, looked.asked, {
@@ -125,31 +121,48 @@ type Looked = {
   readonly around: Surroundings;
   readonly asked: Asked;
   readonly strategy: ReturnType<typeof strategyOf>;
+  /** Why nothing is known of what the spec asks for; undefined where it is. */
+  readonly refused: string | undefined;
 };
+
+/** What is asked for in the place of a spec that is refused. */
+const NOTHING = AppSpec.parse({ name: "nothing", image: "nothing" });
 
 async function lookAt(
   tx: Tx,
   { caller }: KnownCall,
   { spec, materials }: Wished,
   release: number,
+  pods: readonly PodRow[],
   { nodes, versions }: Around,
 ): Promise<Looked> {
-  const draft = draftOf(spec, caller.projectName, release);
+  const refused = refusedToday(spec);
+  const draft = draftOf(refused === undefined ? spec : NOTHING, caller.projectName, release);
   const demands = demandsOf(draft);
   const keys = versionKeys({ project: caller.projectId, materials });
   const wish = {
     textBytes: jsonBytes(draft),
     materials: new Map(keys.map((it) => [it, versions.get(it) ?? 0])),
   };
-  const unbound = demands.claims.map((it): [string, NodeId | undefined] => [it, undefined]);
-  const homes = await volumeHomes(tx, caller.projectId, demands.claims);
+  const claims = [...demands.claims, ...pods.flatMap((it) => demandsOf(it.spec).claims)];
+  const unbound = claims.map((it): [string, NodeId | undefined] => [it, undefined]);
+  const homes = await volumeHomes(tx, caller.projectId, claims);
   const around = { nowMs: Date.now(), nodes, volumes: new Map([...unbound, ...homes]) };
-  return { around, asked: { demands, wish }, strategy: strategyOf(draft) };
+  return { around, asked: { demands, wish }, strategy: strategyOf(draft), refused };
+}
+
+/** What the rules of today have against a spec that was stored under those of its time; undefined: nothing. */
+function refusedToday(stored: AppSpec): string | undefined {
+  const read = AppSpec.safeParse(stored);
+  if (read.success) return undefined;
+  const [first] = fieldErrors(read.error, AppSpec);
+  return `its spec was taken under earlier rules, and is refused today: ${first?.pointer} ${first?.message}; declare it anew`;
 }
 
 async function wantedRelease(tx: Tx, app: AppRow): Promise<ReleaseRow | undefined> {
   const wanted = (await wantedAndLive(tx, [app.id])).get(app.id)?.wanted;
-  return wanted == null ? undefined : await findRelease(tx, app.id, wanted);
+  const release = wanted == null ? undefined : await findRelease(tx, app.id, wanted);
+  return release && { ...release, spec: withDefaults(release.spec) };
 }
 
 async function wantedPods(tx: Tx, app: AppRow): Promise<readonly PodRow[]> {
@@ -173,7 +186,7 @@ function placed(around: Surroundings, all: readonly PodRow[], pod: PodRow) {
 
 async function waitingOf(
   tx: Tx,
-  { around, asked }: Looked,
+  { around, asked, refused }: Looked,
   release: ReleaseRow,
   pods: readonly PodRow[],
 ): Promise<PlanAnswer["waiting"]> {
@@ -185,6 +198,7 @@ async function waitingOf(
   ];
   if (release.phase === "pending" || release.phase === "building")
     return waits(`release ${release.number} is not built yet`);
+  if (refused !== undefined) return waits(refused);
   const last = await lastOfPlaces(tx, release.id);
   if (last?.type !== "pod-waiting") return waits(`their turn in the rollout has not come yet`);
   if (!last.message.startsWith(NO_NODE)) return waits(last.message);
@@ -206,5 +220,5 @@ function noNode({ nodes }: Surroundings): string {
 function runsAs(release: ReleaseRow, wish: Wished): boolean {
   const podsOf = ({ spec, materials }: Wished) =>
     canonicalJson({ ...spec, replicas: 0, rollout: {}, materials });
-  return podsOf({ ...release, spec: withDefaults(release.spec) }) === podsOf(wish);
+  return podsOf(release) === podsOf(wish);
 }

@@ -1,7 +1,6 @@
 import { z } from "zod";
-import { AppSpec } from "../../contract/app/app-spec.ts";
 import { Problem } from "../../contract/problem.ts";
-import type { AppRow } from "../../db/apps/apps.ts";
+import { type AppRow, withDefaults } from "../../db/apps/apps.ts";
 import { findRelease, listEvents, listReleases, type ReleaseRow } from "../../db/apps/history.ts";
 import { FieldChange, ReleaseAnswer, releaseAnswer } from "../apps/answers.ts";
 import { diff } from "../apps/diff.ts";
@@ -112,5 +111,5 @@ export function noRelease(app: string, number: string): Problem {
 /** All that makes a release's pods: its spec, and what that was frozen to, as far as both know it. */
 function toCompare({ spec, digest, images, materials }: ReleaseRow, built: boolean) {
   const frozen = "war" in spec ? { digest } : { images: images ?? {} };
-  return { ...AppSpec.parse(spec), materials, ...(built && frozen) };
+  return { ...withDefaults(spec), materials, ...(built && frozen) };
 }

@@ -177,3 +177,35 @@ test("without a node, and for another project, there is nothing to tell but that
   ]);
   expect((await api.ask("/v1/apps/nope/explain")).status).toBe(404);
 });
+
+test("a spec that the rules of today refuse is told as it is, with what is against it, wherever it is read", async () => {
+  await using api = await startApi();
+  const a = await aNode(api, "node-a", 4 * GB);
+  await apply(api, [aPodDocument("shop", asking("1G"))]);
+  await goesLive(api, a, "c", roomFor(4 * GB));
+  for (const table of ["apps", "releases"]) {
+    // It has a field that is no more, and lacks those that came since.
+    await api.db.execute(sql`update ${sql.identifier(table)}
+      set spec = (spec - 'rollout' - 'placement') #- '{pod,spec,nodeSelector}' || '{"old": 1, "replicas": 2}'`);
+  }
+  const post = (path: string, json: object) =>
+    api.ask(`/v1/apps/shop/${path}`, { method: "POST", json });
+
+  const explained = await explain(api, "shop");
+  const anew = await apply(api, [aPodDocument("shop", asking("2G"))], { query: "?dryRun=true" });
+  const differs = await api.ask("/v1/apps/shop/releases/1/diff/1");
+  const asked = [await post("rollback", { to: 1 }), await post("scale", { replicas: 3 })];
+
+  const refused = expect.stringMatching(/refused today: \/old .+; declare it anew$/);
+  expect(explained).toMatchObject({ strategy: refused, pods: [{ node: "node-a" }] });
+  expect(explained.waiting).toEqual([{ pods: 1, why: refused, nodes: [] }]);
+  for (const path of ["", "/releases/1", "/releases", "/events"])
+    expect((await api.ask(`/v1/apps/shop${path}`)).status, path).toBe(200);
+  expect(differs.body.changes).toEqual([]);
+  expect(anew.status).toBe(200);
+  for (const answer of asked) {
+    expect(answer.status).toBe(422);
+    expect(answer.body.errors).toMatchObject([{ pointer: "/old" }]);
+  }
+  expect((await apply(api, [aPodDocument("shop", asking("2G"))])).status).toBe(200);
+});
