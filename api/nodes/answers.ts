@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { Most } from "../../contract/node/host.ts";
-import type { NodeView, PodOnNode } from "../../db/nodes/nodes.ts";
+import type { NodeView, PodOnNode, Staying } from "../../db/nodes/nodes.ts";
 
 /* What the api says of hosts, and how it is made of what the database says. Pure. */
 
@@ -59,7 +59,15 @@ const PodOnNodeAnswer = z.strictObject({
 export const NodeDetails = NodeAnswer.extend({
   running: z.array(PodOnNodeAnswer),
   /** How far a drain is; null where there is none. */
-  drain: z.strictObject({ left: z.int(), done: z.boolean(), message: z.string() }).nullable(),
+  drain: z
+    .strictObject({
+      left: z.int(),
+      done: z.boolean(),
+      message: z.string(),
+      /** Pods that have nowhere to go, and why; some of them. */
+      waiting: z.array(z.strictObject({ pod: z.string(), why: z.string() })),
+    })
+    .nullable(),
 });
 export type NodeDetails = z.infer<typeof NodeDetails>;
 
@@ -103,6 +111,7 @@ export function nodeAnswer(node: NodeView, nowMs: number): NodeAnswer {
 export function nodeDetails(
   node: NodeView,
   pods: readonly PodOnNode[],
+  waiting: readonly Staying[],
   nowMs: number,
 ): NodeDetails {
   return {
@@ -115,7 +124,7 @@ export function nodeDetails(
       phase: status?.phase ?? null,
       ready: status?.ready ?? false,
     })),
-    drain: node.draining ? drainOf(node, pods, nowMs) : null,
+    drain: node.draining ? drainOf(node, pods, waiting, nowMs) : null,
   };
 }
 
@@ -124,19 +133,23 @@ export function isOver({ status }: Pick<PodOnNode, "status">): boolean {
   return status?.phase === "Succeeded" || status?.phase === "Failed";
 }
 
-function drainOf(node: NodeView, pods: readonly PodOnNode[], nowMs: number): NodeDetails["drain"] {
+function drainOf(
+  node: NodeView,
+  pods: readonly PodOnNode[],
+  waiting: readonly Staying[],
+  nowMs: number,
+): NodeDetails["drain"] {
   const staying = pods.filter((it) => !isOver(it));
   const left = staying.length;
-  if (left === 0) return { left, done: true, message: "no pod is left" };
+  if (left === 0) return { left, done: true, message: "no pod is left", waiting: [] };
   const names = staying.slice(0, 5).map((it) => it.name);
   const more = left > names.length ? ` and ${left - names.length} more` : "";
   const silent = isSilent(node, nowMs)
     ? "; the node is silent, so nobody knows what runs there"
     : "";
   const verb = left === 1 ? "pod is" : "pods are";
-  return {
-    left,
-    done: false,
-    message: `${left} ${verb} left: ${names.join(", ")}${more}${silent}`,
-  };
+  const [first] = waiting;
+  const why = first ? `; ${first.pod} waits: ${first.why}` : "";
+  const message = `${left} ${verb} left: ${names.join(", ")}${more}${silent}${why}`;
+  return { left, done: false, message, waiting: [...waiting] };
 }

@@ -1,5 +1,6 @@
 import { Problem } from "../../contract/problem.ts";
-import { podsOnNode, viewNode } from "../../db/nodes/nodes.ts";
+import type { Db } from "../../db/client.ts";
+import { type NodeView, podsOnNode, viewNode, whyStaying } from "../../db/nodes/nodes.ts";
 import { problemBody, toProblem } from "../http/problems.ts";
 import type { KnownCall } from "../http/route.ts";
 import { streamed } from "../http/streamed.ts";
@@ -60,7 +61,14 @@ async function look(call: KnownCall, name: string) {
   const { db } = call.deps;
   const node = await viewNode(db, name);
   if (node === undefined) throw noNode(name);
-  return { id: node.id, details: nodeDetails(node, await podsOnNode(db, node.id), Date.now()) };
+  return { id: node.id, details: await detailsOf(db, node) };
+}
+
+/** All that is told of one node. */
+export async function detailsOf(db: Db, node: NodeView): Promise<NodeDetails> {
+  const pods = await podsOnNode(db, node.id);
+  const waiting = node.draining ? await whyStaying(db, node.id) : [];
+  return nodeDetails(node, pods, waiting, Date.now());
 }
 
 async function* lines(

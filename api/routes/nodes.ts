@@ -1,12 +1,12 @@
 import { z } from "zod";
 import { JoinTokenRequest } from "../../contract/node/host.ts";
-import { listNodes, podsOnNode, viewNode } from "../../db/nodes/nodes.ts";
+import { listNodes, viewNode } from "../../db/nodes/nodes.ts";
 import { type ChangeOutcome, change } from "../apps/change.ts";
 import { readRequest, readText } from "../http/body.ts";
 import { fromCursor, NoQuery, PageQuery, toCursor, wholeNumber } from "../http/query.ts";
 import { type KnownCall, PEOPLE, pathPart, type Route, route } from "../http/route.ts";
-import { NodeAnswer, NodeDetails, nodeAnswer, nodeDetails } from "../nodes/answers.ts";
-import { answerDrained } from "../nodes/drain.ts";
+import { NodeAnswer, NodeDetails, nodeAnswer } from "../nodes/answers.ts";
+import { answerDrained, detailsOf } from "../nodes/drain.ts";
 import { JoinTokenAnswer, newJoinToken } from "../nodes/join-token.ts";
 import { fence, noNode, remove, wishNode } from "../nodes/wishes.ts";
 
@@ -51,8 +51,7 @@ export const nodeRoutes: readonly Route[] = [
       const name = pathPart(call, "node");
       const node = await viewNode(call.deps.db, name);
       if (node === undefined) throw noNode(name);
-      const pods = await podsOnNode(call.deps.db, node.id);
-      return call.c.json(nodeDetails(node, pods, Date.now()));
+      return call.c.json(await detailsOf(call.deps.db, node));
     },
   }),
   route({

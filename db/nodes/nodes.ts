@@ -163,6 +163,21 @@ export async function podsOnNode(tx: Tx, node: NodeId): Promise<readonly PodOnNo
     .limit(5_000);
 }
 
+export type Staying = { readonly pod: string; readonly why: string };
+
+/** Why pods that should stand elsewhere are still on this node, as far as the scheduler said so; some of them. */
+export async function whyStaying(tx: Tx, node: NodeId): Promise<readonly Staying[]> {
+  const rows = await tx.execute<Staying>(sql`
+    select ${pods.spec} -> 'metadata' ->> 'name' as pod, last.message as why
+    from ${pods} left join ${podStatus} on ${podStatus.podId} = ${pods.id},
+      lateral (select type, message from events where release_id = ${pods.releaseId}
+        and type in ('pod-waiting', 'pod-placed') order by id desc limit 1) as last
+    where ${pods.nodeId} = ${node} and ${pods.wanted} = 'run' and last.type = 'pod-waiting'
+      and coalesce(${podStatus.status} ->> 'phase', '') not in ('Succeeded', 'Failed')
+    order by ${pods.createdAt}, ${pods.id} limit 20`);
+  return [...rows];
+}
+
 function isThere() {
   return or(eq(pods.wanted, "run"), isNotNull(podStatus.podId), notYetGone);
 }

@@ -84,6 +84,34 @@ test.each(["Succeeded", "Failed"] as const)(
   },
 );
 
+test.each([
+  ["its volume is there", claiming("data"), /the volume "data" is on web-1/],
+  ["no other node has room", {}, /web-2: short by 1G memory/],
+])(
+  "a pod that cannot move keeps a drain from ending, and is told why: %s",
+  async (_, more, why) => {
+    await using api = await startApi();
+    const node = await joinedNode(api.db, NODE);
+    const resources = { requests: { cpu: "100m", memory: "2G" }, limits: { memory: "2G" } };
+    await apply(api, [aPodDocument("shop", { resources }, more)]);
+    await goesLive(api, node);
+    const other = await joinedNode(api.db, "web-2");
+    const capacity = { cpuMillis: 4_000, memoryBytes: 1e9, pods: 20 };
+    await storeReport(api.db, other, { ...aReport([]), capacity });
+    await post(api, "/drain");
+    await says(api, node, "Running");
+
+    const waited = await post(api, "/drain?wait=drained&timeout=1");
+
+    const { drain } = await shown(api);
+    const pod = expect.stringMatching(/^shop-1-/);
+    const waiting = [{ pod, why: expect.stringMatching(why) }];
+    expect(drain).toMatchObject({ left: 1, done: false, waiting });
+    expect(waited.status).toBe(504);
+    expect(waited.body.detail).toMatch(why);
+  },
+);
+
 test("what a silent node may still run keeps it from being forgotten, until a person says that it is off", async () => {
   await using api = await startApi();
   const node = await joinedNode(api.db, NODE);
