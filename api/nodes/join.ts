@@ -6,7 +6,7 @@ import { Problem } from "../../contract/problem.ts";
 import { makeToken } from "../../contract/token.ts";
 import { insertToken, revokeNodeTokens, useJoinToken } from "../../db/access/tokens.ts";
 import { renewWish } from "../../db/nodes/desired.ts";
-import { claimPodRange, ensureNode, storeNodeKey } from "../../db/nodes/join.ts";
+import { claimPodRange, ensureNode, type RangeOutcome, storeNodeKey } from "../../db/nodes/join.ts";
 import { claimSession, wakeAgents } from "../../db/nodes/sessions.ts";
 import { auditDeniedOnce, change } from "../apps/change.ts";
 import { sha256Bytes } from "../deps.ts";
@@ -43,6 +43,7 @@ async function joinOnce(call: KnownCall, request: JoinRequest): Promise<JoinAnsw
   const name = nodeName(caller);
   const publicKey = fromBase64(request.publicKey);
   const token = makeToken("node", deps.randomBytes);
+  const joiner = deps.addressOf(call.c);
   const start = randomBelow(POD_RANGES, deps.randomBytes);
   const { value } = await change(call, "", async (tx) => {
     const joining = await useJoinToken(tx, caller.tokenId, publicKey);
@@ -50,7 +51,7 @@ async function joinOnce(call: KnownCall, request: JoinRequest): Promise<JoinAnsw
     const node = await ensureNode(tx, name, joining);
     if (node === undefined) throw fencedProblem(name);
     if (!(await claimSession(tx, node, sessionOf(call)))) throw new NodeTaken(node);
-    const outcome = await claimPodRange(tx, node, request.podRange, start);
+    const outcome = await claimPodRange(tx, node, request.podRange, { start, joiner });
     if (outcome.kind !== "given") throw rangeProblem(outcome, request);
     if (await storeNodeKey(tx, node, publicKey)) await renewWish(tx, node);
     await insertToken(tx, {
@@ -83,14 +84,16 @@ function fencedProblem(name: string): Problem {
 }
 
 function rangeProblem(
-  outcome: { kind: "taken"; by: string } | { kind: "none-left" },
+  outcome: Exclude<RangeOutcome, { kind: "given" }>,
   { podRange }: JoinRequest,
 ): Problem {
-  const why =
-    outcome.kind === "taken"
-      ? `${outcome.by} has the pod addresses ${podRange}; join without a range to be given one.`
-      : "Every range of pod addresses is some node's; remove the nodes that are no more.";
-  return new Problem("pod-range-taken", why);
+  if (outcome.kind === "none-left") {
+    const why = "Every range of pod addresses is some node's; remove the nodes that are no more.";
+    return new Problem("pod-range-taken", why);
+  }
+  const { by, as } = outcome;
+  const has = as === "pods" ? `has the pod addresses ${podRange}` : `is reached in ${podRange}`;
+  return new Problem("pod-range-taken", `${by} ${has}; join without a range to be given one.`);
 }
 
 /** Each number is equally likely where `below` is a power of two, as the count of ranges is. */

@@ -71,6 +71,12 @@ export const PodRange = z
 const SECOND_BYTES = { from: 64, count: 64 };
 export const POD_RANGES = SECOND_BYTES.count * 256;
 
+/** The range that an address lies in; undefined where no node's pods could have one there. */
+export function rangeAround(address: string): string | undefined {
+  const range = address.replace(/^::ffff:/i, "").replace(/\.\d+$/, ".0/24");
+  return PodRange.safeParse(range).success ? range : undefined;
+}
+
 /**
  * A range between 10.64.0.0 and 10.127.255.255 that is not taken, the first one from number `start`
  * on: a random one, so that two installations on one network hardly meet. Undefined when all are.

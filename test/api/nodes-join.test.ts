@@ -31,6 +31,13 @@ const report = (api: TestApi, token: string, session?: string, json: object = aR
 
 const shown = async (api: TestApi, name: string) => (await api.ask(`/v1/nodes/${name}`)).body;
 
+/** The first so many ranges are some nodes'. */
+const giveAway = (api: TestApi, count: number) =>
+  api.db.execute(sql`
+    insert into nodes (name, pod_range)
+    select 'n-' || i, format('10.%s.%s.0/24', 64 + i / 256, i % 256)
+    from generate_series(0, ${count - 1}::int) as i on conflict do nothing`);
+
 const audited = async (api: TestApi, action: string) =>
   await api.db.execute(sql`select object, result from audit where action = ${action} order by seq`);
 
@@ -324,15 +331,28 @@ test("hosts that join at the same instant with tokens of their own get ranges of
   expect(new Set(answers.map((it) => it.body.podRange)).size).toBe(8);
 });
 
+test("no host's pods get addresses where a host is reached", async () => {
+  await using api = await startApi();
+  const a = (await join(api, (await newToken(api, { name: "a" })).body.token, 1)).body;
+  await report(api, a.token, undefined, { ...aReport([]), address: "10.77.3.9" });
+  const make = async (name: string) => (await newToken(api, { name })).body.token as string;
+
+  const asked = await join(api, await make("b"), 2, { podRange: "10.77.3.0/24" });
+  // But for the two in which hosts are, all ranges are given away.
+  Object.assign(api.deps, { addressOf: () => "::ffff:10.64.0.7" });
+  await giveAway(api, POD_RANGES);
+  await api.db.execute(sql`delete from nodes where pod_range in ('10.77.3.0/24', '10.64.0.0/24')`);
+  const given = await join(api, await make("c"), 3);
+
+  expect(asked.status).toBe(409);
+  expect(asked.body.detail).toContain("a is reached in 10.77.3.0/24");
+  expect(given.body.type).toBe("/problems/pod-range-taken");
+});
+
 test("there are addresses for the pods of thousands of nodes; when all are given away a host is told", async () => {
   await using api = await startApi();
-  const taken = (count: number) =>
-    api.db.execute(sql`
-      insert into nodes (name, pod_range)
-      select 'n-' || i, format('10.%s.%s.0/24', 64 + i / 256, i % 256)
-      from generate_series(0, ${count - 1}::int) as i on conflict do nothing`);
 
-  await taken(POD_RANGES - 1);
+  await giveAway(api, POD_RANGES - 1);
   const last = await join(api, (await newToken(api)).body.token, 1);
   const none = await join(api, (await newToken(api)).body.token, 2);
 
