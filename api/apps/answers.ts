@@ -2,6 +2,7 @@ import { z } from "zod";
 import { AppSpec } from "../../contract/app/app-spec.ts";
 import { Digest } from "../../contract/ids.ts";
 import { ContainerStatus, type PodStatus } from "../../contract/node/protocol.ts";
+import { isSilent } from "../../contract/placement/filter.ts";
 import { writtenHttpPort } from "../../contract/pod/http-port.ts";
 import type { AppRow } from "../../db/apps/apps.ts";
 import type { ReleaseRow } from "../../db/apps/history.ts";
@@ -10,9 +11,6 @@ import { PHASES } from "../../db/schema/core.ts";
 import type { ApiConfig } from "../deps.ts";
 
 /* What the api answers, and how it is made of what the database says. Pure. */
-
-/** A node that has said nothing for this long may have lost its pods: nobody knows. */
-const SILENT_MS = 45_000;
 
 export const DeclareAnswer = z.strictObject({
   app: z.string(),
@@ -150,7 +148,8 @@ function podAnswer(pod: PodSighting, nowMs: number): PodAnswer {
     containers: [...status.containers],
   };
   const seenAtMs = pod.nodeSeenAt?.getTime() ?? 0;
-  if (isOver || nowMs - seenAtMs <= SILENT_MS) return seen;
+  // Its node may have lost it: nobody knows.
+  if (isOver || !isSilent({ seenAtMs }, nowMs)) return seen;
   const since = new Date(seenAtMs).toISOString();
   return { ...seen, phase: "Unknown", ready: false, reason: `its node is silent since ${since}` };
 }

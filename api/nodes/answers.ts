@@ -1,11 +1,9 @@
 import { z } from "zod";
 import { Most } from "../../contract/node/host.ts";
+import { isSilent as silentSince } from "../../contract/placement/filter.ts";
 import type { NodeView, PodOnNode, Staying } from "../../db/nodes/nodes.ts";
 
 /* What the api says of hosts, and how it is made of what the database says. Pure. */
-
-/** A node that has said nothing for this long may have lost its pods: nobody knows. */
-const SILENT_MS = 45_000;
 
 const STATUSES = ["ready", "cordoned", "draining", "unreachable", "never-seen", "fenced"] as const;
 
@@ -38,7 +36,7 @@ export const NodeAnswer = z.strictObject({
   free: Amounts.nullable(),
   /** What a runtimeClassName may name there. */
   handlers: z.array(z.string()),
-  /** How many pods it should run. */
+  /** How many pods it should run, without those that have run to their end. */
   pods: z.int(),
   joinedAt: z.string(),
   seenAt: z.string().nullable(),
@@ -83,8 +81,9 @@ export function statusOf(
   return node.cordoned ? "cordoned" : "ready";
 }
 
+/** Whether it may have lost its pods: nobody knows. */
 export function isSilent({ seenAt }: Pick<NodeView, "seenAt">, nowMs: number): boolean {
-  return seenAt === null || nowMs - seenAt.getTime() > SILENT_MS;
+  return silentSince({ seenAtMs: seenAt?.getTime() ?? 0 }, nowMs);
 }
 
 export function nodeAnswer(node: NodeView, nowMs: number): NodeAnswer {

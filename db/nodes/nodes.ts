@@ -30,9 +30,12 @@ export type NodeView = {
   /** What its pods ask for, wanted there or still seen there. */
   readonly asked: Amounts;
   readonly handlers: readonly string[];
-  /** How many pods it should run. */
+  /** How many pods it should run, without those that have run to their end. */
   readonly pods: number;
 };
+
+/** Of pods left joined with their status. */
+const notOver = sql`coalesce(${podStatus.status} ->> 'phase', '') not in ('Succeeded', 'Failed')`;
 
 const VIEW = {
   id: nodes.id,
@@ -50,7 +53,9 @@ const VIEW = {
   reported: nodeStatus.capacity,
   most: nodes.most,
   handlers: sql<string[]>`coalesce(${nodeStatus.handlers}, '{}')`,
-  pods: sql<number>`(select count(*)::int from ${pods} where ${pods.nodeId} = ${nodes.id} and ${pods.wanted} = 'run')`,
+  pods: sql<number>`(
+    select count(*)::int from ${pods} left join ${podStatus} on ${podStatus.podId} = ${pods.id}
+    where ${pods.nodeId} = ${nodes.id} and ${pods.wanted} = 'run' and ${notOver})`,
 };
 
 /** A page of the hosts, by name. */
@@ -116,7 +121,7 @@ async function withAsked(
           rows.map((it) => it.id),
         ),
         isThere(),
-        sql`coalesce(${podStatus.status}->>'phase', '') not in ('Succeeded', 'Failed')`,
+        notOver,
       ),
     );
   const byNode = Map.groupBy(tenants, (it) => it.node);
@@ -173,7 +178,7 @@ export async function whyStaying(tx: Tx, node: NodeId): Promise<readonly Staying
       lateral (select type, message from events where release_id = ${pods.releaseId}
         and type in ('pod-waiting', 'pod-placed') order by id desc limit 1) as last
     where ${pods.nodeId} = ${node} and ${pods.wanted} = 'run' and last.type = 'pod-waiting'
-      and coalesce(${podStatus.status} ->> 'phase', '') not in ('Succeeded', 'Failed')
+      and ${notOver}
     order by ${pods.createdAt}, ${pods.id} limit 20`);
   return [...rows];
 }

@@ -61,10 +61,12 @@ test.each(["Succeeded", "Failed"] as const)(
     await says(api, node, phase);
     const other = await joinedNode(api.db, "web-2");
 
+    const left = await shown(api);
     const drained = await post(api, "/drain?wait=drained&timeout=5");
     const removed = await remove(api);
     await scheduleApp(api.db, await appId(api));
 
+    expect(left).toMatchObject({ pods: 0, free: left.capacity });
     expect(drained.body.drain).toMatchObject({ left: 0, done: true });
     expect(removed.body).toEqual({ node: NODE, deleted: true });
     expect((await wantedPods(api.db)).map((it) => it.id)).toEqual([pod?.id]);
@@ -79,8 +81,8 @@ test.each(["Succeeded", "Failed"] as const)(
     expect((await wantedPods(api.db)).map((it) => it.nodeId)).toEqual([other]);
     await api.ask("/v1/apps/job", { method: "DELETE" });
     await scheduleApp(api.db, await appId(api));
-    const left = await api.db.execute(sql`select id from pods where node_id = ${node}`);
-    expect([...left]).toEqual([]);
+    const kept = await api.db.execute(sql`select id from pods where node_id = ${node}`);
+    expect([...kept]).toEqual([]);
   },
 );
 
