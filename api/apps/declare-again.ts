@@ -6,7 +6,7 @@ import { type MissingVersion, missingVersions } from "../../db/materials/missing
 import { ensureVolumes } from "../../db/volumes/volumes.ts";
 import type { KnownCall } from "../http/route.ts";
 import type { Changed } from "./change.ts";
-import { type Checked, specInvalid } from "./check.ts";
+import { type Checked, checkSpec, specInvalid } from "./check.ts";
 import { type Accepted, declare } from "./declare.ts";
 
 /** A release that was built, and what it was frozen to. */
@@ -39,6 +39,17 @@ export async function declareAgain(
     );
   }
   return await declare(tx, call, { spec, materials }, { built, because });
+}
+
+/** The stored spec as the rules of today take it; they hold for what comes again, too. */
+export function checkAgain(call: KnownCall, spec: object, name: string): Checked {
+  try {
+    return checkSpec(call, spec, name);
+  } catch (error) {
+    if (!(error instanceof Problem) || error.slug !== "spec-invalid") throw error;
+    const why = `What ${name} was is refused by the rules of today, and nothing was changed: PUT a spec that they take.`;
+    throw new Problem("spec-invalid", why, { extras: error.extras, cause: error });
+  }
 }
 
 export function cannotComeBack(app: string, release: number, why: string): Problem {

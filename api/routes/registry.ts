@@ -3,9 +3,9 @@ import { isMadeByWaybill, isReadableBy } from "../../contract/image-reference.ts
 import { REGISTRY_NAME } from "../../contract/node/protocol.ts";
 import { Problem } from "../../contract/problem.ts";
 import { imagesOfNode } from "../../db/nodes/images.ts";
-import { auditDenied } from "../apps/change.ts";
+import { auditDenied, auditDeniedOnce } from "../apps/change.ts";
 import { type KnownCall, PEOPLE, type Route, route } from "../http/route.ts";
-import { nodeOfToken } from "../nodes/speaker.ts";
+import { nodeName, nodeOfToken } from "../nodes/speaker.ts";
 import { passBack, passOn } from "../registry/pass.ts";
 import { type RegistryPath, readRegistryPath } from "../registry/path.ts";
 import {
@@ -138,7 +138,7 @@ function pageOf(call: KnownCall): string {
   return page.length === 0 ? "" : `?${new URLSearchParams(page)}`;
 }
 
-/** Another node's image answers as one that does not exist. */
+/** Another node's image answers as one that does not exist; and that it was asked for is on record. */
 async function refuseForeign(call: KnownCall, path: RegistryPath): Promise<void> {
   if (path.kind !== "manifest" && path.kind !== "blob") throw notHere();
   if (path.repository.startsWith("base/")) return;
@@ -148,7 +148,10 @@ async function refuseForeign(call: KnownCall, path: RegistryPath): Promise<void>
     path.kind === "manifest"
       ? images.has(name + path.reference)
       : [...images].some((image) => image.startsWith(name));
-  if (!own) throw notHere();
+  if (own) return;
+  const object = `node:${nodeName(call.caller)}`;
+  await auditDeniedOnce(call, { action: "node.foreign-image", object });
+  throw notHere();
 }
 
 /** What a push names; refused, and on record, where Waybill itself fills the repository. */

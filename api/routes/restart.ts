@@ -2,8 +2,8 @@ import { lockApp } from "../../db/apps/apps.ts";
 import { findRelease, wantedAndLive } from "../../db/apps/history.ts";
 import { DeclareAnswer } from "../apps/answers.ts";
 import { change } from "../apps/change.ts";
-import { checkSpec } from "../apps/check.ts";
 import { declareOne } from "../apps/declare.ts";
+import { checkAgain } from "../apps/declare-again.ts";
 import { RestartQuery } from "../http/query.ts";
 import { PEOPLE, pathPart, type Route, route } from "../http/route.ts";
 import { answerDeclared, noApp } from "./apps.ts";
@@ -28,7 +28,7 @@ export const restartRoutes: readonly Route[] = [
         // After a release that failed, what should serve is an earlier one.
         const wanted = (await wantedAndLive(tx, [app.id])).get(app.id)?.wanted;
         const release = wanted == null ? undefined : await findRelease(tx, app.id, wanted);
-        const checked = checkSpec(call, release?.spec ?? app.spec, name);
+        const checked = checkAgain(call, release?.spec ?? app.spec, name);
         return await declareOne(tx, call, checked, { newPods: true, because: "a restart" });
       });
       return await answerDeclared(call, outcome);

@@ -3,8 +3,7 @@ import { lockApp } from "../../db/apps/apps.ts";
 import { builtAs, findRelease, type ReleaseRow } from "../../db/apps/history.ts";
 import { DeclareAnswer } from "../apps/answers.ts";
 import { change } from "../apps/change.ts";
-import { checkSpec } from "../apps/check.ts";
-import { cannotComeBack, declareAgain } from "../apps/declare-again.ts";
+import { cannotComeBack, checkAgain, declareAgain } from "../apps/declare-again.ts";
 import { readRequest, readText } from "../http/body.ts";
 import { RestartQuery } from "../http/query.ts";
 import { PEOPLE, pathPart, type Route, route } from "../http/route.ts";
@@ -37,8 +36,7 @@ export const rollbackRoutes: readonly Route[] = [
         if (!release) throw noRelease(name, String(to));
         const built = await builtAs(tx, release.id);
         if (!hasServed(release) || !built) throw cannotComeBack(name, to, neverServed(release));
-        // The policies of today hold for what comes back, too.
-        const checked = checkSpec(call, release.spec, name);
+        const checked = checkAgain(call, release.spec, name);
         const because = `a rollback to release ${to}`;
         return await declareAgain(tx, call, { release, built }, checked, because);
       });

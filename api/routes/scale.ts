@@ -4,9 +4,8 @@ import { lockApp } from "../../db/apps/apps.ts";
 import { builtAs, findRelease, wantedAndLive } from "../../db/apps/history.ts";
 import { DeclareAnswer } from "../apps/answers.ts";
 import { change } from "../apps/change.ts";
-import { checkSpec } from "../apps/check.ts";
 import { declareOne } from "../apps/declare.ts";
-import { declareAgain } from "../apps/declare-again.ts";
+import { checkAgain, declareAgain } from "../apps/declare-again.ts";
 import { readRequest, readText } from "../http/body.ts";
 import { RestartQuery } from "../http/query.ts";
 import { PEOPLE, pathPart, type Route, route } from "../http/route.ts";
@@ -38,7 +37,7 @@ export const scaleRoutes: readonly Route[] = [
         const wanted = (await wantedAndLive(tx, [app.id])).get(app.id)?.wanted;
         const release = wanted == null ? undefined : await findRelease(tx, app.id, wanted);
         const built = release && (await builtAs(tx, release.id));
-        const checked = checkSpec(call, { ...(release?.spec ?? app.spec), replicas }, name);
+        const checked = checkAgain(call, { ...(release?.spec ?? app.spec), replicas }, name);
         const because = `a scale to ${replicas}`;
         return release && built
           ? await declareAgain(tx, call, { release, built }, checked, because)

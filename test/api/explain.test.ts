@@ -195,6 +195,7 @@ test("a spec that the rules of today refuse is told as it is, with what is again
   const anew = await apply(api, [aPodDocument("shop", asking("2G"))], { query: "?dryRun=true" });
   const differs = await api.ask("/v1/apps/shop/releases/1/diff/1");
   const asked = [await post("rollback", { to: 1 }), await post("scale", { replicas: 3 })];
+  asked.push(await api.ask("/v1/apps/shop/restart", { method: "POST" }));
 
   const refused = expect.stringMatching(/refused today: \/old .+; declare it anew$/);
   expect(explained).toMatchObject({ strategy: refused, pods: [{ node: "node-a" }] });
@@ -205,6 +206,7 @@ test("a spec that the rules of today refuse is told as it is, with what is again
   expect(anew.status).toBe(200);
   for (const answer of asked) {
     expect(answer.status).toBe(422);
+    expect(answer.body.detail).toMatch(/refused by the rules of today.+ PUT a spec/);
     expect(answer.body.errors).toMatchObject([{ pointer: "/old" }]);
   }
   expect((await apply(api, [aPodDocument("shop", asking("2G"))])).status).toBe(200);

@@ -109,6 +109,10 @@ test("a node pulls the images of its own pods and the bases, and no other", asyn
   ]) {
     expect((await pull(api, token, path)).status, path).toBe(404);
   }
+  const denied = await api.db.execute(
+    sql`select action, object from audit where result = 'denied'`,
+  );
+  expect([...denied]).toEqual([{ action: "node.foreign-image", object: "node:local" }]);
 });
 
 test("an image is no longer the node's when its pod is unwanted", async () => {
