@@ -1,17 +1,15 @@
 import { Problem } from "../../contract/problem.ts";
 import type { Tx } from "../../db/client.ts";
 import { storeAddress } from "../../db/nodes/addresses.ts";
+import { type NodeView, podsOnNode, viewNode } from "../../db/nodes/nodes.ts";
+import { shutOut } from "../../db/nodes/sessions.ts";
 import {
   fenceNode,
   forgetNode,
   holdNode,
   holdNodeAlone,
-  type NodeView,
-  podsOnNode,
   storeNodeWish,
-  viewNode,
-} from "../../db/nodes/nodes.ts";
-import { shutOut } from "../../db/nodes/sessions.ts";
+} from "../../db/nodes/wishes.ts";
 import { announce } from "../../db/outbox.ts";
 import { abandonVolumes, volumesHeldBy } from "../../db/volumes/end.ts";
 import type { Changed } from "../apps/change.ts";

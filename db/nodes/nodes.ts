@@ -6,8 +6,7 @@ import type { Pod } from "../../contract/pod/pod.ts";
 import { type Amounts, effectiveRequests } from "../../contract/pod/requests.ts";
 import { notYetGone } from "../apps/placements.ts";
 import type { Tx } from "../client.ts";
-import { apps, nodePlans, nodeStatus, nodes, podStatus, pods, projects } from "../schema/core.ts";
-import { renewRoutes } from "./routes.ts";
+import { apps, nodeStatus, nodes, podStatus, pods, projects } from "../schema/core.ts";
 
 export type NodeView = {
   readonly id: NodeId;
@@ -185,47 +184,4 @@ export async function whyStaying(tx: Tx, node: NodeId): Promise<readonly Staying
 
 function isThere() {
   return or(eq(pods.wanted, "run"), isNotNull(podStatus.podId), notYetGone);
-}
-
-// ---- wishes: called by api alone ---------------------------------------------------------------------
-
-/** The node of this name, held against every other change of it until the transaction ends. */
-export async function holdNode(tx: Tx, name: string): Promise<NodeView | undefined> {
-  await tx.select({ id: nodes.id }).from(nodes).where(eq(nodes.name, name)).for("no key update");
-  return await viewNode(tx, name);
-}
-
-/**
- * The same, and nothing is placed there meanwhile either: whoever plans for the node has done so before,
- * and is seen, or finds its generation gone.
- */
-export async function holdNodeAlone(tx: Tx, name: string): Promise<NodeView | undefined> {
-  const which = eq(nodes.name, name);
-  const [node] = await tx.select({ id: nodes.id }).from(nodes).where(which).for("update");
-  if (node === undefined) return undefined;
-  const plan = eq(nodePlans.nodeId, node.id);
-  await tx.select({ node: nodePlans.nodeId }).from(nodePlans).where(plan).for("update");
-  return await viewNode(tx, name);
-}
-
-/** What people wish of a node: no new pods there, or none at all; and since when they say that it is off. */
-export async function storeNodeWish(
-  tx: Tx,
-  node: NodeId,
-  wish: Pick<NodeView, "cordoned" | "draining" | "fencedAt">,
-): Promise<void> {
-  await tx.update(nodes).set(wish).where(eq(nodes.id, node));
-}
-
-/** A person says that this host is off: no other node's requests go there. */
-export async function fenceNode(tx: Tx, node: NodeId): Promise<void> {
-  await tx.update(nodes).set({ fencedAt: sql`now()` }).where(eq(nodes.id, node));
-  await renewRoutes(tx);
-}
-
-/** Forgets a node; its pods that are gone go with it, and those that ran to their end stay what they are. */
-export async function forgetNode(tx: Tx, node: NodeId): Promise<void> {
-  await tx.delete(pods).where(and(eq(pods.nodeId, node), eq(pods.wanted, "gone")));
-  await tx.delete(nodes).where(eq(nodes.id, node));
-  await renewRoutes(tx);
 }
