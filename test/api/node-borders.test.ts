@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { sql } from "drizzle-orm";
 import { expect, test } from "vitest";
+import { ROUTES } from "../../api/census.ts";
 import { SESSION_HEADER } from "../../contract/node/host.ts";
 import { PodStatus } from "../../contract/node/protocol.ts";
 import { startApi, type TestApi } from "../support/api.ts";
@@ -45,6 +46,17 @@ async function twoNodes() {
   };
   return { api, ask, own, other, pod, exec, [Symbol.asyncDispose]: end };
 }
+
+test("no route of nodes takes an id but that of a command: what else there is, is the token's node's", () => {
+  const paths = ROUTES.filter((it) => it.auth !== "open" && it.auth.includes("node"))
+    .map((it) => it.path)
+    .filter((it) => /[:*]/.test(it));
+
+  // Of whose images may be read, see registry.test.ts.
+  expect(new Set(paths)).toEqual(
+    new Set(["/v1/node/execs/:id/input", "/v1/node/execs/:id/output", "/v2/*"]),
+  );
+});
 
 test("a node that names another's command, or speaks of its pods, moves nothing and is on record, once in a while", async () => {
   await using world = await twoNodes();
