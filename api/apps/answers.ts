@@ -30,7 +30,7 @@ export const PlanAnswer = z.strictObject({
   strategy: z.string(),
   /** `pod` is null for one that is not there yet. */
   pods: z.array(z.strictObject({ pod: z.string().nullable(), node: z.string(), why: z.string() })),
-  /** `pods` says how many; `nodes` what is against each node, where that is what they wait for. */
+  /** `pods` says how many; `nodes` what is against each node (some of many), where that is what they wait for. */
   waiting: z.array(z.strictObject({ pods: z.int(), why: z.string(), nodes: z.array(z.string()) })),
 });
 export type PlanAnswer = z.infer<typeof PlanAnswer>;

@@ -30,6 +30,8 @@ import type { ExplainAnswer, PlanAnswer } from "./answers.ts";
 
 /** What no node could take, as the scheduler wrote it down. */
 const NO_NODE = "no node can take the pod";
+/** As many nodes are told in one answer: of thousands most say the same. */
+const NODES_TOLD = 100;
 const NOTHING_MORE = { textBytes: 0, materials: new Map<string, number>() };
 
 /** What a release is, or would be. */
@@ -112,7 +114,7 @@ export async function planPods(
       ...coming.placed.map((it) => ({ pod: null, ...it })),
     ],
     waiting: waiting
-      ? [{ pods: waiting.pods, why: noNode(looked.around), nodes: [...waiting.against] }]
+      ? [{ pods: waiting.pods, why: noNode(looked.around), nodes: someOf(waiting.against) }]
       : [],
   };
 }
@@ -194,7 +196,7 @@ async function waitingOf(
   const missing = release.spec.replicas - own.length;
   if (missing <= 0) return [];
   const waits = (why: string, nodes: readonly string[] = []) => [
-    { pods: missing, why, nodes: [...nodes] },
+    { pods: missing, why, nodes: someOf(nodes) },
   ];
   if (release.phase === "pending" || release.phase === "building")
     return waits(`release ${release.number} is not built yet`);
@@ -210,6 +212,11 @@ async function waitingOf(
   );
   if (found?.kind === "wait") return waits(noNode(around), found.against);
   return waits("no node could take the pod when the scheduler last looked; it looks again soon");
+}
+
+function someOf(against: readonly string[]): string[] {
+  const more = against.length - NODES_TOLD;
+  return more > 0 ? [...against.slice(0, NODES_TOLD), `and ${more} more nodes`] : [...against];
 }
 
 function noNode({ nodes }: Surroundings): string {

@@ -166,6 +166,19 @@ test("whose pods other hosts do not reach is said, and why: no address, or one t
   expect(await unreached()).toEqual([]);
 });
 
+test("of many nodes some are told, and how many more there are", async () => {
+  await using api = await startApi();
+  await api.db.execute(
+    sql`insert into nodes (name) select 'n-' || i from generate_series(1, 250) i`,
+  );
+  await api.db.execute(sql`insert into node_plans (node_id) select id from nodes`);
+
+  const { waiting } = await planned(api, aPodDocument("shop"));
+
+  expect(waiting[0].nodes).toHaveLength(101);
+  expect(waiting[0].nodes.at(-1)).toBe("and 150 more nodes");
+});
+
 test("without a node, and for another project, there is nothing to tell but that", async () => {
   await using api = await startApi();
 
