@@ -1,6 +1,7 @@
 import { sql } from "drizzle-orm";
 import type { Tx } from "./client.ts";
-import { apps, nodeStatus, nodes, outbox, pods, releases, workers } from "./schema/core.ts";
+import { apps, nodeStatus, nodes, pods, releases, workers } from "./schema/core.ts";
+import { outbox } from "./schema/outbox.ts";
 
 /** How many workers spoke in the last 15 s, and how many nodes that take pods spoke in the last 30 s. */
 export async function whoIsThere(

@@ -1,6 +1,6 @@
 import type { Amounts } from "../pod/requests.ts";
 import type { Demands } from "./demands.ts";
-import { neighbourTrouble } from "./neighbours.ts";
+import { beginnings, neighbourTrouble } from "./neighbours.ts";
 import type { Asked, NodeView, Surroundings, Tenant } from "./node-view.ts";
 import { wishTrouble } from "./wish.ts";
 
@@ -10,10 +10,16 @@ const SILENT_AFTER_MS = 45_000;
 export type Verdict = { readonly fits: true } | { readonly fits: false; readonly why: string };
 
 /** Whether `node` can take a pod of this kind now, or in words with numbers all that is against it. */
-export function canTake(
+export function canTake(node: NodeView, asked: Asked, around: Surroundings): Verdict {
+  return verdictOn(node, asked, around, beginnings(asked.demands, around.nodes));
+}
+
+/** The same for whoever asks of many nodes, and has looked once for what the pod may begin. */
+export function verdictOn(
   node: NodeView,
   { demands: pod, wish }: Asked,
   around: Surroundings,
+  beginning: ReturnType<typeof beginnings>,
 ): Verdict {
   if (node.fenced) return no(node, ["fenced"]);
   if (node.draining) return no(node, ["draining"]);
@@ -25,7 +31,7 @@ export function canTake(
     ...labelTrouble(node, pod),
     ...volumeTrouble(node, pod, around),
     ...portTrouble(node, pod),
-    ...neighbourTrouble(node, pod, around.nodes),
+    ...neighbourTrouble(node, pod, beginning),
     ...shortages(node, pod),
     ...wishTrouble(node.wish, wish),
   ];
@@ -64,12 +70,14 @@ function handlerTrouble({ handlers }: NodeView, { handler }: Demands): readonly 
 }
 
 function labelTrouble(node: NodeView, { nodeSelector }: Demands): readonly string[] {
+  const asked = Object.entries(nodeSelector);
+  if (asked.length === 0) return [];
   const labels: Readonly<Record<string, string>> = {
     "kubernetes.io/os": "linux",
     ...node.labels,
     "kubernetes.io/hostname": node.name,
   };
-  return Object.entries(nodeSelector)
+  return asked
     .filter(([key, value]) => labels[key] !== value)
     .map(([key, value]) =>
       labels[key] === undefined
@@ -93,6 +101,7 @@ function volumeTrouble(
 }
 
 function portTrouble({ tenants }: NodeView, { hostPorts }: Demands): readonly string[] {
+  if (hostPorts.length === 0) return [];
   const taken = new Set(tenants.flatMap(({ demands }) => demands.hostPorts));
   return hostPorts.filter((it) => taken.has(it)).map((it) => `host port ${it} is taken`);
 }

@@ -1,10 +1,10 @@
 import { and, asc, eq, gt, inArray, isNotNull, or, sql } from "drizzle-orm";
 import { type NodeId, NodeId as NodeIdSchema } from "../../contract/ids.ts";
 import type { NodeReport, PodStatus } from "../../contract/node/protocol.ts";
-import type { Pod } from "../../contract/pod/pod.ts";
-import { type Amounts, effectiveRequests } from "../../contract/pod/requests.ts";
+import type { Amounts } from "../../contract/pod/requests.ts";
+import { askedByText, demandsIn } from "../apps/pod-texts.ts";
 import type { Tx } from "../client.ts";
-import { apps, nodeStatus, nodes, podStatus, pods, projects } from "../schema/core.ts";
+import { apps, nodeStatus, nodes, podStatus, pods, podTexts, projects } from "../schema/core.ts";
 import { renewRoutes } from "./routes.ts";
 
 export type NodeView = {
@@ -85,8 +85,9 @@ async function withAsked(
 ): Promise<readonly NodeView[]> {
   if (rows.length === 0) return [];
   const tenants = await tx
-    .select({ node: pods.nodeId, spec: sql<Pod["spec"]>`${pods.spec} -> 'spec'` })
+    .select({ node: pods.nodeId, ...askedByText })
     .from(pods)
+    .innerJoin(podTexts, eq(podTexts.id, pods.textId))
     .leftJoin(podStatus, eq(podStatus.podId, pods.id))
     .where(
       and(
@@ -101,7 +102,7 @@ async function withAsked(
   const byNode = Map.groupBy(tenants, (it) => it.node);
   return rows.map((row) => ({
     ...row,
-    asked: sum((byNode.get(row.id) ?? []).map(({ spec }) => effectiveRequests(spec))),
+    asked: sum((byNode.get(row.id) ?? []).map((it) => demandsIn(it).requests)),
   }));
 }
 
@@ -127,7 +128,7 @@ export async function podsOnNode(tx: Tx, node: NodeId): Promise<readonly PodOnNo
     .select({
       project: projects.name,
       app: apps.name,
-      name: sql<string>`${pods.spec}->'metadata'->>'name'`,
+      name: pods.name,
       wanted: pods.wanted,
       status: podStatus.status,
     })
