@@ -15,6 +15,8 @@ export function gather<Key, Answer>(options: {
   let running = false;
   const run = async () => {
     running = true;
+    // What is asked for together is gathered from the first pass on.
+    await undefined;
     while (waiting.size > 0) {
       const taken = [...waiting].slice(0, most);
       for (const [key] of taken) waiting.delete(key);

@@ -106,13 +106,24 @@ function portTrouble({ tenants }: NodeView, { hostPorts }: Demands): readonly st
   return hostPorts.filter((it) => taken.has(it)).map((it) => `host port ${it} is taken`);
 }
 
-function shortages({ allocatable, used }: NodeView, { requests }: Demands): readonly string[] {
+/** Whether there is room for so much beside what is used. Where there is none now, more pods make none. */
+export function hasRoom({ allocatable, used }: NodeView, requests: Amounts): boolean {
+  return (
+    used.memoryBytes + requests.memoryBytes <= allocatable.memoryBytes &&
+    used.cpuMillis + requests.cpuMillis <= allocatable.cpuMillis &&
+    used.pods + requests.pods <= allocatable.pods
+  );
+}
+
+function shortages(node: NodeView, { requests }: Demands): readonly string[] {
+  if (hasRoom(node, requests)) return [];
+  const { allocatable, used } = node;
   const missing = (of: keyof Amounts) => used[of] + requests[of] - allocatable[of];
   const words: string[] = [];
   if (missing("memoryBytes") > 0) words.push(`${inGigabytes(missing("memoryBytes"))} memory`);
   if (missing("cpuMillis") > 0) words.push(`${missing("cpuMillis") / 1000} CPU`);
   if (missing("pods") > 0) words.push(`${missing("pods")} pod`);
-  return words.length === 0 ? [] : [`short by ${words.join(", ")}`];
+  return [`short by ${words.join(", ")}`];
 }
 
 function sum(a: Amounts, b: Amounts, sign: 1 | -1): Amounts {

@@ -1,5 +1,5 @@
 import type { NodeId } from "../ids.ts";
-import { verdictOn, withTenant } from "./filter.ts";
+import { hasRoom, verdictOn, withTenant } from "./filter.ts";
 import { beginnings } from "./neighbours.ts";
 import type { Asked, NodeView, Surroundings } from "./node-view.ts";
 import { queueOf } from "./queue.ts";
@@ -26,7 +26,9 @@ export function findPlaces(
 ): readonly Found[] {
   const found: Found[] = [];
   const given = new Map<NodeId, NodeView>();
-  const queue = queueOf(ranked(world.nodes, taken), isBetter);
+  // In a fleet most nodes that are full are known by that alone.
+  const roomy = world.nodes.filter((it) => hasRoom(it, asked.demands.requests));
+  const queue = queueOf(ranked(roomy, taken), isBetter);
   let around = world;
   let beginning = beginnings(asked.demands, world.nodes);
   while (found.length < count) {

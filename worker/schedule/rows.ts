@@ -44,9 +44,24 @@ export function rowsOf(scene: Scene, { sight, changes }: AppPlan, newId: Chance[
     moves: new Map(),
     events: [],
   };
-  for (const change of changes)
-    writers[change.kind]({ scene, sight, rows, newId }, change as never);
+  const placings: Writing["placings"] = new Map();
+  const writing = { scene, sight, rows, newId, placings };
+  for (const change of changes) writers[change.kind](writing, change as never);
+  for (const { at, pods } of placings.values()) {
+    const event = rows.events[at];
+    if (event) rows.events[at] = { ...event, message: placingWords(pods) };
+  }
   return rows;
+}
+
+type Goes = { readonly name: string; readonly node: string };
+
+/** One event for all pods of a release that one pass places: a hundred would bury what else happens. */
+function placingWords(pods: readonly Goes[]): string {
+  const [first, ...others] = pods;
+  if (first && others.length === 0) return `pod ${first.name} goes to node ${first.node}`;
+  const all = pods.map(({ name, node }) => `${name} to ${node}`);
+  return `${pods.length} pods go to nodes: ${all.join(", ")}`;
 }
 
 type Writing = {
@@ -54,6 +69,8 @@ type Writing = {
   readonly sight: AppSight;
   readonly rows: AppRows;
   readonly newId: Chance["newId"];
+  /** Of each release, its pods that are placed, and which event tells of them. */
+  readonly placings: Map<ReleaseId, { readonly at: number; readonly pods: Goes[] }>;
 };
 
 /** What each kind of change adds to the rows. */
@@ -76,8 +93,11 @@ const writers: Writers = {
     rows.nodes.add(node);
     for (const claim of view.demands.claims)
       rows.claimed.push({ project: app.projectId, name: claim, node });
-    const where = scene.nodes[named(scene.positions, node)]?.name;
-    say(writing, id, "pod-placed", `pod ${name} goes to node ${where}`);
+    const goes = { name, node: scene.nodes[named(scene.positions, node)]?.name ?? node };
+    const together = writing.placings.get(id);
+    if (together) together.pods.push(goes);
+    else writing.placings.set(id, { at: rows.events.length, pods: [goes] });
+    if (!together) say(writing, id, "pod-placed", "");
   },
   adopt: (writing, { release: id, pod }) => {
     const { sight, rows } = writing;
