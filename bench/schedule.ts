@@ -9,9 +9,9 @@ import { APPS, emptyFleet, NODES, type Rows, storeFleet } from "./fleet-rows.ts"
 import { measurePairs, median, printPairs, timed } from "./pairs.ts";
 
 const PAIRS = 9;
-const SINGLE_PAIRS = 45;
+const SINGLE_PAIRS = 100;
 /** As in worker/main.ts. */
-const APPS_AT_ONCE = 100;
+const APPS_AT_ONCE = 200;
 const REPLACE_AFTER_MS = 300_000;
 
 type Lab = { readonly db: Db; readonly sql: postgres.Sql; readonly rows: Rows };
@@ -59,11 +59,12 @@ async function placing(lab: Lab) {
   const baseline = `insert into pods, insert into events ... select from unnest, update node_plans and releases ... from unnest
             of the same rows, ${APPS_AT_ONCE} apps a transaction`;
   const title = `${rows.pods} pods of ${APPS} apps on ${NODES} nodes, fsync and synchronous_commit on`;
-  printPairs(title, baseline, "as near to 1 as may be", pairs);
+  printPairs(title, baseline, "20,000 pods a second", pairs);
   const rate = (all: readonly number[]) => Math.round((rows.pods / median(all)) * 1_000);
   const podsPerSecond = { ours: rate(pairs.ours), baseline: rate(pairs.baseline) };
+  const best = Math.round((rows.pods / Math.min(...pairs.ours)) * 1_000);
   console.log(
-    `  pods a second: ours ${podsPerSecond.ours}, baseline ${podsPerSecond.baseline} (target 20000)`,
+    `  pods a second: median ${podsPerSecond.ours}, highest ${best}; baseline: median ${podsPerSecond.baseline}`,
   );
   return { ...pairs, pods: rows.pods, podsPerSecond };
 }
@@ -136,14 +137,26 @@ async function looking({ db, sql, rows }: Lab) {
   await placeAll(db, rows.apps);
   await sql`vacuum analyze`;
   const pairs = await measurePairs("one app", SINGLE_PAIRS, {
-    ours: (round) => timed(() => scheduleApp(db, rows.apps[round * 7] ?? "")),
+    ours: (round) => timed(() => scheduleApp(db, rows.apps[(round * 7) % rows.apps.length] ?? "")),
     baseline: () => timed(() => readRaw(sql)),
   });
   const baseline = `select of ${NODES} nodes with plan and status, and of id, node, text and status of ${rows.pods} pods`;
-  printPairs("One look at one app, nothing to do", baseline, "as near to 1 as may be", pairs);
-  const p99Ms = pairs.ours.toSorted((a, b) => a - b).at(-1);
-  console.log(`  the slowest of ${SINGLE_PAIRS}: ${Math.round(p99Ms ?? 0)} ms`);
-  return { ...pairs, slowestMs: p99Ms };
+  printPairs(
+    "One look at one app, nothing to do",
+    baseline,
+    "none; the raw read is the floor",
+    pairs,
+  );
+  const p99Ms = { ours: p99(pairs.ours), baseline: p99(pairs.baseline) };
+  console.log(
+    `  p99: ours ${Math.round(p99Ms.ours)} ms, baseline ${Math.round(p99Ms.baseline)} ms`,
+  );
+  return { ...pairs, p99Ms };
+}
+
+function p99(values: readonly number[]): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  return sorted[Math.ceil(sorted.length * 0.99) - 1] ?? Number.NaN;
 }
 
 /** Every pod is seen running and ready. */

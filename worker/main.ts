@@ -21,7 +21,7 @@ import { scheduleApps } from "./schedule/run.ts";
 import { sweep, tidy } from "./sweep/run.ts";
 
 /** A pass reads all nodes, however many apps it is for. */
-const APPS_AT_ONCE = 100;
+const APPS_AT_ONCE = 200;
 const RELAY_EVERY_MS = 2_000;
 const SWEEP_EVERY_MS = 5_000;
 const NODES_EVERY_MS = 5_000;

@@ -9,7 +9,7 @@ export type LookAt = { readonly subject: string };
  * More than one build, so that a registry that hardly answers holds up one app and not all; and as many
  * apps to be scheduled as are gathered for the pass after the one that runs.
  */
-const CONCURRENCY: Readonly<Record<Topic, number>> = { build: 3, schedule: 200 };
+const CONCURRENCY: Readonly<Record<Topic, number>> = { build: 3, schedule: 400 };
 
 export type Queues = {
   /** Rings for a subject, now or later. Where a job of this `key` waits or runs, there it stays at that. */
