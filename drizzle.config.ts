@@ -5,6 +5,7 @@ export default defineConfig({
   schema: [
     "./db/schema/control.ts",
     "./db/schema/core.ts",
+    "./db/schema/outbox.ts",
     "./db/schema/access.ts",
     "./db/schema/material.ts",
     "./db/schema/streams.ts",

@@ -2,7 +2,7 @@ import { sql } from "drizzle-orm";
 import type { AppId, ReleaseId } from "../contract/ids.ts";
 import type { Tx } from "./client.ts";
 import type { Happening } from "./nodes/sight-events.ts";
-import { announce } from "./outbox.ts";
+import { announce, announceAll } from "./outbox.ts";
 import { events } from "./schema/history.ts";
 
 export type EventType =
@@ -24,7 +24,7 @@ export type EventType =
   | "app-deleted"
   | Happening["type"];
 
-type Event = {
+export type Event = {
   readonly app: AppId;
   readonly release: ReleaseId | null;
   readonly type: EventType;
@@ -40,6 +40,21 @@ export async function record(tx: Tx, event: Event): Promise<void> {
     message: event.message,
   });
   await announce(tx, `app:${event.app}`);
+}
+
+/** The same for many, in this order. */
+export async function recordAll(tx: Tx, all: readonly Event[]): Promise<void> {
+  if (all.length === 0) return;
+  const column = <T>(of: (event: Event) => T) => sql.param(all.map(of));
+  await tx.execute(sql`
+    insert into ${events} (app_id, release_id, type, message)
+    select * from unnest(
+      ${column((it) => it.app)}::uuid[], ${column((it) => it.release)}::uuid[],
+      ${column((it) => it.type)}::text[], ${column((it) => it.message)}::text[])`);
+  await announceAll(
+    tx,
+    [...new Set(all.map((it) => it.app))].map((it) => `app:${it}` as const),
+  );
 }
 
 /** The same, unless the same words stand there already and are no older than that. */

@@ -1,6 +1,6 @@
 import { inArray, sql } from "drizzle-orm";
 import type { Db, Tx } from "./client.ts";
-import { outbox, type Topic } from "./schema/core.ts";
+import { outbox, type Topic } from "./schema/outbox.ts";
 
 /** PostgreSQL channels: "a nudge waits", and "something that people or agents wait for has changed". */
 export const OUTBOX_CHANNEL = "waybill_outbox";
@@ -22,6 +22,13 @@ export type Change = `${"app" | "node" | "logs" | "execs" | "exec"}:${string}`;
 /** Says, when the transaction commits, that `what` changed. A lost one costs a poll's length. */
 export async function announce(tx: Tx, what: Change): Promise<void> {
   await tx.execute(sql`select pg_notify(${CHANGES_CHANNEL}, ${what})`);
+}
+
+/** The same of many things, in one statement. */
+export async function announceAll(tx: Tx, all: readonly Change[]): Promise<void> {
+  await tx.execute(sql`
+    select count(pg_notify(${CHANGES_CHANNEL}, it))
+    from unnest(${sql.param(all)}::text[]) as news (it)`);
 }
 
 export type Nudge = { readonly id: number; readonly topic: Topic; readonly subject: string };

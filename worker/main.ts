@@ -1,8 +1,10 @@
 import { randomUUID } from "node:crypto";
+import { AppId } from "../contract/ids.ts";
 import { connect } from "../db/client.ts";
 import { withoutValues } from "../db/errors.ts";
 import { OUTBOX_CHANNEL } from "../db/outbox.ts";
 import { readEnv } from "../kit/env.ts";
+import { gather } from "../kit/gather.ts";
 import { openLog } from "../kit/log.ts";
 import { startLoop } from "../kit/loop.ts";
 import { closeAll, onTermination } from "../kit/shutdown.ts";
@@ -15,9 +17,11 @@ import { WorkerEnv } from "./env.ts";
 import { nodesPass } from "./nodes/run.ts";
 import { openQueues, startProcessors } from "./queues.ts";
 import { relayOutbox } from "./relay/run.ts";
-import { scheduleApp } from "./schedule/run.ts";
+import { scheduleApps } from "./schedule/run.ts";
 import { sweep, tidy } from "./sweep/run.ts";
 
+/** A pass reads all nodes, however many apps it is for. */
+const APPS_AT_ONCE = 200;
 const RELAY_EVERY_MS = 2_000;
 const SWEEP_EVERY_MS = 5_000;
 const NODES_EVERY_MS = 5_000;
@@ -59,10 +63,16 @@ const processors = startProcessors(
   },
   onError,
 );
-async function schedule(app: string): Promise<void> {
-  const againMs = await scheduleApp(db, app, { replaceAfterMs });
+const lookAfter = gather({
+  most: APPS_AT_ONCE,
+  pass: (apps: readonly AppId[]) => scheduleApps(db, apps, { replaceAfterMs }),
+});
+async function schedule(subject: string): Promise<void> {
+  const outcome = await lookAfter(AppId.parse(subject));
+  if (outcome.kind === "failed") throw outcome.error;
+  const { againMs } = outcome;
   // A doorbell for what the sweep would find some seconds later.
-  if (againMs !== undefined) await queues.add("schedule", app, `t${randomUUID()}`, againMs);
+  if (againMs !== undefined) await queues.add("schedule", subject, `t${randomUUID()}`, againMs);
 }
 const relay = startLoop({
   everyMs: RELAY_EVERY_MS,

@@ -1,12 +1,15 @@
 import { Queue, Worker } from "bullmq";
 import { Redis } from "ioredis";
-import { TOPICS, type Topic } from "../db/schema/core.ts";
+import { TOPICS, type Topic } from "../db/schema/outbox.ts";
 
 /** All that a job says: look at this. Running it twice, late or never is harmless. */
 export type LookAt = { readonly subject: string };
 
-/** More than one build, so that a registry that hardly answers holds up one app and not all. */
-const CONCURRENCY: Readonly<Record<Topic, number>> = { build: 3, schedule: 4 };
+/**
+ * More than one build, so that a registry that hardly answers holds up one app and not all; and as many
+ * apps to be scheduled as are gathered for the pass after the one that runs.
+ */
+const CONCURRENCY: Readonly<Record<Topic, number>> = { build: 3, schedule: 400 };
 
 export type Queues = {
   /** Rings for a subject, now or later. Where a job of this `key` waits or runs, there it stays at that. */

@@ -6,7 +6,7 @@ import { demandsOf } from "../../contract/placement/demands.ts";
 import { draftOf } from "../../contract/placement/draft.ts";
 import { forecast, whyThere, withoutPod } from "../../contract/placement/explain.ts";
 import { findPlaces } from "../../contract/placement/find-places.ts";
-import type { Asked, NodeView, Surroundings } from "../../contract/placement/node-view.ts";
+import type { Asked, Surroundings } from "../../contract/placement/node-view.ts";
 import { strategyOf, strategyWords } from "../../contract/placement/strategy.ts";
 import { canonicalJson } from "../../contract/pod/pod.ts";
 import { type AppRow, withDefaults } from "../../db/apps/apps.ts";
@@ -16,11 +16,11 @@ import {
   type ReleaseRow,
   wantedAndLive,
 } from "../../db/apps/history.ts";
-import { type PodRow, podsOfApp } from "../../db/apps/placements.ts";
+import { type PodRow, standingPods } from "../../db/apps/placements.ts";
 import type { Tx } from "../../db/client.ts";
 import { withoutAddress } from "../../db/nodes/addresses.ts";
-import { lookAtNodes } from "../../db/nodes/node-views.ts";
-import { versionKeys, type WishSizes, wishSizes } from "../../db/nodes/wish-sizes.ts";
+import { type Fleet, readFleet } from "../../db/nodes/fleet.ts";
+import { versionKeys } from "../../db/nodes/wish-sizes.ts";
 import { type Materials, NO_MATERIALS } from "../../db/schema/core.ts";
 import { volumeHomes } from "../../db/volumes/homes.ts";
 import type { KnownCall } from "../http/route.ts";
@@ -32,16 +32,13 @@ import type { ExplainAnswer, PlanAnswer } from "./answers.ts";
 const NO_NODE = "no node can take the pod";
 /** As many nodes are told in one answer: of thousands most say the same. */
 const NODES_TOLD = 100;
-const NOTHING_MORE = { textBytes: 0, materials: new Map<string, number>() };
+const NOTHING_MORE = { textBytes: 0, door: false, materials: new Map<string, number>() };
 
 /** What a release is, or would be. */
 export type Wished = { readonly spec: AppSpec; readonly materials: Materials };
 
 /** The nodes as they stand, looked at once for many plans. */
-export type Around = {
-  readonly nodes: readonly NodeView[];
-  readonly versions: WishSizes["versions"];
-};
+export type Around = Pick<Fleet, "nodes" | "versions">;
 
 export async function lookAround(
   tx: Tx,
@@ -49,8 +46,7 @@ export async function lookAround(
   wishes: readonly Wished[],
 ): Promise<Around> {
   const frozen = wishes.map(({ materials }) => ({ project: caller.projectId, materials }));
-  const told = await wishSizes(tx, frozen);
-  return { nodes: (await lookAtNodes(tx, told.nodes)).views, versions: told.versions };
+  return await readFleet(tx, frozen);
 }
 
 /** Why each pod of the app is where it is, and why those that are missing are nowhere. */
@@ -144,11 +140,14 @@ async function lookAt(
   const keys = versionKeys({ project: caller.projectId, materials });
   const wish = {
     textBytes: jsonBytes(draft),
+    // Whether it takes requests is known when it is built: a node without a port left is rarer than that.
+    door: false,
     materials: new Map(keys.map((it) => [it, versions.get(it) ?? 0])),
   };
-  const claims = [...demands.claims, ...pods.flatMap((it) => demandsOf(it.spec).claims)];
+  const claims = [...demands.claims, ...pods.flatMap((it) => it.text.demands.claims)];
   const unbound = claims.map((it): [string, NodeId | undefined] => [it, undefined]);
-  const homes = await volumeHomes(tx, caller.projectId, claims);
+  const ofProject = claims.map((name) => ({ project: caller.projectId, name }));
+  const homes = (await volumeHomes(tx, ofProject)).get(caller.projectId) ?? [];
   const around = { nowMs: Date.now(), nodes, volumes: new Map([...unbound, ...homes]) };
   return { around, asked: { demands, wish }, strategy: strategyOf(draft), refused };
 }
@@ -168,7 +167,7 @@ async function wantedRelease(tx: Tx, app: AppRow): Promise<ReleaseRow | undefine
 }
 
 async function wantedPods(tx: Tx, app: AppRow): Promise<readonly PodRow[]> {
-  const pods = await podsOfApp(tx, app.id);
+  const pods = await standingPods(tx, [app.id]);
   return pods
     .filter((it) => it.wanted === "run")
     .sort((a, b) => a.createdAt.getTime() - b.createdAt.getTime());
@@ -176,11 +175,11 @@ async function wantedPods(tx: Tx, app: AppRow): Promise<readonly PodRow[]> {
 
 function placed(around: Surroundings, all: readonly PodRow[], pod: PodRow) {
   const node = around.nodes.find((it) => it.id === pod.node);
-  const asked = { demands: demandsOf(pod.spec), wish: NOTHING_MORE };
+  const asked = { demands: pod.text.demands, wish: NOTHING_MORE };
   const siblings = all.filter((it) => it !== pod && it.release === pod.release);
   const nodes = siblings.map((it) => it.node);
   return {
-    pod: pod.spec.metadata.name,
+    pod: pod.name,
     node: node?.name ?? "a node that has gone",
     why: node ? whyThere(withoutPod(around, pod.id), asked, node, nodes) : "its node was removed",
   };

@@ -1,14 +1,12 @@
 import type { NodeId, PodId } from "../ids.ts";
-import { canTake, withoutTenant } from "./filter.ts";
-import { findPlaces, withPodOn } from "./find-places.ts";
+import { verdictOn, withoutTenant } from "./filter.ts";
+import { findPlaces, named, withPodOn } from "./find-places.ts";
+import { beginnings } from "./neighbours.ts";
 import type { Asked, NodeView, Surroundings } from "./node-view.ts";
 import { best, whyBest } from "./score.ts";
 import type { Strategy } from "./strategy.ts";
 
 /* Where pods are, and would come to be, in words with numbers: what the worker decides by, asked once more. */
-
-/** In one line there is no room for what is against each of a thousand nodes. */
-const NODES_NAMED = 5;
 
 /**
  * Why a pod is on this node, by what stands today and without the pod itself in `around`. `siblings` are
@@ -20,7 +18,11 @@ export function whyThere(
   node: NodeView,
   siblings: readonly NodeId[],
 ): string {
-  const verdicts = around.nodes.map((it) => ({ it, verdict: canTake(it, asked, around) }));
+  const beginning = beginnings(asked.demands, around.nodes);
+  const verdicts = around.nodes.map((it) => ({
+    it,
+    verdict: verdictOn(it, asked, around, beginning),
+  }));
   const fitting = verdicts.flatMap(({ it, verdict }) => (verdict.fits ? [it] : []));
   const against = verdicts.flatMap(({ it, verdict }) =>
     verdict.fits || it.id === node.id ? [] : [verdict.why],
@@ -36,11 +38,6 @@ function choice(fitting: readonly NodeView[], node: NodeView, siblings: readonly
   return chosen?.id === node.id
     ? `of ${fitting.length} nodes that can take it ${whyBest(fitting, siblings)}`
     : `it stays where it is; of ${fitting.length} nodes that can take it, ${chosen?.name} would be chosen now`;
-}
-
-function named(against: readonly string[]): readonly string[] {
-  const more = against.length - NODES_NAMED;
-  return more > 0 ? [...against.slice(0, NODES_NAMED), `and ${more} more nodes`] : against;
 }
 
 /** What is to come: so many pods beside those that stay, in place of the old ones. */
@@ -73,7 +70,7 @@ export function forecast(world: Surroundings, asked: Asked, coming: Coming): For
       const pods = count - placed.length;
       return { placed, waiting: { pods, against: found?.against ?? [] } };
     }
-    const node = nodeOf(around, found.node);
+    const node = placeOf(around, found.node);
     placed.push({ node: node.name, why: whyThere(around, asked, node, siblings) });
     siblings.push(node.id);
     around = withPodOn(around, node.id, asked);
@@ -92,7 +89,7 @@ export function withoutPod(around: Surroundings, pod: PodId): Surroundings {
   return { ...around, nodes };
 }
 
-function nodeOf({ nodes }: Surroundings, id: NodeId): NodeView {
+function placeOf({ nodes }: Surroundings, id: NodeId): NodeView {
   const node = nodes.find((it) => it.id === id);
   if (!node) throw new Error(`a place on node ${id}, which is not there`);
   return node;

@@ -1,6 +1,6 @@
 import type { Amounts } from "../pod/requests.ts";
 import type { Demands } from "./demands.ts";
-import { neighbourTrouble } from "./neighbours.ts";
+import { beginnings, neighbourTrouble } from "./neighbours.ts";
 import type { Asked, NodeView, Surroundings, Tenant } from "./node-view.ts";
 import { wishTrouble } from "./wish.ts";
 
@@ -10,10 +10,16 @@ const SILENT_AFTER_MS = 45_000;
 export type Verdict = { readonly fits: true } | { readonly fits: false; readonly why: string };
 
 /** Whether `node` can take a pod of this kind now, or in words with numbers all that is against it. */
-export function canTake(
+export function canTake(node: NodeView, asked: Asked, around: Surroundings): Verdict {
+  return verdictOn(node, asked, around, beginnings(asked.demands, around.nodes));
+}
+
+/** The same for whoever asks of many nodes, and has looked once for what the pod may begin. */
+export function verdictOn(
   node: NodeView,
   { demands: pod, wish }: Asked,
   around: Surroundings,
+  beginning: ReturnType<typeof beginnings>,
 ): Verdict {
   if (node.fenced) return no(node, ["fenced"]);
   if (node.draining) return no(node, ["draining"]);
@@ -25,7 +31,7 @@ export function canTake(
     ...labelTrouble(node, pod),
     ...volumeTrouble(node, pod, around),
     ...portTrouble(node, pod),
-    ...neighbourTrouble(node, pod, around.nodes),
+    ...neighbourTrouble(node, pod, beginning),
     ...shortages(node, pod),
     ...wishTrouble(node.wish, wish),
   ];
@@ -64,12 +70,14 @@ function handlerTrouble({ handlers }: NodeView, { handler }: Demands): readonly 
 }
 
 function labelTrouble(node: NodeView, { nodeSelector }: Demands): readonly string[] {
+  const asked = Object.entries(nodeSelector);
+  if (asked.length === 0) return [];
   const labels: Readonly<Record<string, string>> = {
     "kubernetes.io/os": "linux",
     ...node.labels,
     "kubernetes.io/hostname": node.name,
   };
-  return Object.entries(nodeSelector)
+  return asked
     .filter(([key, value]) => labels[key] !== value)
     .map(([key, value]) =>
       labels[key] === undefined
@@ -93,17 +101,29 @@ function volumeTrouble(
 }
 
 function portTrouble({ tenants }: NodeView, { hostPorts }: Demands): readonly string[] {
+  if (hostPorts.length === 0) return [];
   const taken = new Set(tenants.flatMap(({ demands }) => demands.hostPorts));
   return hostPorts.filter((it) => taken.has(it)).map((it) => `host port ${it} is taken`);
 }
 
-function shortages({ allocatable, used }: NodeView, { requests }: Demands): readonly string[] {
+/** Whether there is room for so much beside what is used. Where there is none now, more pods make none. */
+export function hasRoom({ allocatable, used }: NodeView, requests: Amounts): boolean {
+  return (
+    used.memoryBytes + requests.memoryBytes <= allocatable.memoryBytes &&
+    used.cpuMillis + requests.cpuMillis <= allocatable.cpuMillis &&
+    used.pods + requests.pods <= allocatable.pods
+  );
+}
+
+function shortages(node: NodeView, { requests }: Demands): readonly string[] {
+  if (hasRoom(node, requests)) return [];
+  const { allocatable, used } = node;
   const missing = (of: keyof Amounts) => used[of] + requests[of] - allocatable[of];
   const words: string[] = [];
   if (missing("memoryBytes") > 0) words.push(`${inGigabytes(missing("memoryBytes"))} memory`);
   if (missing("cpuMillis") > 0) words.push(`${missing("cpuMillis") / 1000} CPU`);
   if (missing("pods") > 0) words.push(`${missing("pods")} pod`);
-  return words.length === 0 ? [] : [`short by ${words.join(", ")}`];
+  return [`short by ${words.join(", ")}`];
 }
 
 function sum(a: Amounts, b: Amounts, sign: 1 | -1): Amounts {

@@ -2,16 +2,30 @@ import { type Demands, type Labels, selects } from "./demands.ts";
 import type { NodeView, Tenant } from "./node-view.ts";
 
 /**
+ * Of what a pod asks for beside it, that which it would bring itself and which is nowhere yet: pods that ask
+ * for each other's company have to begin somewhere.
+ */
+export function beginnings(pod: Demands, nodes: readonly NodeView[]): ReadonlySet<Labels> {
+  return new Set(
+    pod.near.filter(
+      (selector) =>
+        selects(pod, selector, pod) && !nodes.some((it) => isThere(it.tenants, pod, selector)),
+    ),
+  );
+}
+
+/**
  * In words, what the pods on `node` have against one more with these demands, or lack for it: its own
- * required affinity, and the anti-affinity of those that are there, as Kubernetes means both.
+ * required affinity, and the anti-affinity of those that are there, as Kubernetes means both. `beginning`
+ * is what it may be the first of.
  */
 export function neighbourTrouble(
   { tenants }: NodeView,
   pod: Demands,
-  nodes: readonly NodeView[],
+  beginning: ReadonlySet<Labels>,
 ): readonly string[] {
   const missed = pod.near.filter(
-    (selector) => !isThere(tenants, pod, selector) && !mayBeFirst(nodes, pod, selector),
+    (selector) => !beginning.has(selector) && !isThere(tenants, pod, selector),
   );
   const shunned = pod.apart.filter((selector) => isThere(tenants, pod, selector));
   const unwelcome = tenants.flatMap(({ demands }) =>
@@ -26,11 +40,6 @@ export function neighbourTrouble(
 
 function isThere(tenants: readonly Tenant[], pod: Demands, selector: Labels): boolean {
   return tenants.some(({ demands }) => selects(pod, selector, demands));
-}
-
-/** Pods that ask for each other's company: somewhere the first of them has to begin. */
-function mayBeFirst(nodes: readonly NodeView[], pod: Demands, selector: Labels): boolean {
-  return selects(pod, selector, pod) && !nodes.some((it) => isThere(it.tenants, pod, selector));
 }
 
 function inWords(selector: Labels): string {

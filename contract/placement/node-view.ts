@@ -36,6 +36,15 @@ export type NodeView = {
   readonly wish: WishSize;
 };
 
+const byId = new WeakMap<readonly NodeView[], ReadonlyMap<NodeId, NodeView>>();
+
+/** The node with this id, of nodes that are asked for many times: they are gone through once. */
+export function nodeOf(nodes: readonly NodeView[], id: NodeId): NodeView | undefined {
+  const known = byId.get(nodes) ?? new Map(nodes.map((it) => [it.id, it]));
+  byId.set(nodes, known);
+  return known.get(id);
+}
+
 /** What decides about a place beside the pod itself. */
 export type Surroundings = {
   readonly nowMs: number;

@@ -1,9 +1,10 @@
 import { and, asc, eq, gt, sql } from "drizzle-orm";
 import type { NodeId } from "../../contract/ids.ts";
 import type { DesiredState } from "../../contract/node/protocol.ts";
+import { podSpec } from "../apps/pod-texts.ts";
 import type { Db, Tx } from "../client.ts";
 import { announce } from "../outbox.ts";
-import { apps, nodePlans, pods } from "../schema/core.ts";
+import { apps, nodePlans, pods, podTexts } from "../schema/core.ts";
 import { volumesToPurge } from "../volumes/end.ts";
 import {
   imagesToKeep,
@@ -90,8 +91,9 @@ export async function renewWish(tx: Tx, node: NodeId): Promise<void> {
 
 async function wantedPods(tx: Tx, node: NodeId): Promise<DesiredState["pods"]> {
   const rows = await tx
-    .select({ pod: pods.spec })
+    .select({ pod: podSpec })
     .from(pods)
+    .innerJoin(podTexts, eq(podTexts.id, pods.textId))
     .innerJoin(apps, eq(apps.id, pods.appId))
     .where(and(eq(pods.nodeId, node), eq(pods.wanted, "run")))
     .orderBy(asc(apps.name), asc(pods.createdAt), asc(pods.id));

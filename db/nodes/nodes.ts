@@ -2,11 +2,11 @@ import { and, asc, eq, gt, inArray, isNotNull, ne, or, sql } from "drizzle-orm";
 import { type NodeId, NodeId as NodeIdSchema, type PodId } from "../../contract/ids.ts";
 import { type Most, offered } from "../../contract/node/host.ts";
 import type { PodStatus } from "../../contract/node/protocol.ts";
-import type { Pod } from "../../contract/pod/pod.ts";
-import { type Amounts, effectiveRequests } from "../../contract/pod/requests.ts";
+import type { Amounts } from "../../contract/pod/requests.ts";
 import { notYetGone } from "../apps/placements.ts";
+import { askedByText, demandsIn } from "../apps/pod-texts.ts";
 import type { Tx } from "../client.ts";
-import { apps, nodeStatus, nodes, podStatus, pods, projects } from "../schema/core.ts";
+import { apps, nodeStatus, nodes, podStatus, pods, podTexts, projects } from "../schema/core.ts";
 
 export type NodeView = {
   readonly id: NodeId;
@@ -109,8 +109,9 @@ async function withAsked(
 ): Promise<readonly NodeView[]> {
   if (rows.length === 0) return [];
   const tenants = await tx
-    .select({ node: pods.nodeId, spec: sql<Pod["spec"]>`${pods.spec} -> 'spec'` })
+    .select({ node: pods.nodeId, ...askedByText })
     .from(pods)
+    .innerJoin(podTexts, eq(podTexts.id, pods.textId))
     .leftJoin(podStatus, eq(podStatus.podId, pods.id))
     .leftJoin(nodeStatus, eq(nodeStatus.nodeId, pods.nodeId))
     .where(
@@ -127,7 +128,7 @@ async function withAsked(
   return rows.map(({ reported, ...row }) => ({
     ...row,
     capacity: reported && offered(reported, row.most),
-    asked: sum((byNode.get(row.id) ?? []).map(({ spec }) => effectiveRequests(spec))),
+    asked: sum((byNode.get(row.id) ?? []).map((it) => demandsIn(it).requests)),
   }));
 }
 
@@ -153,7 +154,7 @@ export async function podsOnNode(tx: Tx, node: NodeId): Promise<readonly PodOnNo
     .select({
       project: projects.name,
       app: apps.name,
-      name: sql<string>`${pods.spec}->'metadata'->>'name'`,
+      name: pods.name,
       wanted: pods.wanted,
       status: podStatus.status,
     })
@@ -172,7 +173,7 @@ export type Staying = { readonly pod: string; readonly why: string };
 /** Why pods that should stand elsewhere are still on this node, as far as the scheduler said so; some of them. */
 export async function whyStaying(tx: Tx, node: NodeId): Promise<readonly Staying[]> {
   const rows = await tx.execute<Staying>(sql`
-    select ${pods.spec} -> 'metadata' ->> 'name' as pod, last.message as why
+    select ${pods.name} as pod, last.message as why
     from ${pods} left join ${podStatus} on ${podStatus.podId} = ${pods.id},
       lateral (select type, message from events where release_id = ${pods.releaseId}
         and type in ('pod-waiting', 'pod-placed') order by id desc limit 1) as last

@@ -1,9 +1,10 @@
 import { and, asc, eq, gt, isNotNull, isNull, ne, or, type SQL, sql } from "drizzle-orm";
 import type { AppId, NodeId, PodId } from "../../contract/ids.ts";
-import { NODE_PORTS, type RemotePod, type Route } from "../../contract/node/protocol.ts";
+import type { RemotePod, Route } from "../../contract/node/protocol.ts";
 import type { Tx } from "../client.ts";
 import { announce } from "../outbox.ts";
-import { apps, nodeStatus, nodes, podStatus, pods, releases, routing } from "../schema/core.ts";
+import { routing } from "../schema/control.ts";
+import { apps, nodeStatus, nodes, podStatus, pods, releases } from "../schema/core.ts";
 
 /*
  * Which requests a node is told to pass on, and where to. A pod of another node is reached at that
@@ -33,12 +34,12 @@ export async function routingGeneration(tx: Tx): Promise<number> {
 }
 
 /**
- * Pods of this app came or went: every node's routes are to be read again. Not where no request goes to
+ * Pods of these apps came or went: every node's routes are to be read again. Not where no request goes to
  * them, and not where there is no second node. Call it last: one transaction at a time holds the row.
  */
-export async function renewRoutesTo(tx: Tx, app: AppId): Promise<void> {
+export async function renewRoutesTo(tx: Tx, ...ids: readonly AppId[]): Promise<void> {
   const [found] = await tx.execute<{ it: boolean }>(sql`
-    select exists (select from ${pods} where ${pods.appId} = ${app} and ${pods.nodePort} is not null)
+    select exists (select from ${pods} where ${pods.appId} = any(${sql.param(ids)}::uuid[]) and ${pods.nodePort} is not null)
        and (select count(*) from ${nodeStatus} where ${nodeStatus.address} is not null) > 1 as it`);
   if (found?.it) await renewRoutes(tx);
 }
@@ -55,19 +56,25 @@ export async function renewRoutes(tx: Tx): Promise<void> {
   await announce(tx, "node:*");
 }
 
+/** It has its node's port, or had it lately. */
+export const holdsNodePort = sql`(${pods.nodePort} is not null and (${pods.wanted} = 'run'
+  or ${podStatus.podId} is not null or ${pods.goneAt} > now() - ${RESTS}))`;
+
 /**
- * A port of this node that no pod has or had lately; null for a release that takes no requests. Two
- * plans that choose the same at once choose for the same generation of the node, and one is made anew.
+ * The ports of these nodes that pods have or had lately; no entry for a node without any. Two plans that
+ * choose the same at once choose for the same generation of the node, and one is made anew.
  */
-export function freeNodePort(node: NodeId, release: string): SQL<number | null> {
-  return sql`(
-    select port from generate_series(${NODE_PORTS.first}::int, ${NODE_PORTS.last}::int) as port
-    where exists (select from releases where id = ${release} and http_port is not null)
-      and not exists (
-        select from pods left join pod_status on pod_id = pods.id
-        where pods.node_id = ${node} and node_port = port
-          and (wanted = 'run' or pod_id is not null or gone_at > now() - ${RESTS}))
-    order by random() limit 1)`;
+export async function takenNodePorts(
+  tx: Tx,
+  ids: readonly NodeId[],
+): Promise<ReadonlyMap<NodeId, ReadonlySet<number>>> {
+  if (ids.length === 0) return new Map();
+  const rows = await tx.execute<{ node: NodeId; ports: number[] }>(sql`
+    select ${pods.nodeId} as node, json_agg(${pods.nodePort}) as ports
+    from ${pods} left join ${podStatus} on ${podStatus.podId} = ${pods.id}
+    where ${pods.nodeId} = any(${sql.param(ids)}::uuid[]) and ${holdsNodePort}
+    group by ${pods.nodeId}`);
+  return new Map(rows.map(({ node, ports }) => [node, new Set(ports)]));
 }
 
 type Routed = {

@@ -34,7 +34,7 @@ export async function podsOfApps(
     .select({
       app: pods.appId,
       pod: pods.id,
-      name: sql<string>`${pods.spec}->'metadata'->>'name'`,
+      name: pods.name,
       node: nodes.name,
       release: releases.number,
       wanted: pods.wanted,
@@ -130,7 +130,7 @@ async function knownPods(tx: Tx, node: NodeId, report: NodeReport) {
   return await tx
     .select({
       pod: pods.id,
-      name: sql<string>`${pods.spec}->'metadata'->>'name'`,
+      name: pods.name,
       app: pods.appId,
       release: pods.releaseId,
       status: podStatus.status,

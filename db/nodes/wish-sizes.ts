@@ -1,6 +1,5 @@
 import { sql } from "drizzle-orm";
-import type { NodeId, ProjectId } from "../../contract/ids.ts";
-import type { WishSize } from "../../contract/placement/wish.ts";
+import type { ProjectId } from "../../contract/ids.ts";
 import type { Tx } from "../client.ts";
 import type { Materials } from "../schema/core.ts";
 
@@ -8,37 +7,6 @@ import type { Materials } from "../schema/core.ts";
 
 /** What a release of this project froze. */
 export type Frozen = { readonly project: ProjectId; readonly materials: Materials };
-
-export type WishSizes = {
-  /** No entry for a node that is told of no pod. */
-  readonly nodes: ReadonlyMap<NodeId, WishSize>;
-  /** The bytes of each version that is there, of those that the nodes are told and those asked for. */
-  readonly versions: ReadonlyMap<string, number>;
-};
-
-/** No locks. A version counts once a node, as it is sent. */
-export async function wishSizes(tx: Tx, asked: readonly Frozen[]): Promise<WishSizes> {
-  const told = await tx.execute<Frozen & { node: NodeId; pods: number; bytes: number }>(sql`
-    select node_id as node, project_id as project, materials,
-           count(*)::int as pods, sum(wire_bytes)::float8 as bytes
-    from pods
-    join releases on releases.id = pods.release_id
-    join apps on apps.id = pods.app_id
-    where pods.wanted = 'run' group by node_id, releases.id, project_id`);
-  const versions = await versionSizes(tx, [...told, ...asked]);
-  const nodes = new Map<NodeId, { pods: number; bytes: number; materials: Set<string> }>();
-  for (const { node, pods, bytes, ...frozen } of told) {
-    const sum = nodes.get(node) ?? { pods: 0, bytes: 0, materials: new Set() };
-    nodes.set(node, sum);
-    sum.pods += pods;
-    sum.bytes += bytes;
-    for (const key of versionKeys(frozen)) {
-      if (!sum.materials.has(key)) sum.bytes += versions.get(key) ?? 0;
-      sum.materials.add(key);
-    }
-  }
-  return { nodes, versions };
-}
 
 /** How each version that the release froze is called here. */
 export function versionKeys(frozen: Frozen): readonly string[] {
@@ -57,7 +25,8 @@ function keyOf({ project, kind, name, version }: Version): string {
   return `${project}/${kind}/${name}.v${version}`;
 }
 
-async function versionSizes(
+/** The bytes of each of these versions that is there. */
+export async function versionSizes(
   tx: Tx,
   frozen: readonly Frozen[],
 ): Promise<ReadonlyMap<string, number>> {

@@ -1,4 +1,4 @@
-import { boolean, pgTable } from "drizzle-orm/pg-core";
+import { bigint, boolean, pgTable } from "drizzle-orm/pg-core";
 import { now } from "./columns.ts";
 
 /** Written by worker/nodes. One row: since when reports come in as ever, and when a worker last looked at the nodes. */
@@ -6,4 +6,10 @@ export const controlPlane = pgTable("control_plane", {
   id: boolean("id").primaryKey().default(true),
   calmSince: now("calm_since"),
   lastPassAt: now("last_pass_at"),
+});
+
+/** One row: +1 when what one node runs changes the routes of the others, or an address does (by api). */
+export const routing = pgTable("routing", {
+  id: boolean("id").primaryKey().default(true),
+  generation: bigint("generation", { mode: "number" }).notNull(),
 });

@@ -17,13 +17,15 @@ import type { AppSpec } from "../../contract/app/app-spec.ts";
 import type { AppId, Digest, NodeId, PodId, ProjectId, ReleaseId } from "../../contract/ids.ts";
 import type { Most } from "../../contract/node/host.ts";
 import type { NodeReport, PodStatus, Usage } from "../../contract/node/protocol.ts";
+import type { Demands } from "../../contract/placement/demands.ts";
 import type { Pod } from "../../contract/pod/pod.ts";
 import type { TokenKind } from "../../contract/token.ts";
 import { at, bytea, now } from "./columns.ts";
 
 // Every fact of an installation, grouped by who writes it. Wish and sight never share a row; a
 // column has one writer, named above its table; generations only grow. Config maps, secrets and
-// volumes are in material.ts, logs and commands in streams.ts, events and audit in history.ts.
+// volumes are in material.ts, logs and commands in streams.ts, events and audit in history.ts,
+// nudges in outbox.ts.
 
 // ---- wishes: written by api ---------------------------------------------------------------------
 
@@ -198,6 +200,23 @@ export const releases = pgTable(
 
 // ---- decisions: written by worker/schedule -------------------------------------------------------
 
+/** What pods of a release are, but for their names and ids; never changed. An adopted pod gets its new release's. */
+export const podTexts = pgTable(
+  "pod_texts",
+  {
+    id: bigserial("id", { mode: "number" }).primaryKey(),
+    releaseId: uuid("release_id")
+      .notNull()
+      .references(() => releases.id, { onDelete: "cascade" })
+      .$type<ReleaseId>(),
+    spec: jsonb("spec").notNull().$type<Pod>(),
+    /** What `spec` asks of a node; null where it was stored before this was: then `spec` says it. */
+    demands: jsonb("demands").$type<Demands>(),
+    wireBytes: integer("wire_bytes").notNull().generatedAlwaysAs(sql`octet_length(spec::text)`),
+  },
+  (t) => [index("pod_texts_release").on(t.releaseId)],
+);
+
 export const pods = pgTable(
   "pods",
   {
@@ -209,10 +228,12 @@ export const pods = pgTable(
       .$type<ReleaseId>(),
     /** No foreign key: a pod that ran to its end outlives its node, so that its work is not done again. */
     nodeId: uuid("node_id").notNull().$type<NodeId>(),
-    spec: jsonb("spec").notNull().$type<Pod>(),
+    name: text("name").notNull(),
+    textId: bigint("text_id", { mode: "number" })
+      .notNull()
+      .references(() => podTexts.id),
     /** Where its node takes requests of other nodes for it; null for a pod that takes none. */
     nodePort: integer("node_port"),
-    wireBytes: integer("wire_bytes").notNull().generatedAlwaysAs(sql`octet_length(spec::text)`),
     wanted: text("wanted").notNull().$type<"run" | "gone">().default("run"),
     createdAt: now("created_at"),
     goneAt: at("gone_at"),
@@ -232,12 +253,6 @@ export const nodePlans = pgTable("node_plans", {
     .references(() => nodes.id, { onDelete: "cascade" })
     .$type<NodeId>(),
   generation: bigint("generation", { mode: "number" }).notNull().default(0),
-});
-
-/** One row: +1 when what one node runs changes the routes of the others, or an address does (by api). */
-export const routing = pgTable("routing", {
-  id: boolean("id").primaryKey().default(true),
-  generation: bigint("generation", { mode: "number" }).notNull(),
 });
 
 export const workers = pgTable("workers", { id: text("id").primaryKey(), seenAt: now("seen_at") });
@@ -280,15 +295,3 @@ export const podStatus = pgTable(
   },
   (t) => [index("pod_status_node").on(t.nodeId)],
 );
-
-// ---- nudges: inserted by api and worker, deleted by worker/relay ---------------------------------
-
-export const TOPICS = ["build", "schedule"] as const;
-export type Topic = (typeof TOPICS)[number];
-
-export const outbox = pgTable("outbox", {
-  id: bigserial("id", { mode: "number" }).primaryKey(),
-  topic: text("topic").notNull().$type<Topic>(),
-  subject: text("subject").notNull(),
-  createdAt: now("created_at"),
-});

@@ -4,9 +4,10 @@ import type { AppId, NodeId, PodId } from "../../contract/ids.ts";
 import type { ExecExit, ExecOutput, ExecSession } from "../../contract/node/exec.ts";
 import type { PodStatus } from "../../contract/node/protocol.ts";
 import type { Pod } from "../../contract/pod/pod.ts";
+import { podSpec } from "../apps/pod-texts.ts";
 import type { Db, Tx } from "../client.ts";
 import { announce, CHANGES_CHANNEL } from "../outbox.ts";
-import { nodes, podStatus, pods, releases } from "../schema/core.ts";
+import { nodes, podStatus, pods, podTexts, releases } from "../schema/core.ts";
 import { execFrames, execSessions } from "../schema/streams.ts";
 
 /*
@@ -38,13 +39,14 @@ export async function podsForExec(tx: Tx, app: AppId): Promise<readonly ExecCand
   return await tx
     .select({
       pod: pods.id,
-      name: sql<string>`${pods.spec}->'metadata'->>'name'`,
+      name: pods.name,
       node: pods.nodeId,
       live: sql<boolean>`${releases.phase} = 'live'`,
-      spec: pods.spec,
+      spec: podSpec,
       status: podStatus.status,
     })
     .from(pods)
+    .innerJoin(podTexts, eq(podTexts.id, pods.textId))
     .innerJoin(releases, eq(releases.id, pods.releaseId))
     .innerJoin(nodes, eq(nodes.id, pods.nodeId))
     .leftJoin(podStatus, eq(podStatus.podId, pods.id))

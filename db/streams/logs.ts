@@ -73,7 +73,7 @@ async function ownersOf(
     .select({
       pod: pods.id,
       app: pods.appId,
-      name: sql<string>`${pods.spec}->'metadata'->>'name'`,
+      name: pods.name,
       release: releases.number,
     })
     .from(pods)

@@ -1,52 +1,76 @@
-import { and, asc, eq, inArray, isNull, or } from "drizzle-orm";
+import { and, asc, isNull, sql } from "drizzle-orm";
 import type { NodeId, ProjectId } from "../../contract/ids.ts";
-import { PlanOutdated } from "../apps/placements.ts";
+import { PlanOutdated } from "../apps/placing.ts";
 import type { Tx } from "../client.ts";
 import { volumes } from "../schema/material.ts";
 
 /* The node that holds a named volume: only worker/schedule binds one. */
 
-/** Which node holds each of these volumes; undefined before its first pod, and no entry for one that is removed. */
+/** The volumes of these projects that there are, by name, with the node that holds each: undefined before its first pod. */
+export type Homes = ReadonlyMap<ProjectId, ReadonlyMap<string, NodeId | undefined>>;
+
+/** Which node holds each of these volumes; no entry for one that is removed. */
 export async function volumeHomes(
   tx: Tx,
-  project: ProjectId,
-  names: readonly string[],
-): Promise<ReadonlyMap<string, NodeId | undefined>> {
-  if (names.length === 0) return new Map();
+  claims: readonly { readonly project: ProjectId; readonly name: string }[],
+): Promise<Homes> {
+  if (claims.length === 0) return new Map();
   const rows = await tx
-    .select({ name: volumes.name, node: volumes.nodeId })
+    .select({ project: volumes.projectId, name: volumes.name, node: volumes.nodeId })
     .from(volumes)
-    .where(those(project, names));
-  return new Map(rows.map(({ name, node }) => [name, node ?? undefined]));
+    .where(those(claims));
+  return new Map(
+    [...Map.groupBy(rows, (it) => it.project)].map(([project, of]) => [
+      project,
+      new Map(of.map(({ name, node }) => [name, node ?? undefined])),
+    ]),
+  );
 }
 
-/** The volumes are on this node from now on. Another app's pod may have been the first elsewhere: plan anew. */
-export async function bindVolumes(
-  tx: Tx,
-  project: ProjectId,
-  names: readonly string[],
-  node: NodeId,
-): Promise<void> {
-  if (names.length === 0) return;
-  const distinct = [...new Set(names)];
-  const free = or(isNull(volumes.nodeId), eq(volumes.nodeId, node));
-  // In the order of names: an update alone takes its rows in any.
+export type Claimed = {
+  readonly project: ProjectId;
+  readonly name: string;
+  readonly node: NodeId;
+};
+
+/**
+ * These volumes are on these nodes from now on, each named once. Another app's pod may have been the first
+ * elsewhere: plan anew.
+ */
+export async function bindVolumes(tx: Tx, claimed: readonly Claimed[]): Promise<void> {
+  if (claimed.length === 0) return;
+  // In one order: an update alone takes its rows in any.
   const held = await tx
-    .select({ name: volumes.name })
+    .select({ project: volumes.projectId, name: volumes.name, node: volumes.nodeId })
     .from(volumes)
-    .where(and(those(project, distinct), free))
-    .orderBy(asc(volumes.name))
+    .where(those(claimed))
+    .orderBy(asc(volumes.projectId), asc(volumes.name))
     .for("no key update");
-  const bound = held.map(({ name }) => name);
-  if (bound.length === distinct.length)
-    await tx.update(volumes).set({ nodeId: node }).where(those(project, bound));
-  else throw new PlanOutdated(`a volume of ${distinct.join(", ")} is not for node ${node}`);
+  const homes = new Map(held.map((it) => [keyOf(it), it.node]));
+  const lost = claimed.filter((it) => {
+    const home = homes.get(keyOf(it));
+    return home === undefined || (home !== null && home !== it.node);
+  });
+  if (lost.length > 0)
+    throw new PlanOutdated(`${lost.map((it) => it.name).join(", ")}: not for the planned node`);
+  const fresh = claimed.filter((it) => homes.get(keyOf(it)) === null);
+  for (const { node, ...claim } of fresh)
+    await tx
+      .update(volumes)
+      .set({ nodeId: node })
+      .where(those([claim]));
 }
 
-function those(project: ProjectId, names: readonly string[]) {
+function keyOf({ project, name }: { project: ProjectId; name: string }): string {
+  return `${project}/${name}`;
+}
+
+function those(claims: readonly { readonly project: ProjectId; readonly name: string }[]) {
+  const projects = claims.map((it) => it.project);
+  const names = claims.map((it) => it.name);
   return and(
-    eq(volumes.projectId, project),
-    inArray(volumes.name, [...names]),
+    sql`(${volumes.projectId}, ${volumes.name}) in (
+      select * from unnest(${sql.param(projects)}::uuid[], ${sql.param(names)}::text[]))`,
     isNull(volumes.removedAt),
   );
 }

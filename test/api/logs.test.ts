@@ -3,11 +3,11 @@ import { sql } from "drizzle-orm";
 import { expect, test } from "vitest";
 import { PodId } from "../../contract/ids.ts";
 import { Pod } from "../../contract/pod/pod.ts";
-import { pods } from "../../db/schema/core.ts";
 import { forgetOldLogs } from "../../db/streams/logs.ts";
 import { aToken, startApi, type TestApi } from "../support/api.ts";
 import { aDigest, declare, joinedNode } from "../support/declared.ts";
 import { eventually } from "../support/eventually.ts";
+import { storePod } from "../support/pod-rows.ts";
 
 /** A pod of a new release of the app, on the node of this name. */
 async function placed(api: TestApi, node = "local", app = "shop"): Promise<PodId> {
@@ -31,9 +31,7 @@ async function placed(api: TestApi, node = "local", app = "shop"): Promise<PodId
       ],
     },
   });
-  await api.db
-    .insert(pods)
-    .values({ id, appId: declared.app, releaseId: declared.release, nodeId, spec });
+  await storePod(api.db, { ...declared, node: nodeId, spec });
   return id;
 }
 

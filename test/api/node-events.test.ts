@@ -4,9 +4,9 @@ import { expect, test } from "vitest";
 import { PodId } from "../../contract/ids.ts";
 import { PodStatus } from "../../contract/node/protocol.ts";
 import { storeReport } from "../../db/nodes/sight.ts";
-import { pods } from "../../db/schema/core.ts";
 import { startApi, type TestApi } from "../support/api.ts";
 import { aReport, declare, joinedNode } from "../support/declared.ts";
+import { storePod } from "../support/pod-rows.ts";
 import { aPod } from "../support/pods.ts";
 
 /** An app whose one pod was placed on a node, and how that node tells of it. */
@@ -15,7 +15,7 @@ async function placedPod(api: TestApi) {
   const node = await joinedNode(api.db);
   const id = PodId.parse(randomUUID());
   const spec = aPod({ uid: id, name: "shop-1-x" });
-  await api.db.insert(pods).values({ id, appId: app, releaseId: release, nodeId: node, spec });
+  await storePod(api.db, { app, release, node, spec });
   const report = async (container: object, more: object = {}) => {
     const status = PodStatus.parse({
       pod: id,

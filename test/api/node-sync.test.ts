@@ -12,6 +12,7 @@ import { startApi, type TestApi } from "../support/api.ts";
 import { aDigest, aReport, declare } from "../support/declared.ts";
 import { eventually } from "../support/eventually.ts";
 import { joined } from "../support/joined.ts";
+import { storePod } from "../support/pod-rows.ts";
 
 /** A pod of a new release of the app, as the scheduler would place it. */
 async function placed(api: TestApi, node: NodeId, app = "shop") {
@@ -32,9 +33,7 @@ async function placed(api: TestApi, node: NodeId, app = "shop") {
     },
   });
   await api.db.transaction(async (tx) => {
-    await tx
-      .insert(pods)
-      .values({ id, appId: release.app, releaseId: release.release, nodeId: node, spec });
+    await storePod(tx, { ...release, node, spec });
     await tx.update(releases).set({ httpPort: 8080 }).where(eq(releases.id, release.release));
     await tx.update(nodePlans).set({ generation: sql`${nodePlans.generation} + 1` });
     await announce(tx, `node:${node}`);

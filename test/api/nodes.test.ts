@@ -9,6 +9,7 @@ import { volumes } from "../../db/schema/material.ts";
 import { startApi, type TestApi } from "../support/api.ts";
 import { aDigest, aReport, declare } from "../support/declared.ts";
 import { joined } from "../support/joined.ts";
+import { storePod } from "../support/pod-rows.ts";
 
 /** A node that has reported, and how it reports again. */
 async function aNode(api: TestApi, name = "web-1") {
@@ -37,9 +38,7 @@ async function placed(api: TestApi, node: NodeId, app = "shop"): Promise<PodId> 
       ],
     },
   });
-  await api.db
-    .insert(pods)
-    .values({ id, appId: release.app, releaseId: release.release, nodeId: node, spec });
+  await storePod(api.db, { ...release, node, spec });
   await api.db.update(nodePlans).set({ generation: 1 }).where(eq(nodePlans.nodeId, node));
   return id;
 }

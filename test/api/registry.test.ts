@@ -1,10 +1,11 @@
-import { createHash, randomBytes, randomUUID } from "node:crypto";
+import { createHash, randomBytes } from "node:crypto";
 import { sql } from "drizzle-orm";
 import { expect, test } from "vitest";
-import { Digest, PodId } from "../../contract/ids.ts";
-import { pods } from "../../db/schema/core.ts";
+import { Digest } from "../../contract/ids.ts";
 import { aToken, startApi, type TestApi } from "../support/api.ts";
 import { aDigest, declare, joinedNode } from "../support/declared.ts";
+import { storePod } from "../support/pod-rows.ts";
+import { aPod } from "../support/pods.ts";
 import { startRegistry } from "../support/registry.ts";
 
 const digestOf = (bytes: Uint8Array | string) =>
@@ -51,14 +52,12 @@ async function pushImage(registry: string, repository: string, layer: Buffer): P
 async function podOn(api: TestApi, node: string, made: string | object): Promise<void> {
   const { app, release } = await declare(api.db, `app-${node}`, aDigest("a"));
   const nodeId = await joinedNode(api.db, node);
-  const spec = { spec: typeof made === "string" ? { containers: [{ image: made }] } : made };
-  await api.db.insert(pods).values({
-    id: PodId.parse(randomUUID()),
-    appId: app,
-    releaseId: release,
-    nodeId,
-    spec: spec as never,
-  });
+  const base = aPod();
+  const spec =
+    typeof made === "string"
+      ? { ...base.spec, containers: [{ image: made }] }
+      : { ...base.spec, ...made };
+  await storePod(api.db, { app, release, node: nodeId, spec: { ...base, spec: spec as never } });
 }
 
 const pull = (api: TestApi, token: string, path: string, headers = {}, method = "GET") =>

@@ -8,7 +8,7 @@ import {
   MAX_ATTEMPTS,
   releaseBuild,
 } from "../../db/apps/builds.ts";
-import { cancelUnbuilt } from "../../db/apps/placements.ts";
+import { cancelUnbuilt } from "../../db/apps/placing.ts";
 import type { Db } from "../../db/client.ts";
 import { apps, releases } from "../../db/schema/core.ts";
 import { events } from "../../db/schema/history.ts";
@@ -111,7 +111,7 @@ test("a release that the deletion of its app cancels says so in its history, who
   await pg.db.update(apps).set({ deletedAt: sql`now()` });
 
   await claimBuild(pg.db, byBuilder.release);
-  await cancelUnbuilt(pg.db, byScheduler.app, "the deletion of the app");
+  await cancelUnbuilt(pg.db, [byScheduler.app], "the deletion of the app");
 
   const cancelled = await pg.db.select().from(events).where(eq(events.type, "release-cancelled"));
   expect(cancelled.map((it) => [it.releaseId, it.message])).toEqual([

@@ -1,7 +1,7 @@
 import { sql } from "drizzle-orm";
 import { expect, test } from "vitest";
 import { AppId } from "../../contract/ids.ts";
-import { lockApp } from "../../db/apps/placements.ts";
+import { lockApps } from "../../db/apps/placements.ts";
 import { bindVolumes } from "../../db/volumes/homes.ts";
 import { anotherCaller } from "../support/another-caller.ts";
 import { startApi, type TestApi } from "../support/api.ts";
@@ -28,9 +28,9 @@ test("an app is declared anew while the scheduler gives its volume a node: neith
 
   const placing = Promise.withResolvers<void>();
   const scheduled = api.db.transaction(async (tx) => {
-    await lockApp(tx, AppId.parse(app?.id));
+    await lockApps(tx, [AppId.parse(app?.id)]);
     await placing.promise;
-    await bindVolumes(tx, api.project, ["data"], node);
+    await bindVolumes(tx, [{ project: api.project, name: "data", node }]);
   });
   const declared = apply(api, [aPodDocument("shop", { args: ["again"] }, claiming("data"))]);
   await other.untilSomebodyWaits();

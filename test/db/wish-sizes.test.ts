@@ -2,7 +2,7 @@ import { eq, sql } from "drizzle-orm";
 import { expect, test } from "vitest";
 import { AppId, Digest, ReleaseId } from "../../contract/ids.ts";
 import { MAX_WISH_BYTES, MIB } from "../../contract/node/wish-size.ts";
-import { wishSizes } from "../../db/nodes/wish-sizes.ts";
+import { readFleet } from "../../db/nodes/fleet.ts";
 import { events } from "../../db/schema/history.ts";
 import { scheduleApp } from "../../worker/schedule/run.ts";
 import { startApi, type TestApi } from "../support/api.ts";
@@ -71,7 +71,8 @@ test("what a node is told stays within one answer, and who has to wait for that 
   await rollOut(api);
 
   const wish = await api.ask("/v1/node/desired", { token });
-  const size = (await wishSizes(api.db, [])).nodes.get(node);
+  const { nodes } = await readFleet(api.db, []);
+  const size = nodes.find((it) => it.id === node)?.wish;
   expect(wish.body.pods).toHaveLength(5);
   expect(size).toMatchObject({ pods: 5 });
   expect(size?.materials.size).toBe(15);

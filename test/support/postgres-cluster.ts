@@ -16,8 +16,11 @@ export type Cluster = AsyncDisposable & {
   start(): Promise<void>;
 };
 
-/** A private PostgreSQL in a temporary folder, on a free loopback port, made for speed and not for power cuts. */
-export async function startCluster(): Promise<Cluster> {
+/**
+ * A private PostgreSQL in a temporary folder, on a free loopback port, made for speed and not for power
+ * cuts; with `durable` as its package makes it, so that what is committed is on the disk.
+ */
+export async function startCluster({ durable } = { durable: false }): Promise<Cluster> {
   const bin = await newestBin();
   const owner = await postgresOwner();
   const folder = await mkdtemp(join(tmpdir(), "waybill-pg-"));
@@ -26,7 +29,7 @@ export async function startCluster(): Promise<Cluster> {
   let server: ChildProcess | undefined;
 
   const start = async () => {
-    server = run(join(bin, "postgres"), ["-D", data, ...SETTINGS(port, folder)], owner);
+    server = run(join(bin, "postgres"), ["-D", data, ...settings(port, folder, durable)], owner);
     await untilItAnswers(`postgres://postgres@127.0.0.1:${port}/postgres`, server);
   };
   const stop = async (signal: NodeJS.Signals) => {
@@ -62,18 +65,22 @@ export async function startCluster(): Promise<Cluster> {
 
 type Owner = { readonly uid: number; readonly gid: number };
 
-const SETTINGS = (port: number, folder: string) =>
+const settings = (port: number, folder: string, durable: boolean) =>
   [
     `port=${port}`,
     "listen_addresses=127.0.0.1",
     `unix_socket_directories=${folder}`,
-    "fsync=off",
-    "synchronous_commit=off",
-    "full_page_writes=off",
-    "autovacuum=off",
     "max_connections=200",
-    "shared_buffers=32MB",
+    ...(durable ? [] : FORGETFUL),
   ].flatMap((setting) => ["-c", setting]);
+
+const FORGETFUL = [
+  "fsync=off",
+  "synchronous_commit=off",
+  "full_page_writes=off",
+  "autovacuum=off",
+  "shared_buffers=32MB",
+];
 
 /** PostgreSQL refuses to run as root, so it runs as the user that its package made. */
 async function postgresOwner(): Promise<Owner | undefined> {

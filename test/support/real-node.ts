@@ -4,12 +4,13 @@ import { sql } from "drizzle-orm";
 import type { NodeId } from "../../contract/ids.ts";
 import type { Pod } from "../../contract/pod/pod.ts";
 import { announce } from "../../db/outbox.ts";
-import { nodePlans, pods } from "../../db/schema/core.ts";
+import { nodePlans } from "../../db/schema/core.ts";
 import { NODE_AGENT_FLAGS } from "../../standalone/parts/programs.ts";
 import { aToken, startApi, type TestApi } from "./api.ts";
 import { startContainerd, type TestContainerd } from "./containerd.ts";
 import { aDigest, declare } from "./declared.ts";
 import { eventually } from "./eventually.ts";
+import { storePod } from "./pod-rows.ts";
 import { aPod } from "./pods.ts";
 import { aProgram } from "./program.ts";
 import { startRegistry } from "./registry.ts";
@@ -99,8 +100,7 @@ async function place(api: TestApi, app: string, image: string, said: PodSaid): P
   const { app: appId, release } = await declare(api.db, app, aDigest("a"));
   await api.db.execute(sql`update releases set phase = 'live' where id = ${release}`);
   await changeWish(api, node, async (tx) => {
-    const id = pod.metadata.uid;
-    await tx.insert(pods).values({ id, appId, releaseId: release, nodeId: node, spec: pod });
+    await storePod(tx, { app: appId, release, node, spec: pod });
   });
   await eventually(
     async () => {

@@ -1,5 +1,5 @@
 import { isSilent } from "../../contract/placement/filter.ts";
-import type { NodeView } from "../../contract/placement/node-view.ts";
+import { type NodeView, nodeOf } from "../../contract/placement/node-view.ts";
 import type { PodView, ReleaseView, World } from "./world.ts";
 
 /* What was seen of a pod, in the words that the plan asks. */
@@ -23,7 +23,8 @@ export function silentNode(
   { nodes, nowMs }: Pick<World, "nodes" | "nowMs">,
   pod: PodView,
 ): NodeView | undefined {
-  return nodes.find((node) => node.id === pod.node && isSilent(node, nowMs));
+  const node = nodeOf(nodes, pod.node);
+  return node && isSilent(node, nowMs) ? node : undefined;
 }
 
 /** It is over, and not run again: it needs no other place. */
@@ -32,7 +33,7 @@ export function isOver(pod: PodView): boolean {
 }
 
 export function isFenced({ nodes }: Pick<World, "nodes">, pod: PodView): boolean {
-  return nodes.some((node) => node.id === pod.node && node.fenced);
+  return nodeOf(nodes, pod.node)?.fenced === true;
 }
 
 /** Not known to have ended, though it should: only its node's own word, or a person's, ends it. */

@@ -1,4 +1,5 @@
 import { silence } from "../../contract/placement/filter.ts";
+import { nodeOf } from "../../contract/placement/node-view.ts";
 import {
   bestFirst,
   isFenced,
@@ -37,9 +38,7 @@ export function keepRunning(
 export function displaced(world: World, pod: PodView): "node-lost" | "node-drained" | undefined {
   if (isOver(pod)) return undefined;
   if (world.lost.has(pod.node)) return "node-lost";
-  return world.nodes.some((node) => node.id === pod.node && node.draining)
-    ? "node-drained"
-    : undefined;
+  return nodeOf(world.nodes, pod.node)?.draining ? "node-drained" : undefined;
 }
 
 function oneMoreFirst(

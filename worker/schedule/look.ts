@@ -1,5 +1,5 @@
 import { durationMs } from "../../contract/document/units.ts";
-import { PodId, type ReleaseId } from "../../contract/ids.ts";
+import { type AppId, type NodeId, PodId, type ReleaseId } from "../../contract/ids.ts";
 import { jsonBytes } from "../../contract/node/wish-size.ts";
 import { demandsOf } from "../../contract/placement/demands.ts";
 import { type Shared, strategyOf } from "../../contract/placement/strategy.ts";
@@ -7,19 +7,22 @@ import { fingerprintText, isSidecar, Pod } from "../../contract/pod/pod.ts";
 import {
   type AppRow,
   activeReleases,
-  type NodeRow,
+  clockMs,
+  lockApps,
   type PodRow,
-  podsOfApp,
   type ReleaseRow,
+  standingPods,
 } from "../../db/apps/placements.ts";
+import type { PodText } from "../../db/apps/pod-texts.ts";
 import type { Tx } from "../../db/client.ts";
 import { calmSince } from "../../db/nodes/control-plane.ts";
-import { lookAtNodes } from "../../db/nodes/node-views.ts";
-import { versionKeys, type WishSizes, wishSizes } from "../../db/nodes/wish-sizes.ts";
+import { type Fleet, readFleet } from "../../db/nodes/fleet.ts";
+import { versionKeys } from "../../db/nodes/wish-sizes.ts";
 import { volumeHomes } from "../../db/volumes/homes.ts";
 import { planNodes } from "../nodes/plan.ts";
 import { podOf, sourceOf } from "./pod.ts";
-import type { PodView, ReleaseView, World } from "./world.ts";
+import type { Scene } from "./scene.ts";
+import type { PodView, ReleaseView } from "./world.ts";
 
 /**
  * A container that nobody asks is ready as soon as it runs, also one that ends a moment later. Most that
@@ -27,47 +30,90 @@ import type { PodView, ReleaseView, World } from "./world.ts";
  */
 const UNPROBED_SETTLE_MS = 3_000;
 
-/** What stands, as it is in the database, and as the plan looks at it. */
-export type Snapshot = {
-  readonly app: AppRow;
-  readonly releases: readonly ReleaseRow[];
-  readonly pods: readonly PodRow[];
-  readonly nodes: readonly NodeRow[];
-  readonly world: World;
+/** A release, what its pods are under some id, and how the plan looks at it. */
+export type ReleaseSight = {
+  readonly row: ReleaseRow;
+  readonly pod: Pod;
+  readonly view: ReleaseView;
 };
 
-/** Reads all that the plan of one app depends on, in the caller's transaction. */
-export async function lookAt(tx: Tx, app: AppRow, replaceAfterMs: number): Promise<Snapshot> {
-  const releases = await activeReleases(tx, app.id);
-  const pods = await podsOfApp(tx, app.id);
-  const frozen = releases.map((it) => ({ project: app.projectId, materials: it.materials }));
-  const told = await wishSizes(tx, frozen);
-  const nodes = await lookAtNodes(tx, told.nodes);
-  const views = releases.map((it) => releaseView(app, it, told.versions));
-  const claims = views.flatMap((it) => it.demands.claims);
+/** What stands of one app, as it is in the database, and as the plan looks at it. */
+export type AppSight = {
+  readonly app: AppRow;
+  readonly releases: ReadonlyMap<ReleaseId, ReleaseSight>;
+  readonly pods: ReadonlyMap<PodId, { readonly row: PodRow; readonly view: PodView }>;
+};
+
+export type Look = {
+  readonly scene: Scene;
+  /** Those that there are, in the order of their ids. */
+  readonly apps: readonly AppSight[];
+  /** Those that cannot be looked at, and why: what was stored of them is not what this version takes. */
+  readonly failed: ReadonlyMap<AppId, unknown>;
+};
+
+/** Locks the apps, and reads all that their plans depend on, in the caller's transaction. */
+export async function lookAt(tx: Tx, ids: readonly AppId[], replaceAfterMs: number): Promise<Look> {
+  const rows = await lockApps(tx, ids);
+  const nowMs = await clockMs(tx);
+  const releases = Map.groupBy(await activeReleases(tx, ids), (it) => it.app);
+  const pods = Map.groupBy(await standingPods(tx, ids), (it) => it.app);
+  const projects = new Map(rows.map((it) => [it.id, it.projectId]));
+  const frozen = [...releases].flatMap(([app, of]) => {
+    const project = projects.get(app);
+    return project ? of.map(({ materials }) => ({ project, materials })) : [];
+  });
+  const fleet = await readFleet(tx, frozen);
+  const failed = new Map<AppId, unknown>();
+  const apps = rows.flatMap((app) => {
+    try {
+      return [appSight(app, releases.get(app.id) ?? [], pods.get(app.id) ?? [], fleet)];
+    } catch (error) {
+      failed.set(app.id, error);
+      return [];
+    }
+  });
+  const claims = apps.flatMap(({ app, releases }) =>
+    [...releases.values()].flatMap(({ view }) =>
+      view.demands.claims.map((name) => ({ project: app.projectId, name })),
+    ),
+  );
   const calmSinceMs = await calmSince(tx);
-  const { lost } = planNodes({ nowMs: app.nowMs, calmSinceMs, replaceAfterMs, nodes: nodes.views });
-  const world = {
-    lost: new Set(lost),
-    nowMs: app.nowMs,
-    appDeleted: app.deleted,
-    releases: views,
-    pods: pods.map(podView),
-    nodes: nodes.views,
-    volumes: await volumeHomes(tx, app.projectId, claims),
-  };
-  return { app, releases, pods, nodes: nodes.rows, world };
+  const { lost } = planNodes({ nowMs, calmSinceMs, replaceAfterMs, nodes: fleet.nodes });
+  const homes = await volumeHomes(tx, claims);
+  const positions = new Map(fleet.nodes.map(({ id }, at): [NodeId, number] => [id, at]));
+  return { scene: { nowMs, lost: new Set(lost), ...fleet, positions, homes }, apps, failed };
 }
 
-function releaseView(
-  { project, projectId }: AppRow,
-  release: ReleaseRow,
-  sizes: WishSizes["versions"],
-): ReleaseView {
-  const { id, number, phase, phaseAt, spec, newPods } = release;
-  const pod = podOf({ ...release, project }, anyPod(id));
-  const versions = versionKeys({ project: projectId, materials: release.materials });
+function appSight(
+  app: AppRow,
+  releases: readonly ReleaseRow[],
+  pods: readonly PodRow[],
+  { versions }: Fleet,
+): AppSight {
+  const likenesses = new Map<PodText, Likeness>();
+  const likenessOf = (text: PodText) => {
+    const known = likenesses.get(text) ?? likeness(text.spec);
+    likenesses.set(text, known);
+    return known;
+  };
   return {
+    app,
+    releases: new Map(releases.map((row) => [row.id, releaseSight(app, row, versions)])),
+    pods: new Map(pods.map((row) => [row.id, { row, view: podView(row, likenessOf(row.text)) }])),
+  };
+}
+
+function releaseSight(
+  { project, projectId }: AppRow,
+  row: ReleaseRow,
+  sizes: Fleet["versions"],
+): ReleaseSight {
+  const { id, number, phase, phaseAt, spec, newPods, imageRepository, imageDigest } = row;
+  if (!imageRepository || !imageDigest) throw new Error(`release ${id} is ${phase} without image`);
+  const pod = podOf({ ...row, project, imageRepository, imageDigest }, anyPod(id));
+  const versions = versionKeys({ project: projectId, materials: row.materials });
+  const view = {
     id,
     number,
     phase,
@@ -81,12 +127,14 @@ function releaseView(
     demands: demandsOf(pod),
     wish: {
       textBytes: jsonBytes(pod),
+      door: row.httpPort !== null,
       materials: new Map(versions.map((it) => [it, sizes.get(it) ?? 0])),
     },
     fingerprint: fingerprintText(pod),
     newPods,
     exclusive: isExclusive(pod),
   };
+  return { row, pod, view };
 }
 
 function isExclusive(pod: Shared): boolean {
@@ -104,18 +152,24 @@ function anyPod(release: ReleaseId): PodId {
   return PodId.parse(release);
 }
 
-function podView(pod: PodRow): PodView {
-  const { id, release, node, wanted, spec, createdAt, textBytes, status, since } = pod;
+/** What pods of one text have in common. */
+type Likeness = Pick<PodView, "fingerprint" | "exclusive">;
+
+function likeness(spec: Pod): Likeness {
+  return { fingerprint: fingerprintOf(spec), exclusive: isExclusive(spec) };
+}
+
+function podView(pod: PodRow, alike: Likeness): PodView {
+  const { id, name, release, node, wanted, createdAt, text, status, since } = pod;
   return {
     id,
-    name: spec.metadata.name,
+    name,
     release,
     node,
     wanted,
     createdAtMs: createdAt.getTime(),
-    fingerprint: fingerprintOf(spec),
-    textBytes,
-    exclusive: isExclusive(spec),
+    textBytes: text.wireBytes,
+    ...alike,
     seen: status && since ? { status, sinceMs: since.getTime() } : undefined,
   };
 }

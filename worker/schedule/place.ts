@@ -1,7 +1,7 @@
 import type { NodeId, PodId, ReleaseId } from "../../contract/ids.ts";
 import { canTake, withoutTenant } from "../../contract/placement/filter.ts";
 import { findPlaces, waitingWords } from "../../contract/placement/find-places.ts";
-import type { Surroundings } from "../../contract/placement/node-view.ts";
+import { nodeOf, type Surroundings } from "../../contract/placement/node-view.ts";
 import type { PodView, ReleaseView, World } from "./world.ts";
 
 export type Placing =
@@ -47,7 +47,7 @@ export function standsInTheWay(
 ): PodView | undefined {
   const room = release.demands.claims.some((it) => world.volumes.get(it) !== undefined);
   return old.find((pod) => {
-    const node = world.nodes.find((it) => it.id === pod.node);
+    const node = nodeOf(world.nodes, pod.node);
     const tenant = node?.tenants.find((it) => it.pod === pod.id);
     if (!node || !tenant) return false;
     return canTake(withoutTenant(node, tenant, { room }), release, world).fits;

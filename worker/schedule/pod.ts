@@ -19,7 +19,7 @@ export function podOf(release: FrozenRelease, id: PodId): Pod {
     apiVersion: "v1",
     kind: "Pod",
     metadata: {
-      name: `${app.name}-${number}-${id.slice(0, 5)}`,
+      name: podName(app.name, number, id),
       uid: id,
       labels: {
         ...labels,
@@ -31,6 +31,10 @@ export function podOf(release: FrozenRelease, id: PodId): Pod {
     },
     spec: { ...spec, hostname: spec.hostname ?? app.name },
   });
+}
+
+export function podName(app: string, release: number, id: PodId): string {
+  return `${app}-${release}-${id.slice(0, 5)}`;
 }
 
 export type Source = "war" | "image" | "pod";

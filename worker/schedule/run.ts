@@ -1,170 +1,108 @@
 import { randomUUID } from "node:crypto";
-import { AppId, type NodeId, PodId } from "../../contract/ids.ts";
-import { demandsOf } from "../../contract/placement/demands.ts";
-import {
-  addPod,
-  adoptPod,
-  cancelUnbuilt,
-  lockApp,
-  movePhase,
-  type PhaseChange,
-  PlanOutdated,
-  raiseGeneration,
-  recordWaiting,
-  removePod,
-} from "../../db/apps/placements.ts";
+import { AppId, PodId } from "../../contract/ids.ts";
+import { cancelUnbuilt, carryOut, PlanOutdated, saidOfPlaces } from "../../db/apps/placing.ts";
 import type { Db, Tx } from "../../db/client.ts";
-import { record } from "../../db/events.ts";
-import { renewRoutesTo } from "../../db/nodes/routes.ts";
-import { bindVolumes } from "../../db/volumes/homes.ts";
+import { databaseUnavailable, gaveWay } from "../../db/errors.ts";
+import { takenNodePorts } from "../../db/nodes/routes.ts";
 import { nextProofMs } from "./condition.ts";
-import { lookAt, type Snapshot } from "./look.ts";
-import { type Change, planApp, type RemovalReason } from "./plan.ts";
-import { podOf } from "./pod.ts";
+import { lookAt } from "./look.ts";
+import { planApp } from "./plan.ts";
+import { type AppRows, DELETION, rowsOf, together } from "./rows.ts";
+import { sceneAfter, worldOf } from "./scene.ts";
 
 const MAX_REPLANS = 10;
+/** A pass over many apps that loses so often goes on in halves: smaller ones are over sooner. */
+const LOSSES_TO_HALVE = 2;
 const REPLACE_AFTER_MS = 300_000;
 
-/**
- * One look at one app: what stands, what the plan says, all of it in one transaction or nothing. Answers
- * in how many ms another look may find more, if nothing but time is missing.
- */
+export type Outcome =
+  /** In how many ms another look may find more, if nothing but time is missing. */
+  | { readonly kind: "looked"; readonly againMs: number | undefined }
+  | { readonly kind: "failed"; readonly error: unknown };
+export type Outcomes = ReadonlyMap<AppId, Outcome>;
+
+type Options = { readonly replaceAfterMs: number };
+
+/** One look at one app, as `scheduleApps` looks at many; answers in how many ms to look again. */
 export async function scheduleApp(
   db: Db,
   subject: string,
-  { replaceAfterMs } = { replaceAfterMs: REPLACE_AFTER_MS },
+  options: Options = { replaceAfterMs: REPLACE_AFTER_MS },
 ): Promise<number | undefined> {
   const app = AppId.parse(subject);
-  for (let replans = 0; ; replans++) {
+  const outcome = (await scheduleApps(db, [app], options)).get(app);
+  if (outcome?.kind === "failed") throw outcome.error;
+  return outcome?.againMs;
+}
+
+/**
+ * One look at each of these apps: what stands, what the plan of each says, one after the other, and all of
+ * it in one transaction or nothing. An app that cannot be looked at or planned for is left out and spoils no
+ * other's; where the database refuses the whole, the apps are looked at in smaller parts until it is known
+ * whose fault it is. A pass that comes too late, since another changed the same nodes, is made anew.
+ */
+export async function scheduleApps(
+  db: Db,
+  apps: readonly AppId[],
+  options: Options,
+  losses = 0,
+): Promise<Outcomes> {
+  try {
+    return await db.transaction((tx) => pass(tx, apps, options));
+  } catch (error) {
+    const lost = error instanceof PlanOutdated || gaveWay(error);
+    const again = lost && losses < MAX_REPLANS;
+    const inHalves = again ? losses % LOSSES_TO_HALVE === 1 : !databaseUnavailable(error);
+    if (apps.length > 1 && inHalves) {
+      const middle = apps.length >> 1;
+      const first = await scheduleApps(db, apps.slice(0, middle), options, again ? losses + 1 : 0);
+      const second = await scheduleApps(db, apps.slice(middle), options, again ? losses + 1 : 0);
+      return new Map([...first, ...second]);
+    }
+    if (again) return await scheduleApps(db, apps, options, losses + 1);
+    return new Map(apps.map((app) => [app, { kind: "failed", error }]));
+  }
+}
+
+async function pass(tx: Tx, ids: readonly AppId[], { replaceAfterMs }: Options): Promise<Outcomes> {
+  const look = await lookAt(tx, ids, replaceAfterMs);
+  const outcomes = new Map<AppId, Outcome>(
+    ids.map((id) => [id, { kind: "looked", againMs: undefined }]),
+  );
+  for (const [app, error] of look.failed) outcomes.set(app, { kind: "failed", error });
+  let { scene } = look;
+  const all: AppRows[] = [];
+  for (const sight of look.apps) {
     try {
-      return await db.transaction((tx) => pass(tx, app, replaceAfterMs));
+      const world = worldOf(scene, sight);
+      const changes = planApp(world);
+      all.push(rowsOf(scene, { sight, changes }, newPodId));
+      outcomes.set(sight.app.id, { kind: "looked", againMs: nextProofMs(world) });
+      scene = sceneAfter(scene, sight, changes);
     } catch (error) {
-      if (!(error instanceof PlanOutdated) || replans >= MAX_REPLANS) throw error;
+      outcomes.set(sight.app.id, { kind: "failed", error });
     }
   }
+  await write(tx, scene.generations, all);
+  const deleted = look.apps.filter((it) => it.app.deleted).map((it) => it.app.id);
+  await cancelUnbuilt(tx, deleted, DELETION);
+  return outcomes;
 }
 
-async function pass(tx: Tx, id: AppId, replaceAfterMs: number): Promise<number | undefined> {
-  const app = await lockApp(tx, id);
-  if (!app) return undefined;
-  if (app.deleted) await cancelUnbuilt(tx, id, DELETION);
-  const snapshot = await lookAt(tx, app, replaceAfterMs);
-  await carryOut(tx, snapshot, planApp(snapshot.world));
-  return nextProofMs(snapshot.world);
+async function write(
+  tx: Tx,
+  generations: Parameters<typeof together>[1]["generations"],
+  all: readonly AppRows[],
+): Promise<void> {
+  const doors = all.flatMap((rows) => rows.placed.filter((it) => it.door));
+  const waiting = all.flatMap((rows) => rows.events.filter((it) => it.type === "pod-waiting"));
+  const ports = await takenNodePorts(tx, [...new Set(doors.map((it) => it.node))]);
+  const said = await saidOfPlaces(tx, [
+    ...new Set(waiting.flatMap(({ release }) => (release === null ? [] : [release]))),
+  ]);
+  await carryOut(tx, together(all, { generations, ports, said }, Math.random));
 }
 
-async function carryOut(tx: Tx, snapshot: Snapshot, changes: readonly Change[]): Promise<void> {
-  const touched = new Set<NodeId>();
-  for (const change of changes) {
-    const node = await executors[change.kind](tx, snapshot, change as never);
-    // One that was removed since has nobody to be told.
-    if (node && snapshot.nodes.some((it) => it.id === node)) touched.add(node);
-  }
-  for (const id of [...touched].toSorted()) {
-    await raiseGeneration(tx, id, named(snapshot.nodes, id).generation);
-  }
-  if (touched.size > 0) await renewRoutesTo(tx, snapshot.app.id);
-}
-
-/** What each kind of change writes; answers the node whose wish it changed, if it did. */
-type Executors = {
-  readonly [Kind in Change["kind"]]: (
-    tx: Tx,
-    snapshot: Snapshot,
-    change: Extract<Change, { kind: Kind }>,
-  ) => Promise<NodeId | undefined>;
-};
-
-const executors: Executors = {
-  place: async (tx, { app, releases, nodes }, change) => {
-    const release = named(releases, change.release);
-    const pod = podOf({ ...release, project: app.project }, PodId.parse(randomUUID()));
-    await bindVolumes(tx, app.projectId, demandsOf(pod).claims, change.node);
-    await addPod(tx, { app: app.id, release: change.release, node: change.node, spec: pod });
-    const where = named(nodes, change.node).name;
-    const message = `pod ${pod.metadata.name} goes to node ${where}`;
-    await record(tx, { app: app.id, release: change.release, type: "pod-placed", message });
-    return change.node;
-  },
-  adopt: async (tx, { app, releases, pods }, change) => {
-    const release = named(releases, change.release);
-    const { spec: running, node } = named(pods, change.pod);
-    const { name } = running.metadata;
-    const asked = podOf({ ...release, project: app.project }, change.pod);
-    const spec = { ...asked, metadata: { ...asked.metadata, name } };
-    await adoptPod(tx, { id: change.pod, release: change.release, spec });
-    const message = `pod ${name} stays: release ${release.number} asks for the same`;
-    await record(tx, { app: app.id, release: change.release, type: "pod-adopted", message });
-    return node;
-  },
-  remove: async (tx, { app, pods, nodes }, change) => {
-    const pod = named(pods, change.pod);
-    const node = nodes.find((it) => it.id === pod.node);
-    await removePod(tx, change.pod, node && node.generation + 1);
-    const message = `pod ${pod.spec.metadata.name} leaves: ${REMOVAL_WORDS[change.because]}`;
-    await record(tx, { app: app.id, release: pod.release, type: "pod-removed", message });
-    return pod.node;
-  },
-  wait: async (tx, { app }, change) => {
-    await recordWaiting(tx, app.id, change.release, `no node can take the pod: ${change.why}`);
-    return undefined;
-  },
-  hold: async (tx, { app }, change) => {
-    await recordWaiting(tx, app.id, change.release, change.why);
-    return undefined;
-  },
-  roll: (tx, { app }, { release }) =>
-    move(tx, { app: app.id, release, to: "rolling", message: "rolling out" }),
-  "go-live": (tx, { app }, { release }) =>
-    move(tx, { app: app.id, release, to: "live", message: "live" }),
-  retire: (tx, { app }, { release }) =>
-    move(tx, { app: app.id, release, to: "retired", message: "retired" }),
-  supersede: (tx, { app }, { release, by }) => {
-    const message = `release ${by} is newer`;
-    return move(tx, {
-      app: app.id,
-      release,
-      to: "superseded",
-      message,
-      because: { supersededBy: by },
-    });
-  },
-  cancel: (tx, { app }, { release }) => {
-    const because = { cancelledBy: DELETION };
-    return move(tx, {
-      app: app.id,
-      release,
-      to: "cancelled",
-      message: `cancelled by ${DELETION}`,
-      because,
-    });
-  },
-  fail: (tx, { app }, { release, failure }) => {
-    const because = { failure };
-    return move(tx, { app: app.id, release, to: "failed", message: failure.message, because });
-  },
-};
-
-/** A release that moves on changes no node's wish by itself. */
-async function move(tx: Tx, change: PhaseChange): Promise<undefined> {
-  await movePhase(tx, change);
-}
-
-const DELETION = "the deletion of the app";
-const REMOVAL_WORDS: Readonly<Record<RemovalReason, string>> = {
-  "app-deleted": "the app was deleted",
-  "old-release": "another release takes its place",
-  "in-the-way": "the pod of a newer release cannot stand beside it",
-  "release-failed": "its release failed",
-  surplus: "fewer pods are asked for",
-  "node-lost": "its node was silent for too long, and others took its place",
-  "node-drained": "its node is drained",
-  "node-fenced": "its node was fenced",
-};
-
-function named<Id, T extends { readonly id: Id }>(rows: readonly T[], id: Id): T {
-  const row = rows.find((it) => it.id === id);
-  if (row === undefined)
-    throw new Error(`the plan names ${String(id)}, which its world did not hold`);
-  return row;
+function newPodId(): PodId {
+  return PodId.parse(randomUUID());
 }

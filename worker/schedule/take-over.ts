@@ -1,4 +1,6 @@
+import type { NodeId } from "../../contract/ids.ts";
 import { MAX_WISH_BYTES } from "../../contract/node/wish-size.ts";
+import { nodeOf } from "../../contract/placement/node-view.ts";
 import { bestFirst, hasSucceeded, isReady, silentNode } from "./condition.ts";
 import { diagnose } from "./diagnose.ts";
 import type { PodView, ReleaseView, World } from "./world.ts";
@@ -44,13 +46,13 @@ function equals(
   others: readonly PodView[],
   count: number,
 ): readonly PodView[] {
-  const told = new Map(nodes.map((node) => [node.id, node.wish.bytes]));
+  const told = new Map<NodeId, number>();
   const equal = others.filter((pod) => pod.fingerprint === fingerprint);
   const chosen: PodView[] = [];
   for (const pod of bestFirst(equal).slice(0, Math.max(0, count))) {
     // Its text is another where labels and annotations are, and that has to reach its node as well.
     const growth = wish.textBytes - pod.textBytes;
-    const after = (told.get(pod.node) ?? 0) + growth;
+    const after = (told.get(pod.node) ?? nodeOf(nodes, pod.node)?.wish.bytes ?? 0) + growth;
     if (growth > 0 && after > MAX_WISH_BYTES) continue;
     told.set(pod.node, after);
     chosen.push(pod);

@@ -156,10 +156,10 @@ test("an old pod that leaves no room is left to serve, but for one that holds th
 test("a node is told no more than one answer holds; what it is told already counts once", () => {
   const release = (number: number, maps: Record<string, number>, replicas = 1) => {
     const materials = new Map(Object.entries(maps));
-    return aRelease({ number, replicas, wish: { textBytes: 1_000, materials } });
+    return aRelease({ number, replicas, wish: { textBytes: 1_000, door: false, materials } });
   };
   const told = (bytes: number, materials: readonly string[] = [], pods = 3) =>
-    aNode({ wish: { pods, bytes, materials: new Set(materials) } });
+    aNode({ wish: { pods, bytes, doors: 0, materials: new Set(materials) } });
   const placing = (node: NodeView, it: ReleaseView) =>
     planApp(aWorld({ releases: [it], nodes: [node] }))
       .slice(1)
@@ -181,10 +181,10 @@ test("a node is told no more than one answer holds; what it is told already coun
 
 test("a pod is not taken over with annotations that its node could not be told", () => {
   const old = aRelease({ number: 1, phase: "live", fingerprint: "same" });
-  const wish = { textBytes: MIB, materials: new Map() };
+  const wish = { textBytes: MIB, door: false, materials: new Map() };
   const target = aRelease({ number: 2, fingerprint: "same", wish });
   const kinds = (bytes: number) => {
-    const node = aNode({ wish: { pods: 1, bytes, materials: new Set() } });
+    const node = aNode({ wish: { pods: 1, bytes, doors: 0, materials: new Set() } });
     const pods = [aPod(old, node, { ready: true })];
     const changes = planApp(aWorld({ releases: [old, target], nodes: [node], pods }));
     return changes.map(({ kind }) => kind);

@@ -58,7 +58,7 @@ export function aRelease(overrides: Partial<ReleaseView> = {}): ReleaseView {
     progressDeadlineMs: 300_000,
     settleMs: 0,
     demands: demands(),
-    wish: { textBytes: 1_000, materials: new Map() },
+    wish: { textBytes: 1_000, door: false, materials: new Map() },
     fingerprint: id,
     newPods: false,
     exclusive: false,

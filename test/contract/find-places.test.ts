@@ -1,0 +1,164 @@
+import { randomUUID } from "node:crypto";
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import { NodeId } from "../../contract/ids.ts";
+import { NODE_PORTS } from "../../contract/node/protocol.ts";
+import type { Demands, Labels } from "../../contract/placement/demands.ts";
+import { canTake } from "../../contract/placement/filter.ts";
+import {
+  type Found,
+  findPlaces,
+  waitingWords,
+  withPodOn,
+} from "../../contract/placement/find-places.ts";
+import type { Asked, NodeView, Surroundings, Tenant } from "../../contract/placement/node-view.ts";
+import { best } from "../../contract/placement/score.ts";
+import { NOTHING_TOLD } from "../../contract/placement/wish.ts";
+import { aNode, demands } from "../worker/schedule/world.ts";
+
+/** The same as it is meant: every node is asked anew for every pod. */
+function plainPlaces(
+  world: Surroundings,
+  asked: Asked,
+  count: number,
+  taken: readonly NodeId[],
+): readonly Found[] {
+  const found: Found[] = [];
+  const siblings = [...taken];
+  let around = world;
+  while (found.length < count) {
+    const verdicts = around.nodes.map((node) => ({ node, verdict: canTake(node, asked, around) }));
+    const fitting = verdicts.filter((it) => it.verdict.fits).map((it) => it.node);
+    const [node] = fitting.toSorted(
+      (a, b) =>
+        timesIn(siblings, a) - timesIn(siblings, b) ||
+        fullness(b) - fullness(a) ||
+        (a.name < b.name ? -1 : 1),
+    );
+    expect(best(fitting, siblings)).toBe(node);
+    if (!node) {
+      const against = verdicts.flatMap(({ verdict }) => (verdict.fits ? [] : [verdict.why]));
+      return [...found, { kind: "wait", against }];
+    }
+    found.push({ kind: "place", node: node.id });
+    siblings.push(node.id);
+    around = withPodOn(around, node.id, asked);
+  }
+  return found;
+}
+
+const timesIn = (siblings: readonly NodeId[], { id }: NodeView) =>
+  siblings.filter((it) => it === id).length;
+const fullness = ({ used, allocatable }: NodeView) =>
+  used.memoryBytes / Math.max(1, allocatable.memoryBytes);
+
+const kind = fc.constantFrom("a", "b", "c");
+const kinds = fc.uniqueArray(kind, { maxLength: 2 });
+/** Mostly none: of hostile neighbours alone there is little to place. */
+const selectors = fc
+  .oneof({ weight: 3, arbitrary: fc.constant<("a" | "b" | "c")[]>([]) }, kinds)
+  .map((of) => of.map((it): Labels => ({ kind: it })));
+const asking = fc
+  .record({
+    memoryBytes: fc.constantFrom(1, 2, 3),
+    labels: kind.map((it) => ({ ...demands().labels, kind: it })),
+    near: selectors,
+    apart: selectors,
+    hostPorts: fc.constantFrom([], [], ["80/TCP"], ["80/TCP", "81/TCP"]),
+    nodeSelector: fc.constantFrom<Labels>({}, {}, { pool: "x" }),
+    claims: fc.constantFrom([], [], ["data"], ["data", "more"]),
+  })
+  .map(({ memoryBytes, ...rest }): Demands => {
+    const requests = { cpuMillis: 100, memoryBytes, pods: 1 };
+    return demands({ ...rest, requests });
+  });
+const node = fc
+  .record({
+    memoryBytes: fc.integer({ min: 0, max: 20 }),
+    pods: fc.integer({ min: 0, max: 12 }),
+    cordoned: fc.constantFrom(false, false, false, true),
+    labels: fc.constantFrom<Labels>({}, { pool: "x" }),
+    tenants: fc.array(asking, { maxLength: 2 }),
+    told: fc.constantFrom(0, 0, 0, 998, 1_000),
+  })
+  .map(({ memoryBytes, pods, tenants, told, ...rest }) => (name: string) => {
+    const there = tenants.map((it): Tenant => ({ pod: undefined, demands: it }));
+    const used = tenants.reduce((sum, it) => sum + it.requests.memoryBytes, 0);
+    return aNode({
+      ...rest,
+      name,
+      id: NodeId.parse(randomUUID()),
+      allocatable: { cpuMillis: 10_000, memoryBytes, pods },
+      tenants: there,
+      used: { cpuMillis: 0, memoryBytes: used, pods: there.length },
+      wish: { ...NOTHING_TOLD, pods: told },
+    });
+  });
+const worlds = fc.record({
+  nodes: fc.array(node, { maxLength: 7 }),
+  asked: asking,
+  count: fc.integer({ min: 0, max: 9 }),
+  taken: fc.array(fc.nat(6), { maxLength: 4 }),
+  home: fc.option(fc.nat(6), { nil: undefined }),
+});
+
+test("places are those that asking every node for every pod would find, in that order, with the same words", () => {
+  const seen = { placed: 0, waited: 0 };
+  fc.assert(
+    fc.property(worlds, ({ asked, count, taken, home, ...said }) => {
+      // Names in another order than the nodes: equals are told apart by name.
+      const nodes = said.nodes.map((make, at) => make(`node-${9 - at}`));
+      const at = (index: number) => nodes[index % Math.max(1, nodes.length)]?.id;
+      const volumes = new Map([
+        ["data", home === undefined ? undefined : at(home)],
+        ["more", undefined],
+      ]);
+      const world = { nowMs: 1_000_000, nodes, volumes };
+      const pod = { demands: asked, wish: { textBytes: 1, door: true, materials: new Map() } };
+      const siblings = taken.flatMap((it) => at(it) ?? []);
+
+      const found = findPlaces(world, pod, count, siblings);
+
+      expect(found).toEqual(plainPlaces(world, pod, count, siblings));
+      seen.placed += found.filter((it) => it.kind === "place").length;
+      seen.waited += found.filter((it) => it.kind === "wait").length;
+    }),
+    { numRuns: 3_000 },
+  );
+  expect(seen.placed).toBeGreaterThan(1_000);
+  expect(seen.waited).toBeGreaterThan(1_000);
+}, 30_000);
+
+test("why a pod waits is one line, also in a fleet of thousands", () => {
+  const nodes = Array.from({ length: 5_000 }, (_, at) =>
+    aNode({ id: NodeId.parse(randomUUID()), name: `node-${at}`, cordoned: true }),
+  );
+  const asked = {
+    demands: demands(),
+    wish: { textBytes: 1, door: false, materials: new Map<string, number>() },
+  };
+  const [found] = findPlaces({ nowMs: 1_000_000, nodes, volumes: new Map() }, asked, 1, []);
+
+  expect(found?.kind === "wait" && waitingWords(found.against)).toBe(
+    "node-0: cordoned; node-1: cordoned; node-2: cordoned; node-3: cordoned; node-4: cordoned; and 4995 more nodes",
+  );
+});
+
+test("a node that has no port left for requests takes no pod that needs one, and says so", () => {
+  const doors = NODE_PORTS.last - NODE_PORTS.first;
+  const nodes = [aNode({ wish: { ...NOTHING_TOLD, doors } })];
+  const world = { nowMs: 1_000_000, nodes, volumes: new Map() };
+  const asking = (door: boolean) => ({
+    demands: demands(),
+    wish: { textBytes: 1, door, materials: new Map<string, number>() },
+  });
+
+  expect(findPlaces(world, asking(true), 2, [])).toEqual([
+    { kind: "place", node: nodes[0]?.id },
+    {
+      kind: "wait",
+      against: ["node-a: all of its 1768 ports for requests are taken, or were a moment ago"],
+    },
+  ]);
+  expect(findPlaces(world, asking(false), 2, []).map((it) => it.kind)).toEqual(["place", "place"]);
+});
