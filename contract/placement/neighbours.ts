@@ -28,14 +28,21 @@ export function neighbourTrouble(
     (selector) => !beginning.has(selector) && !isThere(tenants, pod, selector),
   );
   const shunned = pod.apart.filter((selector) => isThere(tenants, pod, selector));
-  const unwelcome = tenants.flatMap(({ demands }) =>
-    demands.apart.filter((selector) => selects(demands, selector, pod)),
-  );
+  const unwelcome = shunnedBy(tenants, pod);
   return [
     ...missed.map((it) => `no pod with ${inWords(it)} is there`),
     ...shunned.map((it) => `a pod with ${inWords(it)} is there`),
-    ...unwelcome.slice(0, 1).map((it) => `a pod there wants none with ${inWords(it)} beside it`),
+    ...(unwelcome ? [`a pod there wants none with ${inWords(unwelcome)} beside it`] : []),
   ];
+}
+
+/** What the first of the tenants that shuns the pod says of those that it shuns. */
+function shunnedBy(tenants: readonly Tenant[], pod: Demands): Labels | undefined {
+  for (const { demands } of tenants) {
+    const selector = demands.apart.find((it) => selects(demands, it, pod));
+    if (selector) return selector;
+  }
+  return undefined;
 }
 
 function isThere(tenants: readonly Tenant[], pod: Demands, selector: Labels): boolean {
