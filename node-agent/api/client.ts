@@ -25,9 +25,15 @@ export type Heard =
   | {
       readonly kind: "nothing-new";
       readonly because: string;
-      /** Another agent speaks for this node: that may be this host's own of before a reboot, and pass soon. */
-      readonly taken?: true;
+      /** The api answered, and what it has to say is not for this agent. */
+      readonly refused?: Refused;
     };
+
+/**
+ * `taken`: another agent speaks for this node. That may be this host's own of before a reboot, and pass
+ * soon. `unknown`: the api does not know this node by this token; it was fenced, say, or away for too long.
+ */
+export type Refused = "taken" | "unknown";
 
 export type Sent =
   | { readonly kind: "sent" }
@@ -36,8 +42,11 @@ export type Sent =
 export type ApiClient = {
   /** Who this node is, once it has joined, in this run or an earlier one. */
   identity(): Identity | undefined;
-  /** Waits up to 25 s for a wish with another tag (see `wishTag`); joins first where that is needed. */
-  fetchDesired(held: string | undefined, signal: AbortSignal): Promise<Heard>;
+  /**
+   * Asks for a wish with another tag (see `wishTag`), and waits up to 25 s for one unless `atOnce`; joins
+   * first where that is needed.
+   */
+  fetchDesired(held: string | undefined, signal: AbortSignal, atOnce?: boolean): Promise<Heard>;
   putReport(report: NodeReport, signal: AbortSignal): Promise<Sent>;
   /** Any other question, in this node's name: an answer of whatever status, or why there is none. */
   ask(question: NodeQuestion, signal: AbortSignal): Promise<HttpAnswer | string>;
@@ -78,6 +87,11 @@ const JOIN_AGAIN_MS = 60_000;
 const TAKEN_MS = 10_000;
 const TAKEN = "another agent speaks for this node";
 const LEAVE_MS = 1_000;
+const REFUSALS: ReadonlyMap<number, Refused> = new Map([
+  [401, "unknown"],
+  [403, "unknown"],
+  [409, "taken"],
+]);
 
 /** The agent's side of contract/node/protocol.ts. */
 export async function openApiClient(options: ApiClientOptions): Promise<ApiClient> {
@@ -131,26 +145,28 @@ export async function openApiClient(options: ApiClientOptions): Promise<ApiClien
 
   return {
     identity: () => identity,
-    async fetchDesired(held, signal) {
+    async fetchDesired(held, signal, atOnce = false) {
       const who = await joined(signal);
       if (typeof who === "string") return { kind: "nothing-new", because: who };
       // What was told before joining anew is sealed for an older key.
       const known = sealedForUs ? held : undefined;
+      const patienceMs = atOnce ? 0 : waitMs;
       const answer = await ask(options.apiUrl, {
         method: "GET",
-        path: `/v1/node/desired?waitMs=${waitMs}`,
+        path: `/v1/node/desired?waitMs=${patienceMs}`,
         headers: {
           ...headersOf(who),
           ...(known !== undefined && { "if-none-match": known }),
         },
-        timeoutMs: waitMs + CALL_MS,
+        timeoutMs: patienceMs + CALL_MS,
         signal,
       });
       if (typeof answer === "string") return { kind: "nothing-new", because: answer };
       if (noted(who, answer).status === 304) return { kind: "unchanged" };
-      if (answer.status === 409)
-        return { kind: "nothing-new", because: answered(answer), taken: true };
-      if (answer.status !== 200) return { kind: "nothing-new", because: answered(answer) };
+      if (answer.status !== 200) {
+        const refused = REFUSALS.get(answer.status);
+        return { kind: "nothing-new", because: answered(answer), ...(refused && { refused }) };
+      }
       const { value: state, problem } = readJson(DesiredState, answer.text);
       if (!state) return { kind: "nothing-new", because: `the answer ${problem}` };
       sealedForUs = true;

@@ -131,7 +131,7 @@ test("an agent whose node is another's asks for nothing but the wish, until the 
   api.answerWith({ status: 409, body: JSON.stringify({ detail }) });
   expect(await client.fetchDesired('"0"', forever)).toMatchObject({
     because: expect.stringContaining(detail),
-    taken: true,
+    refused: "taken",
   });
   api.answerWith(undefined);
   expect(await client.putReport(aReport([]), forever)).toMatchObject({ kind: "not-sent" });

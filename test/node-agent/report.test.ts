@@ -25,6 +25,7 @@ function statusOf(said: Partial<Sight> & { readonly of?: typeof pod } = {}) {
     leaving: true,
     seen: [aSandbox(told)],
     outcomes: new Map(),
+    busy: new Set(),
     departing: new Set(),
     setbacks: new Map(),
     verdicts: answers(true, 200),
@@ -104,6 +105,17 @@ describe("a pod", () => {
     expect(statusOf({ ...undecided, seen: [aSandbox(pod, { ready: false })] }).phase).toBe(
       "Pending",
     );
+  });
+
+  test("that is still being made is terminating once nobody wants it, though no list names it", () => {
+    const busy = new Set([uidOf(pod)]);
+
+    expect(statusOf({ wanted: [], seen: [], busy })).toMatchObject({
+      pod: uidOf(pod),
+      phase: "Terminating",
+      ready: false,
+    });
+    expect(statusOf({ busy })).toEqual(statusOf());
   });
 
   test("keeps its restarts while its sandbox is made anew", () => {
