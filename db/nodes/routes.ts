@@ -1,6 +1,7 @@
 import { and, asc, eq, gt, isNotNull, isNull, ne, or, type SQL, sql } from "drizzle-orm";
 import type { AppId, NodeId, PodId } from "../../contract/ids.ts";
-import { NODE_PORTS, type RemotePod, type Route } from "../../contract/node/protocol.ts";
+import { NODE_PORTS } from "../../contract/node/node-ports.ts";
+import type { RemotePod, Route } from "../../contract/node/protocol.ts";
 import type { Tx } from "../client.ts";
 import { announce } from "../outbox.ts";
 import { apps, nodeStatus, nodes, podStatus, pods, releases, routing } from "../schema/core.ts";
