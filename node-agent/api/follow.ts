@@ -27,18 +27,22 @@ export async function followDesired(deps: {
 }): Promise<void> {
   const { client, ledger, silence, signal, log, onNews } = deps;
   let failures = 0;
+  let told: string | undefined;
   while (!signal.aborted) {
     const askedAtMs = performance.now();
     const missed = await turn();
     if (signal.aborted) return;
     if (missed === undefined) {
       silence.heard();
+      if (told !== undefined) log.info("the api answers again");
+      told = undefined;
       failures = 0;
       await rest(SHORTEST_TURN_MS - (performance.now() - askedAtMs), signal);
     } else {
       const { because, refused } = missed;
       silence.missed(because, refused !== undefined);
-      if (failures === 0) log.warn("no news from the api", { because });
+      if (because !== told) log.warn("no news from the api; what runs here goes on", { because });
+      told = because;
       await rest(backoffMs(failures, refused === "taken" ? TAKEN_RETRY : RETRY), signal);
       failures += 1;
     }

@@ -17,7 +17,10 @@ export async function ensurePodCgroup(cgroup: string, memoryBytes?: number): Pro
   const unified = await exists(join(ROOT, "cgroup.controllers"));
   if (unified) await delegatePids(cgroup);
   const bound = async (controller: string, file: string, value: number) => {
-    const folder = join(ROOT, unified ? "" : controller, cgroup);
+    const root = join(ROOT, unified ? "" : controller);
+    // Where nothing is mounted, Node.js tries for ever to make the folder.
+    if (!(await exists(root))) throw new Error(`this host has no cgroups at ${root}`);
+    const folder = join(root, cgroup);
     await mkdir(folder, { recursive: true });
     await writeFile(join(folder, file), String(value));
   };

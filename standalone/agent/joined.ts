@@ -36,11 +36,32 @@ export async function untilJoined(
     if (joined) return joined;
     // Says how it ended.
     if (!isAlive(agent.process)) await untilReady(agent, signal);
-    const because = await troubleWithApi(places.agentSocket);
+    const { because } = await saidByAgent(places.agentSocket);
     if (isFinal(because) || Date.now() > untilMs) {
-      throw new StartError(
-        `This host cannot join ${api}: ${because ?? "the api gave it no range of pod addresses"}.`,
-      );
+      const why = because ?? "the api gave it no range of pod addresses";
+      throw new StartError(`This host cannot join ${api}: ${sentence(why)}`);
+    }
+    await sleep(LOOK_EVERY_MS, undefined, { signal });
+  }
+}
+
+const ASKED_WITHIN_MS = 5_000;
+
+/**
+ * What the api has against a host that had joined before, or why it cannot be asked, in sentences; undefined
+ * where all is well. The host runs what it has in any case, so that a slow answer is not waited for.
+ */
+export async function troubleSinceJoining(
+  { agentSocket }: Places,
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  const untilMs = Date.now() + ASKED_WITHIN_MS;
+  for (;;) {
+    const { confirmed, because } = await saidByAgent(agentSocket);
+    if (confirmed || (because === undefined && Date.now() > untilMs)) return undefined;
+    if (because !== undefined) {
+      const way = isFinal(because) ? " To join anew, give it a new token with --join." : "";
+      return `${sentence(because)} What ran here goes on.${way}`;
     }
     await sleep(LOOK_EVERY_MS, undefined, { signal });
   }
@@ -51,10 +72,24 @@ export function isFinal(because: string | undefined): boolean {
   return /\bthe api answered 40[0-4]\b/.test(because ?? "");
 }
 
-const Health = z.object({ api: z.object({ because: z.string() }).nullable() });
+/** As the end of a text, whether its last words are somebody's sentence or not. */
+function sentence(words: string): string {
+  return words.endsWith(".") ? words : `${words}.`;
+}
 
-/** What keeps the agent from its api, in its own words. */
-function troubleWithApi(socket: string): Promise<string | undefined> {
+const Health = z.object({
+  confirmed: z.boolean(),
+  api: z.object({ because: z.string() }).nullable(),
+});
+type Said = {
+  /** Whether the api has answered as it should, and refuses nothing. */
+  readonly confirmed: boolean;
+  /** What keeps the agent from its api, in its own words. */
+  readonly because: string | undefined;
+};
+const NOTHING_SAID: Said = { confirmed: false, because: undefined };
+
+function saidByAgent(socket: string): Promise<Said> {
   const signal = AbortSignal.timeout(2_000);
   return new Promise((resolve) => {
     const asked = request({ socketPath: socket, path: "/healthz", signal }, (answer) => {
@@ -63,13 +98,13 @@ function troubleWithApi(socket: string): Promise<string | undefined> {
       answer.on("data", (chunk: string) => {
         text += chunk;
       });
-      answer.on("error", () => resolve(undefined));
+      answer.on("error", () => resolve(NOTHING_SAID));
       answer.on("end", () => {
         const { data } = Health.safeParse(text === "" ? undefined : JSON.parse(text));
-        resolve(data?.api?.because);
+        resolve(data ? { confirmed: data.confirmed, because: data.api?.because } : NOTHING_SAID);
       });
     });
-    asked.once("error", () => resolve(undefined));
+    asked.once("error", () => resolve(NOTHING_SAID));
     asked.end();
   });
 }

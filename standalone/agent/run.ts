@@ -20,7 +20,7 @@ import { type Fleet, watch } from "../watch.ts";
 import { assembleHost, type HostAssembly } from "./assemble.ts";
 import type { HostOptions } from "./env.ts";
 import { chooseHost, type Host, readHost, writeHost } from "./host.ts";
-import { type Joined, readJoined, untilJoined } from "./joined.ts";
+import { type Joined, readJoined, troubleSinceJoining, untilJoined } from "./joined.ts";
 
 export type HostRun = {
   readonly options: HostOptions;
@@ -98,6 +98,8 @@ async function startAndWatch(run: HostRun, host: Host): Promise<number> {
   try {
     const joined = await startNode(run, host, places, { places, fleet, say, signal });
     say(welcome(host, joined, places));
+    const trouble = await troubleSinceJoining(places, signal);
+    if (trouble !== undefined) say(`But ${trouble}`);
   } catch (error) {
     if (!signal.aborted) say(describe(error));
     say("Stopping what was started…");
