@@ -28,7 +28,8 @@ export function appProxy(
   const { hop = 1 } = said;
   // Of the Host header, and empty where that has none: then the scheme's own port is meant.
   const headers = { "X-Forwarded-Port": ["{http.request.port}"] };
-  if (to.remote.length === 0) return nearProxy(to.upstreams, { set: headers });
+  if (to.remote.length === 0)
+    return nearProxy(to.upstreams, { set: headers, delete: [CHECK, HOP] });
   return {
     ...nearProxy([...to.upstreams, ...to.remote], {
       set: { ...(hop === 1 && headers), [HOP]: [String(hop)] },

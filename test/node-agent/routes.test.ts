@@ -59,6 +59,10 @@ test("the whole of Caddy's configuration is this", () => {
                       "handler": "reverse_proxy",
                       "headers": {
                         "request": {
+                          "delete": [
+                            "Waybill-Check",
+                            "Waybill-Hop",
+                          ],
                           "set": {
                             "X-Forwarded-Port": [
                               "{http.request.port}",
