@@ -20,7 +20,7 @@ const DIAL_TIMEOUT = "2s";
 /** One node's questions to all doors that it knows; in a large fleet each is asked less often. */
 const CHECKS_PER_SECOND = 200;
 
-/** Passes requests on to the app's pods. `asks`: of how many doors this ingress asks in all. Pure. */
+/** Passes requests on to the app's pods. `asks`: how many questions to doors this ingress has in all. Pure. */
 export function appProxy(
   to: AppProxy,
   said: { readonly asks: number; readonly hop?: number },
