@@ -2,9 +2,11 @@ import { request } from "node:http";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { z } from "zod";
+import { rest } from "../../kit/rest.ts";
 import { readIfThere } from "../files.ts";
 import type { Places } from "../places.ts";
 import { isAlive } from "../processes.ts";
+import type { Startup } from "../start.ts";
 import { type Running, StartError, untilReady } from "../supervise.ts";
 
 /** What the node-agent keeps of the api's answer to its joining. */
@@ -22,14 +24,17 @@ export async function readJoined(places: Places, api: string): Promise<Joined | 
 const JOIN_WITHIN_MS = 30_000;
 const LOOK_EVERY_MS = 100;
 
-/** Waits until the agent has joined; throws a StartError with the api's words when it does not. */
+/**
+ * Waits until the agent has joined, and says what keeps it from that; throws a StartError with the api's
+ * words when it does not.
+ */
 export async function untilJoined(
   agent: Running,
-  places: Places,
   api: string,
-  signal: AbortSignal,
+  { places, say, signal }: Pick<Startup, "places" | "say" | "signal">,
 ): Promise<Joined> {
   const untilMs = Date.now() + JOIN_WITHIN_MS;
+  let said: string | undefined;
   for (;;) {
     signal.throwIfAborted();
     const joined = await readJoined(places, api);
@@ -41,6 +46,8 @@ export async function untilJoined(
       const why = because ?? "the api gave it no range of pod addresses";
       throw new StartError(`This host cannot join ${api}: ${sentence(why)}`);
     }
+    if (because !== undefined && because !== said) say(`api         not yet: ${because}`);
+    said = because;
     await sleep(LOOK_EVERY_MS, undefined, { signal });
   }
 }
@@ -56,15 +63,16 @@ export async function troubleSinceJoining(
   signal: AbortSignal,
 ): Promise<string | undefined> {
   const untilMs = Date.now() + ASKED_WITHIN_MS;
-  for (;;) {
+  while (!signal.aborted && Date.now() < untilMs) {
     const { confirmed, because } = await saidByAgent(agentSocket);
-    if (confirmed || (because === undefined && Date.now() > untilMs)) return undefined;
+    if (confirmed) return undefined;
     if (because !== undefined) {
       const way = isFinal(because) ? " To join anew, give it a new token with --join." : "";
       return `${sentence(because)} What ran here goes on.${way}`;
     }
-    await sleep(LOOK_EVERY_MS, undefined, { signal });
+    await rest(LOOK_EVERY_MS, signal);
   }
+  return undefined;
 }
 
 /** Whether the api has looked at the token and refused it: asking again would not help. */

@@ -144,11 +144,11 @@ async function joinFirst(
   host: Host,
   startup: Startup,
 ): Promise<Joined> {
-  const { places, fleet, say, signal } = startup;
+  const { places, fleet, say } = startup;
   const work = async () => {
     const agent = await bringUp(nodeAgent, places);
     fleet.set(nodeAgent.name, agent);
-    return untilJoined(agent, places, host.api, signal);
+    return untilJoined(agent, host.api, startup);
   };
   const words = { going: "asking", done: ({ name }: Joined) => `joined as ${name}` };
   return showing(say, "api", work, words);

@@ -70,6 +70,24 @@ test("a token that the api does not take is told at once, and nothing is left ru
   expect(await leftovers([`${dataDir}/`])).toEqual([]);
 }, 60_000);
 
+test("a host that cannot ask its api is told so while it goes on trying", async () => {
+  const waiting = agent(
+    "--api",
+    "http://127.0.0.1:1",
+    "--http-port",
+    String(httpPort),
+    "--join",
+    "x",
+  );
+
+  await waiting.says(
+    "api         not yet: the api cannot be asked: connect ECONNREFUSED 127.0.0.1:1",
+  );
+
+  expect(await waiting.stop()).toBe(0);
+  expect(await leftovers([`${dataDir}/`])).toEqual([]);
+}, 60_000);
+
 /** Asks the api for something about nodes. */
 async function ask(path: string, body: object) {
   const headers = { "content-type": "application/json" };
