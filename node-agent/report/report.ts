@@ -94,7 +94,11 @@ function wantedStatus(
   const { pod, fingerprint } = wanted;
   const { uid } = pod.metadata;
   const outcome = sight.outcomes.get(uid);
-  if (outcome?.fingerprint === fingerprint) return outcome.status;
+  if (outcome?.fingerprint === fingerprint) {
+    // As with Kubernetes it is over once its sidecars have ended, too: they may hold its volume until then.
+    const isEnding = sandboxes.some((it) => it.containers.some((c) => c.state === "running"));
+    return isEnding ? { ...outcome.status, phase: "Running" } : outcome.status;
+  }
   const own = sandboxes.filter((it) => it.fingerprint === fingerprint);
   const current = own.find((it) => it.ready);
   const standings = standingsOf(pod, current, deadOnes(own));

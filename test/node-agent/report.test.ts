@@ -128,6 +128,30 @@ describe("a pod", () => {
     });
   });
 
+  test("that has done its work is over once its sidecars have ended, too", () => {
+    const job = aPodOf({
+      policy: "Never",
+      init: [{ name: "ship", sidecar: true }],
+      main: [{ name: "job" }],
+    });
+    const sandbox = (state: "running" | "exited") =>
+      aSandbox(job, {
+        containers: [
+          aContainer({ name: "job", state: "exited" }),
+          aContainer({ name: "ship", kind: "sidecar", state }),
+        ],
+      });
+    const [step] = planNode(aWorld([job], [sandbox("running")]));
+    if (step?.do !== "end-pod") throw new Error("not over");
+    const outcomes = new Map([[uidOf(job), step.outcome]]);
+
+    expect(statusOf({ of: job, outcomes, seen: [sandbox("running")] })).toMatchObject({
+      phase: "Running",
+      ready: false,
+    });
+    expect(statusOf({ of: job, outcomes, seen: [sandbox("exited")] }).phase).toBe("Succeeded");
+  });
+
   test("that is over is told from its outcome", () => {
     const job = aPodOf({ policy: "Never" });
     const sandbox = aSandbox(job, { containers: [exited({ exitCode: 3 })] });
