@@ -67,6 +67,8 @@ export async function followDesired(deps: {
     const verdict = await ledger.accept(heard.state, heard.identity.node);
     if (verdict === "older" || verdict === "foreign")
       return { because: `an ${verdict} wish was refused` };
+    // First: whoever looks at the news is to find them confirmed.
+    silence.heard();
     if (verdict === "taken") onNews();
     return undefined;
   }
