@@ -108,7 +108,7 @@ function startLoops(setting: Setting) {
     executors: executors(hands),
     facts: () => ({ ...node.facts(), ...addressOf(env, client) }),
     usage: meter.usage,
-    confirmed: () => api.answered(),
+    confirmed: () => api.confirmed(),
     offer: reporter.offer,
     wake,
   });
@@ -166,6 +166,7 @@ function startLoops(setting: Setting) {
       lastGoodPassAt: at?.toISOString() ?? null,
       ledger: ledger.trouble() ?? null,
       api: api.told() ?? null,
+      confirmed: api.confirmed(),
       runtime: runtimeSilence.told() ?? null,
     };
   }

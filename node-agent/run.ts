@@ -37,7 +37,7 @@ export type PassDeps = {
   /** Everything that ran before this moment was found, not started, by this agent. */
   readonly startedAtMs: number;
   readonly facts: () => NodeFacts;
-  /** Whether the api has answered since this agent started: the ledger alone may be long outdated. */
+  /** Whether the api has said that the ledger's wish stands: by itself it may be long outdated. */
   readonly confirmed: () => boolean;
   readonly usage: () => ReadonlyMap<string, Usage>;
   readonly offer: (report: NodeReport) => void;
@@ -73,14 +73,15 @@ export function openNodePass(deps: PassDeps): NodePass {
   let lastSeen: readonly SeenSandbox[] = [];
 
   async function run(): Promise<void> {
-    const desired = deps.ledger.current();
+    // Together: what the api confirms while this pass looks around may be another wish than this one.
+    const [desired, confirmed] = [deps.ledger.current(), deps.confirmed()];
     // Taken before the list: a step that ends meanwhile must not be planned for with an old list.
     const before = underWay.steps();
     const seen = await deps.observe();
     lastSeen = seen;
     const wish = wishOf(desired, seen, fingerprintOf);
     if (wish.leaving) keepOnlyKnown(wish, seen);
-    const world = worldOf(wish, seen, before);
+    const world = worldOf(wish, seen, before, confirmed);
     const steps = planNode(world);
     const doing = new Map([...before, ...steps.map((it) => [it.uid, it] as const)]);
     // Known to whoever cleans up before the first step makes a folder.
@@ -89,13 +90,14 @@ export function openNodePass(deps: PassDeps): NodePass {
     lookAgainAt(nextLookAtMs(world));
     // Lets the steps send their first calls before the rest of this turn takes its time.
     await setImmediate();
-    await tell(desired, wish, seen, departingIn(doing));
+    await tell(desired, wish, seen, doing);
   }
 
   function worldOf(
     wish: Wish,
     seen: readonly SeenSandbox[],
     before: ReadonlyMap<PodId, Step>,
+    confirmed: boolean,
   ): World {
     return {
       ...wish,
@@ -104,7 +106,7 @@ export function openNodePass(deps: PassDeps): NodePass {
       busy: new Set(before.keys()),
       setbacks: underWay.setbacks(),
       verdicts: deps.watch.verdicts(),
-      confirmed: deps.confirmed(),
+      confirmed,
       nowMs: Date.now(),
     };
   }
@@ -129,8 +131,9 @@ export function openNodePass(deps: PassDeps): NodePass {
     desired: DesiredState | undefined,
     wish: Wish,
     seen: readonly SeenSandbox[],
-    departing: ReadonlySet<string>,
+    doing: ReadonlyMap<PodId, Step>,
   ): Promise<void> {
+    const departing = departingIn(doing);
     const unrouted = route(desired, wish, seen, departing);
     transcripts = transcriptsAfter(transcripts, seen, deps.watch.verdicts());
     if (!desired) return;
@@ -138,6 +141,7 @@ export function openNodePass(deps: PassDeps): NodePass {
       ...wish,
       seen,
       outcomes: deps.outcomes.all(),
+      busy: new Set(doing.keys()),
       departing,
       setbacks: underWay.setbacks(),
       verdicts: deps.watch.verdicts(),

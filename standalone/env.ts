@@ -2,12 +2,24 @@ import { isIP } from "node:net";
 import { resolve } from "node:path";
 import { z } from "zod";
 import { readEnv } from "../kit/env.ts";
+import { holdsNodePorts, NODE_PORTS } from "./ports.ts";
 
 const Port = z.coerce
   .number("must be a port number")
   .int("must be a port number")
   .min(1, "must be a port from 1 to 65535")
-  .max(65_535, "must be a port from 1 to 65535");
+  .max(65_535, "must be a port from 1 to 65535")
+  .refine((port) => !holdsNodePorts(port), notOfNodes("must not be"));
+/** Of a list such as "8443,9000-9100". */
+function rangesIn(text = ""): readonly [number, number][] {
+  return text.split(",").map((it) => {
+    const [from = 0, to = from] = it.split("-").map(Number);
+    return [from, to];
+  });
+}
+function notOfNodes(what: string): string {
+  return `${what} from ${NODE_PORTS.first} to ${NODE_PORTS.last}, where nodes take requests from one another`;
+}
 const Quantity = z
   .string()
   .regex(/^\d+(\.\d+)?(k|M|G|T|Ki|Mi|Gi|Ti)?$/, 'must be a size such as "512Mi" or "1G"');
@@ -66,6 +78,9 @@ export const NodeVariables = {
   WAYBILL_HOST_PORTS: listOf(
     /^\d{1,5}(-\d{1,5})?$/,
     'must be ports and ranges such as "8443,9000-9100"',
+  ).refine(
+    (text) => !rangesIn(text).some((it) => holdsNodePorts(...it)),
+    notOfNodes("must hold no port"),
   ),
 };
 

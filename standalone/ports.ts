@@ -2,6 +2,16 @@ import { randomInt } from "node:crypto";
 import { createServer } from "node:net";
 import type { PortFact } from "./preflight.ts";
 
+/**
+ * Where nodes take requests from one another, as contract/node/node-ports.ts says: each pod has such a
+ * port of its node, so that nothing else may.
+ */
+export const NODE_PORTS = { first: 31_000, last: 32_767 };
+
+export function holdsNodePorts(from: number, to = from): boolean {
+  return from <= NODE_PORTS.last && to >= NODE_PORTS.first;
+}
+
 /** Whether a program could listen there now, found out by listening for a moment. */
 export function listenState(
   port: number,
@@ -22,12 +32,12 @@ export function listenState(
 
 /**
  * A loopback port to keep for good. Below the range from which the kernel takes the ports of
- * outgoing connections, so that none of those sits on it at the next start.
+ * outgoing connections, so that none of those sits on it at the next start, and below those of nodes.
  */
 export async function chooseLoopbackPort(not: ReadonlySet<number>): Promise<number> {
   for (let attempt = 0; attempt < 1_000; attempt++) {
-    const port = randomInt(20_000, 32_000);
+    const port = randomInt(20_000, NODE_PORTS.first);
     if (!not.has(port) && (await listenState(port, "127.0.0.1")) === "free") return port;
   }
-  throw new Error("no free loopback port was found between 20000 and 32000");
+  throw new Error("no free loopback port was found below those of nodes");
 }

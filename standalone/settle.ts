@@ -15,7 +15,7 @@ import { PROGRAM_FOLDERS } from "./parts/containerd.ts";
 import { findPostgres } from "./parts/find-postgres.ts";
 import { findHandlers } from "./parts/handlers.ts";
 import { type Places, placesOf } from "./places.ts";
-import { chooseLoopbackPort, listenState } from "./ports.ts";
+import { chooseLoopbackPort, holdsNodePorts, listenState } from "./ports.ts";
 import { liveRecords } from "./records.ts";
 
 export type Settled = { readonly places: Places; readonly assembly: Assembly };
@@ -60,7 +60,7 @@ async function chooseThree(): Promise<readonly [number, number, number]> {
   return [first, second, await chooseLoopbackPort(new Set([first, second]))];
 }
 
-/** The same installation, with another port for a part whose own was taken by a stranger meanwhile. */
+/** The same installation, with another port for a part whose own was taken by a stranger, or is a node's. */
 async function withFreePorts(kept: Installation, dataDir: string): Promise<Installation> {
   const { recordsDir } = placesOf(dataDir, kept.id);
   const live = await liveRecords(recordsDir);
@@ -69,7 +69,7 @@ async function withFreePorts(kept: Installation, dataDir: string): Promise<Insta
   const ports: Record<string, number> = { ...kept.ports };
   for (const [name, port] of Object.entries(kept.ports)) {
     if (live.get(name)?.ports.includes(port)) continue;
-    if ((await listenState(port, "127.0.0.1")) === "free") continue;
+    if (!holdsNodePorts(port) && (await listenState(port, "127.0.0.1")) === "free") continue;
     ports[name] = await chooseLoopbackPort(used);
     used.add(ports[name]);
     changed = true;

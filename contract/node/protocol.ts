@@ -3,6 +3,7 @@ import { DnsLabel, Name, NodeId, PodId } from "../ids.ts";
 import { ConfigMapMaterial, SecretMaterial, VolumeKey } from "../material/material.ts";
 import { Pod } from "../pod/pod.ts";
 import { PodRange } from "./host.ts";
+import { NODE_PORTS } from "./node-ports.ts";
 
 /*
  * What an agent and the api say to each other, always asked by the agent:
@@ -42,8 +43,7 @@ export const JoinAnswer = z.object({
 });
 export type JoinAnswer = z.infer<typeof JoinAnswer>;
 
-/** A port of a node's own where other nodes' ingresses ask for one of its pods. */
-export const NODE_PORTS = { first: 31_000, last: 32_767 } as const;
+/** Where other nodes' ingresses ask for one pod. */
 const NodePort = z.int().min(NODE_PORTS.first).max(NODE_PORTS.last);
 
 /** A pod of another node, and where that node takes requests for it. */

@@ -1,4 +1,4 @@
-import { NODE_PORTS } from "../node/protocol.ts";
+import { NODE_PORTS } from "../node/node-ports.ts";
 import { inMib, MAX_WISH_BYTES, MAX_WISH_PODS } from "../node/wish-size.ts";
 
 /** How much a node is told, in bytes as they cross the wire. */

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { NODE_PORTS } from "../node/node-ports.ts";
 
 /*
  * What of the host an operator lets pods use: the plain form of the policy. The api asks it when an
@@ -26,7 +27,7 @@ export const HostPathPrefixes = z
     }),
   );
 
-/** `WAYBILL_HOST_PORTS`: ports and ranges such as "8443,9000-9100"; nothing allows nothing. */
+/** `WAYBILL_HOST_PORTS`: ports and ranges such as "8443,9000-9100", none of a node's own; nothing allows nothing. */
 export const HostPortRanges = z
   .string()
   .default("")
@@ -34,13 +35,21 @@ export const HostPortRanges = z
     entriesOf(text).flatMap((entry): PortRange[] => {
       const [, from = "", to = from] = /^(\d{1,5})(?:-(\d{1,5}))?$/.exec(entry) ?? [];
       const range = { from: Number(from), to: Number(to) };
-      if (from !== "" && range.from >= 1 && range.to <= 65_535 && range.from <= range.to) {
-        return [range];
-      }
-      context.addIssue(`"${entry}" is not a port or a range of ports such as 9000-9100`);
+      const isRange =
+        from !== "" && range.from >= 1 && range.to <= 65_535 && range.from <= range.to;
+      if (isRange && !holdsNodePorts(range)) return [range];
+      context.addIssue(`"${entry}" ${isRange ? HOLDS_NODE_PORTS : NO_RANGE}`);
       return [];
     }),
   );
+
+const NO_RANGE = "is not a port or a range of ports such as 9000-9100";
+const HOLDS_NODE_PORTS = `holds ports from ${NODE_PORTS.first} to ${NODE_PORTS.last}, where nodes take requests from one another`;
+
+/** A pod's host port goes before whoever listens there: such a node would be cut off from the others. */
+function holdsNodePorts({ from, to }: PortRange): boolean {
+  return from <= NODE_PORTS.last && to >= NODE_PORTS.first;
+}
 
 /** Whether `path` is one of the prefixes or lies below one, by whole segments: "/data" is not above "/database". */
 export function hostPathAllowed(prefixes: readonly string[], path: string): boolean {

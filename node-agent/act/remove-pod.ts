@@ -12,34 +12,34 @@ import { stopToRemove } from "./stop.ts";
 const DRAIN_MS = 10_000;
 const LOOK_EVERY_MS = 100;
 
+/**
+ * The rows go last of all: while one is there the pod is seen. So nobody takes it for ended, and its end
+ * is not forgotten half-way, before all that it had here is gone.
+ */
 export async function removeSandboxes(
   hands: Hands,
-  { sandboxes, whole, uid }: Step<"remove-sandboxes">,
+  { sandboxes, whole, uid }: Pick<Step<"remove-sandboxes">, "sandboxes" | "whole" | "uid">,
 ): Promise<void> {
   await allDone(
     sandboxes.map(async (it) => {
       await quieten(hands, it);
       await hands.runtime.stopSandbox(it.id);
-      await hands.runtime.removeSandbox(it.id);
     }),
   );
   if (whole) await removeBelongings(hands, uid);
+  await allDone(sandboxes.map(({ id }) => hands.runtime.removeSandbox(id)));
 }
 
 /**
  * The end is written down before anything is touched: an agent that is killed here must not leave a
- * finished pod that looks like one to start again. The sandboxes go last of all: while one is there,
- * the pod is seen, and its end is not forgotten half-way.
+ * finished pod that looks like one to start again.
  */
 export async function endPod(
   hands: Hands,
   { sandboxes, outcome, uid }: Step<"end-pod">,
 ): Promise<void> {
   await hands.outcomes.record(outcome);
-  await allDone(sandboxes.map((it) => quieten(hands, it)));
-  for (const { id } of sandboxes) await hands.runtime.stopSandbox(id);
-  await removeBelongings(hands, uid);
-  for (const { id } of sandboxes) await hands.runtime.removeSandbox(id);
+  await removeSandboxes(hands, { sandboxes, whole: true, uid });
 }
 
 /** Out of the routes, then the end of the requests that are under way, then SIGTERM. */

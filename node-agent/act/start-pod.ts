@@ -120,6 +120,7 @@ async function startContainer(
   const problem = nonRootProblem(rising.step.pod, start.container, imageUser);
   if (problem !== undefined) throw new StartError("CreateContainerConfigError", problem);
   const id = start.existing?.id ?? (await created(hands, rising, start, imageUser));
+  rising.givenUp.throwIfAborted();
   await named("RunContainerError", hands.runtime.startContainer(id));
   await afterStart(hands, rising, start, id);
 }

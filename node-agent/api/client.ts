@@ -8,7 +8,8 @@ import {
 } from "../../contract/node/protocol.ts";
 import { readIfThere, writeDurably } from "../disk/durable-file.ts";
 import { readJson } from "../disk/read-json.ts";
-import { type HttpAnswer, type HttpCall, httpCall } from "./http-call.ts";
+import { answered, ask } from "./ask.ts";
+import type { HttpAnswer } from "./http-call.ts";
 
 /** Who this node is to its api, kept in `node.json`; `publicKey` is what the api seals its secrets for. */
 const Identity = JoinAnswer.extend({
@@ -25,9 +26,15 @@ export type Heard =
   | {
       readonly kind: "nothing-new";
       readonly because: string;
-      /** Another agent speaks for this node: that may be this host's own of before a reboot, and pass soon. */
-      readonly taken?: true;
+      /** The api answered, and what it has to say is not for this agent. */
+      readonly refused?: Refused;
     };
+
+/**
+ * `taken`: another agent speaks for this node. That may be this host's own of before a reboot, and pass
+ * soon. `unknown`: the api does not know this node by this token; it was fenced, say, or away for too long.
+ */
+export type Refused = "taken" | "unknown";
 
 export type Sent =
   | { readonly kind: "sent" }
@@ -36,8 +43,11 @@ export type Sent =
 export type ApiClient = {
   /** Who this node is, once it has joined, in this run or an earlier one. */
   identity(): Identity | undefined;
-  /** Waits up to 25 s for a wish with another tag (see `wishTag`); joins first where that is needed. */
-  fetchDesired(held: string | undefined, signal: AbortSignal): Promise<Heard>;
+  /**
+   * Asks for a wish with another tag (see `wishTag`), and waits up to 25 s for one unless `atOnce`; joins
+   * first where that is needed.
+   */
+  fetchDesired(held: string | undefined, signal: AbortSignal, atOnce?: boolean): Promise<Heard>;
   putReport(report: NodeReport, signal: AbortSignal): Promise<Sent>;
   /** Any other question, in this node's name: an answer of whatever status, or why there is none. */
   ask(question: NodeQuestion, signal: AbortSignal): Promise<HttpAnswer | string>;
@@ -69,7 +79,6 @@ export type ApiClientOptions = {
   readonly waitMs?: number;
 };
 
-const MAX_ANSWER_BYTES = 32 * 1024 * 1024;
 const CALL_MS = 10_000;
 const WAIT_MS = 25_000;
 /** How often a node that is known by an older key, or without its range, tries to join with its own. */
@@ -78,6 +87,11 @@ const JOIN_AGAIN_MS = 60_000;
 const TAKEN_MS = 10_000;
 const TAKEN = "another agent speaks for this node";
 const LEAVE_MS = 1_000;
+const REFUSALS: ReadonlyMap<number, Refused> = new Map([
+  [401, "unknown"],
+  [403, "unknown"],
+  [409, "taken"],
+]);
 
 /** The agent's side of contract/node/protocol.ts. */
 export async function openApiClient(options: ApiClientOptions): Promise<ApiClient> {
@@ -85,6 +99,7 @@ export async function openApiClient(options: ApiClientOptions): Promise<ApiClien
   let identity = await keptIdentity(options);
   const waitMs = options.waitMs ?? WAIT_MS;
   let refused = false;
+  let joinTrouble: string | undefined;
   let sealedForUs = true;
   let joinTriedAtMs = Number.NEGATIVE_INFINITY;
   let takenAtMs = Number.NEGATIVE_INFINITY;
@@ -111,12 +126,45 @@ export async function openApiClient(options: ApiClientOptions): Promise<ApiClien
     const { version, podRange } = options;
     const request = { version, publicKey, ...(podRange !== undefined && { podRange }) };
     const answer = await join(options, joinToken, request, signal);
+    joinTrouble = typeof answer === "string" ? answer : undefined;
     if (typeof answer === "string") return identity ?? answer;
     identity = { ...answer, api: options.apiUrl, publicKey };
     refused = false;
     sealedForUs = false;
     await writeDurably(options.identityFile, JSON.stringify(identity));
     return identity;
+  }
+
+  async function heardBy(
+    who: Identity,
+    held: string | undefined,
+    waitsMs: number,
+    signal: AbortSignal,
+  ): Promise<Heard> {
+    // What was told before joining anew is sealed for an older key.
+    const known = sealedForUs ? held : undefined;
+    const answer = await ask(options.apiUrl, {
+      method: "GET",
+      path: `/v1/node/desired?waitMs=${waitsMs}`,
+      headers: { ...headersOf(who), ...(known !== undefined && { "if-none-match": known }) },
+      timeoutMs: waitsMs + CALL_MS,
+      signal,
+    });
+    if (typeof answer === "string") return { kind: "nothing-new", because: answer };
+    const { status } = noted(who, answer);
+    if (status === 304) return { kind: "unchanged" };
+    if (status !== 200) {
+      const refusal = REFUSALS.get(status);
+      return {
+        kind: "nothing-new",
+        because: answered(answer),
+        ...(refusal && { refused: refusal }),
+      };
+    }
+    const { value: state, problem } = readJson(DesiredState, answer.text);
+    if (!state) return { kind: "nothing-new", because: `the answer ${problem}` };
+    sealedForUs = true;
+    return { kind: "desired", state, identity: who };
   }
 
   function noted(by: Identity, answer: HttpAnswer): HttpAnswer {
@@ -131,30 +179,17 @@ export async function openApiClient(options: ApiClientOptions): Promise<ApiClien
 
   return {
     identity: () => identity,
-    async fetchDesired(held, signal) {
-      const who = await joined(signal);
+    async fetchDesired(held, signal, atOnce = false) {
+      const waitsMs = atOnce ? 0 : waitMs;
+      // A refusal may have been a passing fault: so first by the token that there is.
+      const who = refused && identity ? identity : await joined(signal);
       if (typeof who === "string") return { kind: "nothing-new", because: who };
-      // What was told before joining anew is sealed for an older key.
-      const known = sealedForUs ? held : undefined;
-      const answer = await ask(options.apiUrl, {
-        method: "GET",
-        path: `/v1/node/desired?waitMs=${waitMs}`,
-        headers: {
-          ...headersOf(who),
-          ...(known !== undefined && { "if-none-match": known }),
-        },
-        timeoutMs: waitMs + CALL_MS,
-        signal,
-      });
-      if (typeof answer === "string") return { kind: "nothing-new", because: answer };
-      if (noted(who, answer).status === 304) return { kind: "unchanged" };
-      if (answer.status === 409)
-        return { kind: "nothing-new", because: answered(answer), taken: true };
-      if (answer.status !== 200) return { kind: "nothing-new", because: answered(answer) };
-      const { value: state, problem } = readJson(DesiredState, answer.text);
-      if (!state) return { kind: "nothing-new", because: `the answer ${problem}` };
-      sealedForUs = true;
-      return { kind: "desired", state, identity: who };
+      const heard = await heardBy(who, held, waitsMs, signal);
+      if (!refused || heard.kind !== "nothing-new") return heard;
+      const anew = await joined(signal);
+      if (typeof anew !== "string" && anew !== who) return heardBy(anew, held, waitsMs, signal);
+      const because = heard.because.replace(/\.$/, "");
+      return { ...heard, because: `${because}; joining anew: ${joinTrouble}` };
     },
     async putReport(report, signal) {
       if (!identity) return { kind: "not-sent", because: "this node has not joined yet" };
@@ -229,31 +264,7 @@ async function join(
     signal,
   });
   if (typeof answer === "string") return answer;
-  if (answer.status !== 200 && answer.status !== 201)
-    return `${answered(answer)} to the join token`;
+  if (answer.status !== 200 && answer.status !== 201) return answered(answer, " to the join token");
   const { value, problem } = readJson(JoinAnswer, answer.text);
   return value ?? `the answer ${problem}`;
-}
-
-const Refusal = z.object({ detail: z.string().max(500) });
-
-/** With the api's own words where it is this node's own doing. */
-function answered({ status, text }: HttpAnswer): string {
-  const words = status === 409 ? readJson(Refusal, text).value?.detail : undefined;
-  return words === undefined ? `the api answered ${status}` : `the api answered 409: ${words}`;
-}
-
-type Question = Pick<HttpCall, "method" | "headers" | "body" | "timeoutMs" | "signal"> & {
-  readonly path: string;
-};
-
-/** The answer, or why there is none, in words. */
-async function ask(apiUrl: string, question: Question): Promise<HttpAnswer | string> {
-  const { path, ...call } = question;
-  try {
-    const to = { url: `${apiUrl}${path}` };
-    return await httpCall({ ...call, to, maxBytes: MAX_ANSWER_BYTES });
-  } catch (error) {
-    return `the api cannot be asked: ${error instanceof Error ? error.message : String(error)}`;
-  }
 }

@@ -3,7 +3,7 @@ import { backoffMs } from "../../kit/backoff.ts";
 import type { Log } from "../../kit/log.ts";
 import { rest } from "../../kit/rest.ts";
 import type { Ledger } from "../disk/ledger.ts";
-import type { ApiClient, Heard } from "./client.ts";
+import type { ApiClient, Heard, Refused } from "./client.ts";
 import type { Silence } from "./silence.ts";
 
 const RETRY = { minMs: 250, maxMs: 10_000 };
@@ -11,7 +11,7 @@ const TAKEN_RETRY = { minMs: 250, maxMs: 3_000 };
 /** An api that answers "unchanged" at once, against the protocol, is not asked in a tight loop. */
 const SHORTEST_TURN_MS = 500;
 
-type Missed = { readonly because: string; readonly taken?: true };
+type Missed = { readonly because: string; readonly refused?: Refused };
 
 /**
  * Asks for the wish until `signal` is aborted, puts every newer one into the ledger and then calls
@@ -27,19 +27,23 @@ export async function followDesired(deps: {
 }): Promise<void> {
   const { client, ledger, silence, signal, log, onNews } = deps;
   let failures = 0;
+  let told: string | undefined;
   while (!signal.aborted) {
     const askedAtMs = performance.now();
     const missed = await turn();
     if (signal.aborted) return;
     if (missed === undefined) {
       silence.heard();
+      if (told !== undefined) log.info("the api answers again");
+      told = undefined;
       failures = 0;
       await rest(SHORTEST_TURN_MS - (performance.now() - askedAtMs), signal);
     } else {
-      const { because, taken } = missed;
-      silence.missed(because);
-      if (failures === 0) log.warn("no news from the api", { because });
-      await rest(backoffMs(failures, taken ? TAKEN_RETRY : RETRY), signal);
+      const { because, refused } = missed;
+      silence.missed(because, refused !== undefined);
+      if (because !== told) log.warn("no news from the api; what runs here goes on", { because });
+      told = because;
+      await rest(backoffMs(failures, refused === "taken" ? TAKEN_RETRY : RETRY), signal);
       failures += 1;
     }
   }
@@ -47,7 +51,9 @@ export async function followDesired(deps: {
   /** Why there was no usable answer, or undefined. */
   async function turn(): Promise<Missed | undefined> {
     try {
-      const heard = await client.fetchDesired(heldTag(client, ledger), signal);
+      // Some of the wish may wait for the api to say that it stands.
+      const atOnce = !silence.confirmed();
+      const heard = await client.fetchDesired(heldTag(client, ledger), signal, atOnce);
       return await take(heard);
     } catch (error) {
       if (!signal.aborted) log.error("the wish could not be kept", error);
@@ -61,6 +67,8 @@ export async function followDesired(deps: {
     const verdict = await ledger.accept(heard.state, heard.identity.node);
     if (verdict === "older" || verdict === "foreign")
       return { because: `an ${verdict} wish was refused` };
+    // First: whoever looks at the news is to find them confirmed.
+    silence.heard();
     if (verdict === "taken") onNews();
     return undefined;
   }

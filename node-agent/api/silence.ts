@@ -1,9 +1,10 @@
-/** Since when a partner has not answered as it should, and what came instead. */
+/** How a partner answers: since when not as it should, and what came instead. */
 export type Silence = {
   heard(): void;
-  missed(because: string): void;
-  /** Whether it has answered at all. */
-  answered(): boolean;
+  /** `refused`: it did answer, and wants to know nothing of who asked. */
+  missed(because: string, refused?: boolean): void;
+  /** Whether it answered as it should at least once, and has refused nothing since. */
+  confirmed(): boolean;
   /** Undefined while it answers, and before it was asked for the first time. */
   told(): { readonly since: string; readonly because: string } | undefined;
 };
@@ -11,17 +12,18 @@ export type Silence = {
 export function openSilence(): Silence {
   let since: string | undefined;
   let because = "";
-  let answered = false;
+  let confirmed = false;
   return {
     heard() {
       since = undefined;
-      answered = true;
+      confirmed = true;
     },
-    missed(words) {
+    missed(words, refused = false) {
+      if (refused) confirmed = false;
       since ??= new Date().toISOString();
       because = words;
     },
-    answered: () => answered,
+    confirmed: () => confirmed,
     told: () => (since === undefined ? undefined : { since, because }),
   };
 }

@@ -17,7 +17,10 @@ export async function ensurePodCgroup(cgroup: string, memoryBytes?: number): Pro
   const unified = await exists(join(ROOT, "cgroup.controllers"));
   if (unified) await delegatePids(cgroup);
   const bound = async (controller: string, file: string, value: number) => {
-    const folder = join(ROOT, unified ? "" : controller, cgroup);
+    const root = join(ROOT, unified ? "" : controller);
+    // Where nothing is mounted, Node.js tries for ever to make the folder.
+    if (!(await exists(root))) throw new Error(`this host has no cgroups at ${root}`);
+    const folder = join(root, cgroup);
     await mkdir(folder, { recursive: true });
     await writeFile(join(folder, file), String(value));
   };
@@ -29,10 +32,7 @@ export async function ensurePodCgroup(cgroup: string, memoryBytes?: number): Pro
 /** The names of the groups right below this one. */
 export async function groupsIn(cgroup: string): Promise<readonly string[]> {
   const unified = await exists(join(ROOT, "cgroup.controllers"));
-  const folder = join(ROOT, unified ? "" : "pids", cgroup);
-  if (!(await exists(folder))) return [];
-  const entries = await readdir(folder, { withFileTypes: true });
-  return entries.filter((it) => it.isDirectory()).map((it) => it.name);
+  return foldersIn(join(ROOT, unified ? "" : "pids", cgroup));
 }
 
 /** The processes right in this group. Nothing there is fine. */
@@ -86,10 +86,19 @@ async function hierarchies(): Promise<readonly string[]> {
 }
 
 async function collect(folder: string, found: string[]): Promise<void> {
-  if (!(await exists(folder))) return;
-  const entries = await readdir(folder, { withFileTypes: true });
-  for (const it of entries) if (it.isDirectory()) await collect(join(folder, it.name), found);
+  for (const name of await foldersIn(folder)) await collect(join(folder, name), found);
   found.push(folder);
+}
+
+/** None in a folder that is gone: groups go while one looks. */
+async function foldersIn(folder: string): Promise<readonly string[]> {
+  const entries = await readdir(folder, { withFileTypes: true }).catch(
+    (error: NodeJS.ErrnoException) => {
+      if (error.code === "ENOENT") return [];
+      throw error;
+    },
+  );
+  return entries.filter((it) => it.isDirectory()).map((it) => it.name);
 }
 
 async function removeGroup(folder: string): Promise<void> {

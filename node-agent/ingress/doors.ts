@@ -12,8 +12,15 @@ export type Door = {
   readonly pod: string | undefined;
 };
 
-/** Its server in Caddy. `peers` are the only ones let in, and are believed about whom they ask for. Pure. */
-export function doorServer(door: Door, app: AppProxy, peers: readonly string[]): object {
+/**
+ * Its server in Caddy. `peers` are the only ones let in, and are believed about whom they ask for;
+ * `asks` is as in `appProxy`. Pure.
+ */
+export function doorServer(
+  door: Door,
+  app: AppProxy,
+  { peers, asks }: { readonly peers: readonly string[]; readonly asks: number },
+): object {
   const host = app.hosts;
   const { pod } = door;
   const onward = pod === undefined && app.upstreams.length + app.remote.length > 0;
@@ -44,9 +51,7 @@ export function doorServer(door: Door, app: AppProxy, peers: readonly string[]):
         ? [
             {
               match: [{ host, header: { [HOP]: ["1"] } }],
-              handle: [
-                { ...appProxy(app, { asks: app.remote.length, hop: 2 }), trusted_proxies: peers },
-              ],
+              handle: [{ ...appProxy(app, { asks, hop: 2 }), trusted_proxies: peers }],
               terminal: true,
             },
           ]

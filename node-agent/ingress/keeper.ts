@@ -23,6 +23,8 @@ export type Ingress = {
 
 const CHECK_MS = 5_000;
 const ADMIN_MS = 3_000;
+/** Caddy takes seconds for a thousand doors on a busy host, and half a load would be begun again and again. */
+const LOAD_MS = 30_000;
 const MAX_CONFIG_BYTES = 16 * 1024 * 1024;
 
 /** Keeps Caddy's configuration what it should be, through its admin socket. */
@@ -95,7 +97,7 @@ export function openIngress(options: {
       method,
       headers: { "content-type": "application/json" },
       ...(body !== undefined && { body }),
-      timeoutMs: ADMIN_MS,
+      timeoutMs: body === undefined ? ADMIN_MS : LOAD_MS,
       maxBytes: MAX_CONFIG_BYTES,
     });
   }

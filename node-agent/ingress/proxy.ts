@@ -20,7 +20,7 @@ const DIAL_TIMEOUT = "2s";
 /** One node's questions to all doors that it knows; in a large fleet each is asked less often. */
 const CHECKS_PER_SECOND = 200;
 
-/** Passes requests on to the app's pods. `asks`: of how many doors this ingress asks in all. Pure. */
+/** Passes requests on to the app's pods. `asks`: how many questions to doors this ingress has in all. Pure. */
 export function appProxy(
   to: AppProxy,
   said: { readonly asks: number; readonly hop?: number },
@@ -28,7 +28,8 @@ export function appProxy(
   const { hop = 1 } = said;
   // Of the Host header, and empty where that has none: then the scheme's own port is meant.
   const headers = { "X-Forwarded-Port": ["{http.request.port}"] };
-  if (to.remote.length === 0) return nearProxy(to.upstreams, { set: headers });
+  if (to.remote.length === 0)
+    return nearProxy(to.upstreams, { set: headers, delete: [CHECK, HOP] });
   return {
     ...nearProxy([...to.upstreams, ...to.remote], {
       set: { ...(hop === 1 && headers), [HOP]: [String(hop)] },

@@ -23,8 +23,9 @@ export type IngressPlan = {
  */
 export function caddyConfig(plan: IngressPlan): object {
   const routes = plan.routes.filter((it) => it.hosts.length > 0);
+  const said = { peers: plan.peers, asks: asksIn(routes) };
   const doors = routes.flatMap((route) =>
-    route.doors.map((door) => [`door-${door.port}`, doorServer(door, route, plan.peers)]),
+    route.doors.map((door) => [`door-${door.port}`, doorServer(door, route, said)]),
   );
   return {
     admin: { listen: `unix/${plan.adminSocket}`, origins: ["localhost"] },
@@ -35,7 +36,7 @@ export function caddyConfig(plan: IngressPlan): object {
           waybill: {
             listen: [`:${plan.httpPort}`],
             automatic_https: { disable: true },
-            routes: [...routes.map((it) => appRoute(it, remoteIn(routes))), UNKNOWN_HOST],
+            routes: [...routes.map((it) => appRoute(it, said.asks)), UNKNOWN_HOST],
           },
           ...Object.fromEntries(doors),
         },
@@ -62,17 +63,19 @@ const UNKNOWN_HOST = {
   ],
 };
 
-function appRoute(route: IngressRoute, allRemote: number): object {
+function appRoute(route: IngressRoute, asks: number): object {
   const has = route.upstreams.length + route.remote.length > 0;
   return {
     match: [{ host: route.hosts }],
-    handle: [has ? appProxy(route, { asks: allRemote }) : nobodyReady(route.app)],
+    handle: [has ? appProxy(route, { asks }) : nobodyReady(route.app)],
     terminal: true,
   };
 }
 
-function remoteIn(routes: readonly IngressRoute[]): number {
-  return routes.reduce((sum, it) => sum + it.remote.length, 0);
+/** How many doors are asked: those of other nodes, and by each door here that passes on, again. */
+function asksIn(routes: readonly IngressRoute[]): number {
+  const passing = ({ doors }: IngressRoute) => doors.filter((it) => it.pod === undefined).length;
+  return routes.reduce((sum, it) => sum + it.remote.length * (1 + passing(it)), 0);
 }
 
 function nobodyReady(app: string): object {

@@ -29,6 +29,11 @@ export type Sight = {
   /** Newest first. */
   readonly seen: readonly SeenSandbox[];
   readonly outcomes: ReadonlyMap<PodId, PodOutcome>;
+  /**
+   * Pods with a step under way. Each of them is here until that has ended: a sandbox in the making is in
+   * no list, and whoever reads that a pod is not here may start it elsewhere.
+   */
+  readonly busy: ReadonlySet<PodId>;
   /** Sandboxes that are being taken away, by id. */
   readonly departing: ReadonlySet<string>;
   readonly setbacks: ReadonlyMap<PodId, Setback>;
@@ -44,14 +49,14 @@ export type Sight = {
 
 const REASON_CHARS = 500;
 
-/** The status of every pod that is wanted or still here, without the log tails. Pure. */
+/** The status of every pod that is wanted or may be here, without the log tails. Pure. */
 export function podStatuses(sight: Sight): readonly PodStatus[] {
   const byPod = Map.groupBy(sight.seen, (it) => it.pod);
   const wanted = new Map(sight.wanted.map((it) => [it.pod.metadata.uid, it]));
-  const others = [...byPod].filter(([uid]) => !wanted.has(uid));
+  const others = [...new Set([...byPod.keys(), ...sight.busy])].filter((uid) => !wanted.has(uid));
   return [
     ...[...wanted].map(([uid, it]) => wantedStatus(it, byPod.get(uid) ?? [], sight)),
-    ...others.map(([uid, [sandbox]]) => unwantedStatus(uid, sandbox, sight.leaving)),
+    ...others.map((uid) => unwantedStatus(uid, byPod.get(uid)?.[0], sight.leaving)),
   ];
 }
 
@@ -89,7 +94,11 @@ function wantedStatus(
   const { pod, fingerprint } = wanted;
   const { uid } = pod.metadata;
   const outcome = sight.outcomes.get(uid);
-  if (outcome?.fingerprint === fingerprint) return outcome.status;
+  if (outcome?.fingerprint === fingerprint) {
+    // As with Kubernetes it is over once its sidecars have ended, too: they may hold its volume until then.
+    const isEnding = sandboxes.some((it) => it.containers.some((c) => c.state === "running"));
+    return isEnding ? { ...outcome.status, phase: "Running" } : outcome.status;
+  }
   const own = sandboxes.filter((it) => it.fingerprint === fingerprint);
   const current = own.find((it) => it.ready);
   const standings = standingsOf(pod, current, deadOnes(own));

@@ -9,8 +9,11 @@ settings=/etc/waybill/node.env
 patience=${WAYBILL_INSTALL_PATIENCE:-180}
 
 root=$(cd "$(dirname "$0")/../.." && pwd)
-data=/var/lib/waybill
+# What a host was told before stands until it is told otherwise.
+data=$(sed -n 's/^WAYBILL_DATA_DIR=//p' "$settings" 2>/dev/null || true)
+data=${data:-/var/lib/waybill}
 lines=
+names=none
 wrong=
 complain() {
   wrong="$wrong
@@ -37,12 +40,16 @@ while [ $# -gt 0 ]; do
     *)
       lines="$lines$name=$2
 "
+      names="$names|$name"
       if [ "$name" = WAYBILL_DATA_DIR ]; then data=$2; fi
       ;;
   esac
   shift
   [ $# -eq 0 ] || shift
 done
+
+lines="$(grep -Ev "^($names)=" "$settings" 2>/dev/null || true)
+$lines"
 
 case "$data" in
   /*) ;;
@@ -71,11 +78,9 @@ if [ -n "$wrong" ]; then
 fi
 
 mkdir -p "$(dirname "$settings")"
-# What a host was told before stands until it is told otherwise; a node keeps it in its data folder.
-if [ -n "$lines" ]; then
-  (umask 077 && printf '%s' "$lines" >"$settings.new")
-  mv "$settings.new" "$settings"
-fi
+(umask 077 && printf '%s' "$lines" | grep . >"$settings.new" || true)
+mv "$settings.new" "$settings"
+if [ -e "$data/node-agent/node.json" ]; then known=yes; else known=; fi
 sed -e "s|@ROOT@|$root|g" -e "s|@DATA@|$data|g" "$root/standalone/agent/waybill-node.service" >"$unit"
 systemctl daemon-reload
 systemctl enable waybill-node
@@ -92,5 +97,9 @@ until [ -e "$data/node-agent/node.json" ]; do
   seconds=$((seconds + 1))
   if [ $((seconds % 5)) -eq 0 ]; then echo "  still joining ($seconds s)"; fi
 done
-echo "This host has joined. \"systemctl status waybill-node\" tells how it is;"
+if [ -n "$known" ]; then
+  echo "This host had joined before, and starts again: \"journalctl -u waybill-node\" tells how it is;"
+else
+  echo "This host has joined. \"systemctl status waybill-node\" tells how it is;"
+fi
 echo "\"npm run agent -- down\" in $root stops everything that runs on it."

@@ -2,9 +2,11 @@ import { request } from "node:http";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { z } from "zod";
+import { rest } from "../../kit/rest.ts";
 import { readIfThere } from "../files.ts";
 import type { Places } from "../places.ts";
 import { isAlive } from "../processes.ts";
+import type { Startup } from "../start.ts";
 import { type Running, StartError, untilReady } from "../supervise.ts";
 
 /** What the node-agent keeps of the api's answer to its joining. */
@@ -22,28 +24,55 @@ export async function readJoined(places: Places, api: string): Promise<Joined | 
 const JOIN_WITHIN_MS = 30_000;
 const LOOK_EVERY_MS = 100;
 
-/** Waits until the agent has joined; throws a StartError with the api's words when it does not. */
+/**
+ * Waits until the agent has joined, and says what keeps it from that; throws a StartError with the api's
+ * words when it does not.
+ */
 export async function untilJoined(
   agent: Running,
-  places: Places,
   api: string,
-  signal: AbortSignal,
+  { places, say, signal }: Pick<Startup, "places" | "say" | "signal">,
 ): Promise<Joined> {
   const untilMs = Date.now() + JOIN_WITHIN_MS;
+  let said: string | undefined;
   for (;;) {
     signal.throwIfAborted();
     const joined = await readJoined(places, api);
     if (joined) return joined;
     // Says how it ended.
     if (!isAlive(agent.process)) await untilReady(agent, signal);
-    const because = await troubleWithApi(places.agentSocket);
+    const { because } = await saidByAgent(places.agentSocket);
     if (isFinal(because) || Date.now() > untilMs) {
-      throw new StartError(
-        `This host cannot join ${api}: ${because ?? "the api gave it no range of pod addresses"}.`,
-      );
+      const why = because ?? "the api gave it no range of pod addresses";
+      throw new StartError(`This host cannot join ${api}: ${sentence(why)}`);
     }
+    if (because !== undefined && because !== said) say(`api         not yet: ${because}`);
+    said = because;
     await sleep(LOOK_EVERY_MS, undefined, { signal });
   }
+}
+
+const ASKED_WITHIN_MS = 5_000;
+
+/**
+ * What the api has against a host that had joined before, or why it cannot be asked, in sentences; undefined
+ * where all is well. The host runs what it has in any case, so that a slow answer is not waited for.
+ */
+export async function troubleSinceJoining(
+  { agentSocket }: Places,
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  const untilMs = Date.now() + ASKED_WITHIN_MS;
+  while (!signal.aborted && Date.now() < untilMs) {
+    const { confirmed, because } = await saidByAgent(agentSocket);
+    if (confirmed) return undefined;
+    if (because !== undefined) {
+      const way = isFinal(because) ? " To join anew, give it a new token with --join." : "";
+      return `${sentence(because)} What ran here goes on.${way}`;
+    }
+    await rest(LOOK_EVERY_MS, signal);
+  }
+  return undefined;
 }
 
 /** Whether the api has looked at the token and refused it: asking again would not help. */
@@ -51,10 +80,24 @@ export function isFinal(because: string | undefined): boolean {
   return /\bthe api answered 40[0-4]\b/.test(because ?? "");
 }
 
-const Health = z.object({ api: z.object({ because: z.string() }).nullable() });
+/** As the end of a text, whether its last words are somebody's sentence or not. */
+function sentence(words: string): string {
+  return words.endsWith(".") ? words : `${words}.`;
+}
 
-/** What keeps the agent from its api, in its own words. */
-function troubleWithApi(socket: string): Promise<string | undefined> {
+const Health = z.object({
+  confirmed: z.boolean(),
+  api: z.object({ because: z.string() }).nullable(),
+});
+type Said = {
+  /** Whether the api has answered as it should, and refuses nothing. */
+  readonly confirmed: boolean;
+  /** What keeps the agent from its api, in its own words. */
+  readonly because: string | undefined;
+};
+const NOTHING_SAID: Said = { confirmed: false, because: undefined };
+
+function saidByAgent(socket: string): Promise<Said> {
   const signal = AbortSignal.timeout(2_000);
   return new Promise((resolve) => {
     const asked = request({ socketPath: socket, path: "/healthz", signal }, (answer) => {
@@ -63,13 +106,13 @@ function troubleWithApi(socket: string): Promise<string | undefined> {
       answer.on("data", (chunk: string) => {
         text += chunk;
       });
-      answer.on("error", () => resolve(undefined));
+      answer.on("error", () => resolve(NOTHING_SAID));
       answer.on("end", () => {
         const { data } = Health.safeParse(text === "" ? undefined : JSON.parse(text));
-        resolve(data?.api?.because);
+        resolve(data ? { confirmed: data.confirmed, because: data.api?.because } : NOTHING_SAID);
       });
     });
-    asked.once("error", () => resolve(undefined));
+    asked.once("error", () => resolve(NOTHING_SAID));
     asked.end();
   });
 }

@@ -20,7 +20,7 @@ import { type Fleet, watch } from "../watch.ts";
 import { assembleHost, type HostAssembly } from "./assemble.ts";
 import type { HostOptions } from "./env.ts";
 import { chooseHost, type Host, readHost, writeHost } from "./host.ts";
-import { type Joined, readJoined, untilJoined } from "./joined.ts";
+import { type Joined, readJoined, troubleSinceJoining, untilJoined } from "./joined.ts";
 
 export type HostRun = {
   readonly options: HostOptions;
@@ -98,6 +98,8 @@ async function startAndWatch(run: HostRun, host: Host): Promise<number> {
   try {
     const joined = await startNode(run, host, places, { places, fleet, say, signal });
     say(welcome(host, joined, places));
+    const trouble = await troubleSinceJoining(places, signal);
+    if (trouble !== undefined) say(`But ${trouble}`);
   } catch (error) {
     if (!signal.aborted) say(describe(error));
     say("Stopping what was started…");
@@ -142,11 +144,11 @@ async function joinFirst(
   host: Host,
   startup: Startup,
 ): Promise<Joined> {
-  const { places, fleet, say, signal } = startup;
+  const { places, fleet, say } = startup;
   const work = async () => {
     const agent = await bringUp(nodeAgent, places);
     fleet.set(nodeAgent.name, agent);
-    return untilJoined(agent, places, host.api, signal);
+    return untilJoined(agent, host.api, startup);
   };
   const words = { going: "asking", done: ({ name }: Joined) => `joined as ${name}` };
   return showing(say, "api", work, words);

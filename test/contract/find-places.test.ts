@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { NodeId } from "../../contract/ids.ts";
-import { NODE_PORTS } from "../../contract/node/protocol.ts";
+import { NODE_PORTS } from "../../contract/node/node-ports.ts";
 import type { Demands, Labels } from "../../contract/placement/demands.ts";
 import { canTake } from "../../contract/placement/filter.ts";
 import {

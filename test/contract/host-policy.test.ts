@@ -38,6 +38,17 @@ test.each(["x", "0", "70000", "9-8", "80-", "-80", "1.5", "80 90"])(
   },
 );
 
+test.each(["31000", "32767", "30000-31000", "1-65535", "8443, 32000-33000"])(
+  "%j would take ports from a node's ingress: the operator is told",
+  (text) => {
+    expect(HostPortRanges.safeParse(text).error?.issues[0]?.message).toContain("31000 to 32767");
+  },
+);
+
+test("the ports beside those of nodes are as good as any", () => {
+  expect(HostPortRanges.parse("30999,32768-33000")).toHaveLength(2);
+});
+
 test.each(["data", "./data", "/a/../b"])("%j is no prefix: the operator is told", (text) => {
   expect(HostPathPrefixes.safeParse(text).error?.issues[0]?.message).toContain(`"${text}"`);
 });

@@ -136,6 +136,7 @@ export function statusesOf(live: LiveWorld, pods: readonly Pod[]) {
     leaving: true,
     seen: seen.filter((it) => pods.some((pod) => uidOf(pod) === it.pod)),
     outcomes,
+    busy: new Set(),
     departing: new Set(),
     setbacks,
     verdicts,

@@ -1,4 +1,5 @@
 import { randomUUID } from "node:crypto";
+import { existsSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -60,6 +61,37 @@ test("a pod that the runtime tells little about leaves all the same, in no order
 
     expect(sandboxes).toMatchObject([{ unclear: true, containers: [{ state: "running" }] }]);
     expect(await memory.list()).toEqual({ sandboxes: [], containers: [] });
+  } finally {
+    await removeCgroup(places.podCgroup(start.uid));
+    await removeCgroup(places.cgroup);
+    await rm(folder, { recursive: true });
+  }
+});
+
+test("a pod that leaves is seen until nothing of it is left on its host", async () => {
+  const folder = await mkdtemp(join(tmpdir(), "waybill-test-act-"));
+  const places = placesIn(folder, `/waybill-test-${randomUUID().slice(0, 8)}`);
+  const pod = aPod();
+  const image = pod.spec.containers[0]?.image ?? "";
+  const memory = openMemoryRuntime([image]);
+  await memory.pullImage(image, { username: "node", password: "any" });
+  const left: boolean[] = [];
+  const removeSandbox: typeof memory.removeSandbox = async (id) => {
+    left.push(existsSync(places.podDir(uidOf(pod))));
+    return memory.removeSandbox(id);
+  };
+  const hands = someHands({ runtime: { ...memory, removeSandbox }, places });
+  const [start] = planNode(aWorld([pod], []));
+  if (start?.do !== "start-pod") throw new Error("it is not started");
+  const { signal } = new AbortController();
+  try {
+    await executors(hands)["start-pod"](start, signal);
+    await hands.notes.write(start.uid, "given-up", "one of before");
+    const sandboxes = await openObserver(memory, () => undefined, hands.notes)();
+    const step = { do: "remove-sandboxes", uid: start.uid, sandboxes, whole: true } as const;
+    await executors(hands)["remove-sandboxes"]({ ...step, because: "unwanted" }, signal);
+
+    expect(left).toEqual([false]);
   } finally {
     await removeCgroup(places.podCgroup(start.uid));
     await removeCgroup(places.cgroup);

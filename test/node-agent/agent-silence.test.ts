@@ -1,52 +1,26 @@
 import { randomUUID } from "node:crypto";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { openLog } from "../../kit/log.ts";
-import { runAgent } from "../../node-agent/agent.ts";
-import { readAgentEnv } from "../../node-agent/env.ts";
-import { removeCgroup } from "../../node-agent/host/cgroups.ts";
 import { eventually } from "../support/eventually.ts";
+import { type MemoryHost, openMemoryHost } from "../support/memory-agent.ts";
 import { type MemoryRuntime, openMemoryRuntime } from "../support/memory-runtime.ts";
-import { type NodeApi, type RawAnswer, startNodeApi } from "../support/node-api.ts";
+import type { NodeApi, RawAnswer } from "../support/node-api.ts";
 import { A_DIGEST, aPod } from "../support/pods.ts";
 
 /* The whole agent over a runtime in memory: nothing that an api may answer stops a pod, but a newer wish. */
 
 const image = `waybill.internal/apps/web@${A_DIGEST}`;
-const cgroup = `/waybill-test-${randomUUID().slice(0, 8)}`;
-const ending = new AbortController();
-let folder = "";
+let host: MemoryHost;
 let api: NodeApi;
 let runtime: MemoryRuntime;
-let agent: Promise<void>;
 
 beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), "waybill-test-silence-"));
-  api = await startNodeApi();
+  host = await openMemoryHost();
+  api = host.api;
   runtime = openMemoryRuntime([image, "waybill.internal/base/pause:1"]);
-  await writeFile(join(folder, "join.token"), api.joinToken);
-  const env = readAgentEnv({
-    WAYBILL_API_URL: api.url,
-    WAYBILL_AGENT_DIR: join(folder, "agent"),
-    WAYBILL_JOIN_TOKEN_FILE: join(folder, "join.token"),
-    CONTAINER_RUNTIME_ENDPOINT: "unix:///nowhere",
-    WAYBILL_REGISTRY_HOSTS_DIR: join(folder, "hosts"),
-    WAYBILL_CADDY_ADMIN: join(folder, "caddy.sock"),
-    WAYBILL_HTTP_PORT: "1",
-    WAYBILL_CGROUP_PARENT: cgroup,
-    WAYBILL_AGENT_HEALTH: join(folder, "health.sock"),
-  });
-  const log = openLog("test", () => undefined);
-  agent = runAgent(env, ending.signal, log, () => runtime);
+  host.startAgent(runtime);
 });
 afterAll(async () => {
-  ending.abort();
-  await agent;
-  await api[Symbol.asyncDispose]();
-  await removeCgroup(cgroup);
-  await rm(folder, { recursive: true, force: true });
+  await host[Symbol.asyncDispose]();
 });
 
 const pods = ["web-1", "web-2"].map((name) =>

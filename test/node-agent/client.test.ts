@@ -69,7 +69,10 @@ test("a node whose token is refused joins again with whatever join token lies th
   await writeFile(join(folder, "join.token"), "wrong");
 
   expect(await client.fetchDesired(`"0"`, forever)).toMatchObject({ kind: "nothing-new" });
-  expect(await client.fetchDesired(`"0"`, forever)).toMatchObject({ kind: "nothing-new" });
+  expect(await client.fetchDesired(`"0"`, forever)).toMatchObject({
+    refused: "unknown",
+    because: "the api answered 401; joining anew: the api answered 401 to the join token",
+  });
   await writeFile(join(folder, "join.token"), api.joinToken);
 
   expect(await client.fetchDesired(undefined, forever)).toMatchObject({ kind: "desired" });
@@ -131,7 +134,7 @@ test("an agent whose node is another's asks for nothing but the wish, until the 
   api.answerWith({ status: 409, body: JSON.stringify({ detail }) });
   expect(await client.fetchDesired('"0"', forever)).toMatchObject({
     because: expect.stringContaining(detail),
-    taken: true,
+    refused: "taken",
   });
   api.answerWith(undefined);
   expect(await client.putReport(aReport([]), forever)).toMatchObject({ kind: "not-sent" });

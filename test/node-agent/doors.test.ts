@@ -180,8 +180,11 @@ test("a pod behind a door is told who asks as one behind its own ingress is, and
   const door = await freePort();
   await aNode(stack, aWish({ upstreams: [pod.at], doors: [{ port: door, pod: pod.at }] }));
   const { port } = await aNode(stack, aWish({ remote: [`${HERE}:${door}`] }));
+  const alone = await aNode(stack, aWish({ upstreams: [pod.at] }));
 
-  const headers = { "waybill-check": "1", "x-forwarded-for": "192.0.2.7" };
+  const headers = { "waybill-check": "1", "waybill-hop": "1", "x-forwarded-for": "192.0.2.7" };
+  expect(await ask(alone.port, { headers })).toBe("200 one 0");
+  expect(Object.keys(pod.headers()).filter((it) => it.startsWith("waybill"))).toEqual([]);
   expect(await ask(port, { host: `${SHOP}:8080`, headers })).toBe("200 one 0");
 
   expect(pod.headers()).toMatchObject({

@@ -25,6 +25,7 @@ function statusOf(said: Partial<Sight> & { readonly of?: typeof pod } = {}) {
     leaving: true,
     seen: [aSandbox(told)],
     outcomes: new Map(),
+    busy: new Set(),
     departing: new Set(),
     setbacks: new Map(),
     verdicts: answers(true, 200),
@@ -106,6 +107,17 @@ describe("a pod", () => {
     );
   });
 
+  test("that is still being made is terminating once nobody wants it, though no list names it", () => {
+    const busy = new Set([uidOf(pod)]);
+
+    expect(statusOf({ wanted: [], seen: [], busy })).toMatchObject({
+      pod: uidOf(pod),
+      phase: "Terminating",
+      ready: false,
+    });
+    expect(statusOf({ busy })).toEqual(statusOf());
+  });
+
   test("keeps its restarts while its sandbox is made anew", () => {
     const containers = [exited({ restarts: 4 })];
 
@@ -114,6 +126,30 @@ describe("a pod", () => {
       restarts: 4,
       containers: [{ state: "waiting", reason: "ContainerCreating", restarts: 4 }],
     });
+  });
+
+  test("that has done its work is over once its sidecars have ended, too", () => {
+    const job = aPodOf({
+      policy: "Never",
+      init: [{ name: "ship", sidecar: true }],
+      main: [{ name: "job" }],
+    });
+    const sandbox = (state: "running" | "exited") =>
+      aSandbox(job, {
+        containers: [
+          aContainer({ name: "job", state: "exited" }),
+          aContainer({ name: "ship", kind: "sidecar", state }),
+        ],
+      });
+    const [step] = planNode(aWorld([job], [sandbox("running")]));
+    if (step?.do !== "end-pod") throw new Error("not over");
+    const outcomes = new Map([[uidOf(job), step.outcome]]);
+
+    expect(statusOf({ of: job, outcomes, seen: [sandbox("running")] })).toMatchObject({
+      phase: "Running",
+      ready: false,
+    });
+    expect(statusOf({ of: job, outcomes, seen: [sandbox("exited")] }).phase).toBe("Succeeded");
   });
 
   test("that is over is told from its outcome", () => {

@@ -23,16 +23,18 @@ const anApp = (said: Partial<IngressRoute> = {}): IngressRoute => ({
   ...said,
 });
 
+const aPlan = (...apps: readonly Partial<IngressRoute>[]) => ({
+  adminSocket: "/run/w/caddy.sock",
+  httpPort: 8080,
+  routes: apps.map((it) => anApp(it)),
+  peers: [],
+});
+
 test("the whole of Caddy's configuration is this", () => {
-  const plan = {
-    adminSocket: "/run/w/caddy.sock",
-    httpPort: 8080,
-    routes: [
-      anApp({ upstreams: ["10.0.0.2:8080", "10.0.0.3:8080"] }),
-      anApp({ app: "cold", hosts: ["cold.localhost"] }),
-    ],
-    peers: [],
-  };
+  const plan = aPlan(
+    { upstreams: ["10.0.0.2:8080", "10.0.0.3:8080"] },
+    { app: "cold", hosts: ["cold.localhost"] },
+  );
 
   expect(caddyConfig(plan)).toMatchInlineSnapshot(`
     {
@@ -59,6 +61,10 @@ test("the whole of Caddy's configuration is this", () => {
                       "handler": "reverse_proxy",
                       "headers": {
                         "request": {
+                          "delete": [
+                            "Waybill-Check",
+                            "Waybill-Hop",
+                          ],
                           "set": {
                             "X-Forwarded-Port": [
                               "{http.request.port}",
@@ -161,6 +167,16 @@ test("the whole of Caddy's configuration is this", () => {
     }
   `);
   expect(upstreamsIn(caddyConfig(plan))).toEqual(new Set(["10.0.0.2:8080", "10.0.0.3:8080"]));
+});
+
+test("doors are asked less often the more questions there are, those of doors that pass on included", () => {
+  const remote = Array.from({ length: 100 }, (_, at) => `10.9.0.2:${31_000 + at}`);
+  const passing = Array.from({ length: 9 }, (_, at) => ({ port: 31_200 + at, pod: undefined }));
+  const intervals = (doors: typeof passing) =>
+    new Set(JSON.stringify(caddyConfig(aPlan({ remote, doors }))).match(/"interval":"\d+s"/g));
+
+  expect(intervals([])).toEqual(new Set(['"interval":"1s"']));
+  expect(intervals(passing)).toEqual(new Set(['"interval":"5s"']));
 });
 
 test("requests go to ready pods only", () => {

@@ -80,6 +80,25 @@ test("systemd is given a unit that leaves pods alone, and the token in a file fo
   ]);
 });
 
+test("a host that is installed again keeps what it was told before, and is not said to have joined", async () => {
+  await using host = await aHost();
+  const options = ["--api", "https://api.example", "--join", "first", "--data-dir"];
+  await host.run(SCRIPT, ...options, host.at("data"));
+  const settings = host.at("etc/waybill/node.env");
+  await writeFile(settings, `${await readFile(settings, "utf8")}WAYBILL_HOST_PATHS=/srv\n`);
+
+  const { code, said } = await host.run(SCRIPT, "--join", "second");
+
+  expect({ code, said }).toEqual({ code: 0, said: expect.stringContaining("had joined before") });
+  expect((await readFile(settings, "utf8")).trim().split("\n")).toEqual([
+    "WAYBILL_API_URL=https://api.example",
+    `WAYBILL_DATA_DIR=${host.at("data")}`,
+    "WAYBILL_HOST_PATHS=/srv",
+    "WAYBILL_JOIN_TOKEN=second",
+  ]);
+  expect((await stat(settings)).mode & 0o777).toBe(0o600);
+});
+
 test("all that is wrong is named at once, and nothing is installed", async () => {
   await using host = await aHost();
   await host.fake("node", "echo v18.20.4");

@@ -65,18 +65,41 @@ test("a token that the api does not take is told at once, and nothing is left ru
 
   expect(await refused.ended()).toBe(1);
   expect(refused.said()).toContain(
-    `This host cannot join ${controlPlane.url}: the api answered 401 to the join token.`,
+    `This host cannot join ${controlPlane.url}: the api answered 401 to the join token: This token is unknown`,
   );
   expect(await leftovers([`${dataDir}/`])).toEqual([]);
 }, 60_000);
 
-test("a host joins with one command, serves through a restart of it, and ends with another", async () => {
-  const { body } = await controlPlane.call("POST", "/v1/nodes/join-tokens", {
-    body: JSON.stringify({ name: "garage" }),
-    headers: { "content-type": "application/json" },
-  });
+test("a host that cannot ask its api is told so while it goes on trying", async () => {
+  const waiting = agent(
+    "--api",
+    "http://127.0.0.1:1",
+    "--http-port",
+    String(httpPort),
+    "--join",
+    "x",
+  );
 
-  const first = agent(...toHere(), "--join", body.token as string);
+  await waiting.says(
+    "api         not yet: the api cannot be asked: connect ECONNREFUSED 127.0.0.1:1",
+  );
+
+  expect(await waiting.stop()).toBe(0);
+  expect(await leftovers([`${dataDir}/`])).toEqual([]);
+}, 60_000);
+
+/** Asks the api for something about nodes. */
+async function ask(path: string, body: object) {
+  const headers = { "content-type": "application/json" };
+  return controlPlane.call("POST", path, { body: JSON.stringify(body), headers });
+}
+async function aToken(): Promise<string> {
+  const { body } = await ask("/v1/nodes/join-tokens", { name: "garage" });
+  return body.token as string;
+}
+
+test("a host joins with one command, serves through a restart of it, and ends with another", async () => {
+  const first = agent(...toHere(), "--join", await aToken());
   await first.says(`This host is the node garage of ${controlPlane.url}.`);
   const answer = await deploy(controlPlane, anApp("web"));
   expect(answer).toMatchObject({ status: 200, body: { phase: "live" } });
@@ -98,4 +121,23 @@ test("a host joins with one command, serves through a restart of it, and ends wi
   expect(await agent("down").ended()).toBe(0);
   expect(await second.stop()).toBe(0);
   expect(await leftovers([id, `${dataDir}/`])).toEqual([]);
+}, 120_000);
+
+test("a host that was fenced is told so at its next start, and joins anew with a new token", async () => {
+  expect(await ask("/v1/nodes/garage/fence", { force: true })).toMatchObject({ status: 200 });
+
+  const refused = agent("--join", "wb_join_used");
+  await refused.says("This host is the node garage");
+  await refused.says("But the api answered 401: ");
+  await refused.says("To join anew, give it a new token with --join.");
+  await refused.stop();
+  const again = agent("--join", await aToken());
+  await again.says("This host is the node garage");
+
+  await eventually(async () => {
+    const { body } = await controlPlane.call("GET", "/v1/nodes/garage");
+    expect(body.status).toBe("ready");
+  });
+  expect(again.said()).not.toContain("But ");
+  await again.stop();
 }, 120_000);

@@ -1,9 +1,11 @@
 import { expect, test } from "vitest";
+import { NODE_PORTS } from "../../contract/node/node-ports.ts";
 import { freePodCidr, overlapping, parseCidr } from "../../standalone/cidr.ts";
 import { apiUrl, readClientEnv, readSettings } from "../../standalone/env.ts";
 import { mountsUnder } from "../../standalone/mounts.ts";
 import { masqueradeRules } from "../../standalone/network.ts";
 import { placesOf } from "../../standalone/places.ts";
+import { NODE_PORTS as ofStandalone } from "../../standalone/ports.ts";
 import { welcome } from "../../standalone/welcome.ts";
 
 const taken = (...texts: string[]) => texts.map(parseCidr).filter((cidr) => cidr !== undefined);
@@ -48,6 +50,20 @@ test("an empty variable counts as unset, and every bad one is named at once", ()
   ).toThrow(/WAYBILL_HOST_PATHS.*WAYBILL_HOST_PORTS.*WAYBILL_REGISTRIES_ALLOWED/);
   expect(() => readSettings({ WAYBILL_HTTP_PORT: "7070" })).toThrow("must differ");
   expect(() => readSettings({ WAYBILL_DATA_DIR: "/srv/a:b" })).toThrow("no colon");
+});
+
+test.each([
+  { WAYBILL_HTTP_PORT: "31000" },
+  { WAYBILL_API_PORT: "32767" },
+  { WAYBILL_HOST_PORTS: "8443, 30000-31000" },
+])("a port where nodes take each other's requests is nothing else's: %j", (said) => {
+  expect(() => readSettings(said)).toThrow(
+    new RegExp(`${Object.keys(said)[0]}.* ${NODE_PORTS.first} to ${NODE_PORTS.last}`),
+  );
+});
+
+test("which ports those are is known on both sides of the process line", () => {
+  expect(ofStandalone).toEqual(NODE_PORTS);
 });
 
 test("lists of what pods may use are taken as they are", () => {

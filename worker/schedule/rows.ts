@@ -1,5 +1,5 @@
 import type { AppId, NodeId, PodId, ReleaseId } from "../../contract/ids.ts";
-import { NODE_PORTS } from "../../contract/node/protocol.ts";
+import { NODE_PORTS } from "../../contract/node/node-ports.ts";
 import type { Changes, Move } from "../../db/apps/placing.ts";
 import type { NewText } from "../../db/apps/pod-texts.ts";
 import type { Event, EventType } from "../../db/events.ts";
