@@ -4,23 +4,23 @@ import { NO_SESSION, SESSION_HEADER } from "../../contract/node/host.ts";
 import { Problem } from "../../contract/problem.ts";
 import { recordAudit } from "../../db/access/audit.ts";
 import { findNode } from "../../db/nodes/nodes.ts";
-import { claimSession, findSpeaker, noteRefusal } from "../../db/nodes/sessions.ts";
+import { noteRefusal } from "../../db/nodes/sessions.ts";
 import { actorName, type Caller } from "../http/auth.ts";
 import type { KnownCall } from "../http/route.ts";
 
 /** The node that the token belongs to, asked by the agent that speaks for it; the caller cannot name another. */
 export async function nodeOf(call: KnownCall): Promise<NodeId> {
-  const { db } = call.deps;
+  const { ask } = call.deps;
   const session = sessionOf(call);
   const name = nodeName(call.caller);
-  const speaker = await findSpeaker(db, name, session);
+  const speaker = await ask.speaker({ name, session });
   if (speaker === undefined) throw noSuchNode();
   // Its tokens have ended; one that asked before still waits for its answer.
   if (speaker.fenced)
     throw new Problem("token-invalid", `${name} was fenced; it has to join anew.`);
-  if (!speaker.heard && !(await claimSession(db, speaker.node, session)))
-    throw await takenProblem(call, speaker.node);
-  return speaker.node;
+  const { node, heard } = speaker;
+  if (!heard && !(await ask.claim({ node, session }))) throw await takenProblem(call, node);
+  return node;
 }
 
 /** The same for what asks in the node's name without being its agent: the runtime, for images. */

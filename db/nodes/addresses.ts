@@ -30,7 +30,9 @@ export async function storeAddress(
   const isFree = wanted === undefined || !(await isAnothers(tx, node, wanted));
   const address = isFree && wanted !== undefined ? wanted : null;
   const toldAddress = told ?? null;
-  await tx.update(nodeStatus).set({ address, toldAddress }).where(eq(nodeStatus.nodeId, node));
+  // A report that says the same again is to be read whole: what it tells may be taken now.
+  const moved = { address, toldAddress, lastReport: null };
+  await tx.update(nodeStatus).set(moved).where(eq(nodeStatus.nodeId, node));
   if (address !== (known?.address ?? null)) await renewRoutes(tx);
   if (!isNews || told === undefined || address !== null) return undefined;
   return isFree ? "unusable" : "another-nodes";

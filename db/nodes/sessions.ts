@@ -1,9 +1,8 @@
-import { and, eq, sql } from "drizzle-orm";
-import { type NodeId, NodeId as NodeIdSchema } from "../../contract/ids.ts";
+import { and, eq, type SQL, sql } from "drizzle-orm";
+import type { NodeId } from "../../contract/ids.ts";
 import { NO_SESSION } from "../../contract/node/host.ts";
 import type { Tx } from "../client.ts";
 import { nodeSessions } from "../schema/access.ts";
-import { nodes } from "../schema/core.ts";
 
 /* Which of the agents that have a node's token speaks for it: called by api alone. */
 
@@ -20,41 +19,57 @@ export type Speaker = {
   readonly heard: boolean;
 };
 
-/** The node of this name, and whether this session is known to speak for it; undefined before it joined. */
-export async function findSpeaker(
+/** For each the node of this name, and whether this session is known to speak for it; undefined before it joined. */
+export async function findSpeakers(
   tx: Tx,
-  name: string,
-  session: string,
-): Promise<Speaker | undefined> {
-  const [row] = await tx
-    .select({
-      node: nodes.id,
-      fencedAt: nodes.fencedAt,
-      heard: sql<boolean>`coalesce(${nodeSessions.session} = ${session} and ${nodeSessions.seenAt} > now() - ${GRAIN}, false)`,
-    })
-    .from(nodes)
-    .leftJoin(nodeSessions, eq(nodeSessions.nodeId, nodes.id))
-    .where(eq(nodes.name, name));
-  return (
-    row && { node: NodeIdSchema.parse(row.node), fenced: row.fencedAt !== null, heard: row.heard }
-  );
+  asked: readonly { readonly name: string; readonly session: string }[],
+): Promise<readonly (Speaker | undefined)[]> {
+  const rows = await tx.execute<Speaker & { at: number }>(sql`
+    select asked.at, nodes.id as node, nodes.fenced_at is not null as fenced,
+           coalesce(held.session = asked.session and held.seen_at > now() - ${GRAIN}, false) as heard
+    from ${numbered(asked)} as asked (at int, name text, session uuid)
+    join nodes on nodes.name = asked.name
+    left join node_sessions as held on held.node_id = nodes.id`);
+  const found = new Map(rows.map(({ at, ...speaker }) => [at, speaker]));
+  return asked.map((_, at) => found.get(at));
 }
+
+export type Claim = { readonly node: NodeId; readonly session: string };
 
 /**
  * Notes that this session was heard; false where another one speaks for the node. An agent that sends
  * none, of a version before there were sessions, gives way to one that does.
  */
 export async function claimSession(tx: Tx, node: NodeId, session: string): Promise<boolean> {
-  const rows = await tx
-    .insert(nodeSessions)
-    .values({ nodeId: node, session })
-    .onConflictDoUpdate({
-      target: nodeSessions.nodeId,
-      set: { session: sql`excluded.session`, seenAt: sql`now()` },
-      setWhere: sql`${nodeSessions.session} = excluded.session or ${nodeSessions.session} = ${NO_SESSION} or ${nodeSessions.seenAt} < now() - ${HELD_FOR}`,
-    })
-    .returning({ node: nodeSessions.nodeId });
-  return rows.length === 1;
+  const [isTheirs = false] = await claimSessions(tx, [{ node, session }]);
+  return isTheirs;
+}
+
+/**
+ * The same of many; of two sessions that claim one node in here the first has it. Nodes that are gone
+ * are nobody's. The rows are taken in one order everywhere, so that no two of these wait for each other.
+ */
+export async function claimSessions(tx: Tx, claims: readonly Claim[]): Promise<readonly boolean[]> {
+  const firsts = new Map(claims.toReversed().map((it) => [it.node, it]));
+  const rows = await tx.execute<{ node: NodeId }>(sql`
+    insert into node_sessions (node_id, session)
+    select nodes.id, claim.session
+    from ${numbered([...firsts.values()])} as claim (node uuid, session uuid)
+    join nodes on nodes.id = claim.node
+    order by nodes.id for key share of nodes
+    on conflict (node_id) do update set session = excluded.session, seen_at = now()
+    where node_sessions.session = excluded.session or node_sessions.session = ${NO_SESSION}
+       or node_sessions.seen_at < now() - ${HELD_FOR}
+    returning node_id as node`);
+  const taken = new Set(rows.map((it) => it.node));
+  return claims.map(
+    ({ node, session }) => taken.has(node) && firsts.get(node)?.session === session,
+  );
+}
+
+/** Rows of a statement, each with its place among them as `at`. */
+function numbered(rows: readonly object[]): SQL {
+  return sql`jsonb_to_recordset(${JSON.stringify(rows.map((row, at) => ({ at, ...row })))}::jsonb)`;
 }
 
 /** True once in a while for each session that is refused: one that asks every second is no news. */

@@ -75,11 +75,17 @@ export type SightOutcome =
 /**
  * Stores what a node saw, whole: pods it no longer names are no longer there. Wakes the scheduler
  * and those who wait, once an app, and only when something changed that matters. Two reports of
- * one node at once go one after the other.
+ * one node at once go one after the other. `print` is what the next one is told by as its repetition:
+ * see repetitions.ts.
  */
-export async function storeReport(db: Db, node: NodeId, report: NodeReport): Promise<SightOutcome> {
+export async function storeReport(
+  db: Db,
+  node: NodeId,
+  report: NodeReport,
+  print: string | null = null,
+): Promise<SightOutcome> {
   return await db.transaction(async (tx): Promise<SightOutcome> => {
-    const known = await storeSignOfLife(tx, node, report);
+    const known = await storeSignOfLife(tx, node, report, print);
     if (known > report.observedGeneration) return { kind: "older", known };
     const change = planSight(await knownPods(tx, node, report), report.pods.map(withoutUsage));
     await storePods(tx, node, change);
@@ -90,17 +96,25 @@ export async function storeReport(db: Db, node: NodeId, report: NodeReport): Pro
     }
     // Last: where it moves, one transaction at a time has the routes of all.
     const address = await storeAddress(tx, node, report.address);
+    // They may become its own; until then they are told of each time.
+    if (change.strangers.length > 0)
+      await tx.update(nodeStatus).set({ lastReport: null }).where(eq(nodeStatus.nodeId, node));
     return { kind: "stored", strangers: change.strangers, address };
   });
 }
 
 /** Answers the newest generation that this node ever reported, this report included. */
-async function storeSignOfLife(tx: Tx, node: NodeId, report: NodeReport): Promise<number> {
+async function storeSignOfLife(
+  tx: Tx,
+  node: NodeId,
+  report: NodeReport,
+  print: string | null,
+): Promise<number> {
   const { pods: reported, purgedVolumes: _, address: __, ...life } = report;
   const newer = sql`excluded.observed_generation >= ${nodeStatus.observedGeneration}`;
   const [row] = await tx
     .insert(nodeStatus)
-    .values({ nodeId: node, ...life, usage: usageOf(reported) })
+    .values({ nodeId: node, ...life, usage: usageOf(reported), lastReport: print })
     .onConflictDoUpdate({
       target: nodeStatus.nodeId,
       set: {
@@ -111,6 +125,7 @@ async function storeSignOfLife(tx: Tx, node: NodeId, report: NodeReport): Promis
         capacity: sql`case when ${newer} then excluded.capacity else ${nodeStatus.capacity} end`,
         usage: sql`case when ${newer} then excluded.usage else ${nodeStatus.usage} end`,
         handlers: sql`case when ${newer} then excluded.handlers else ${nodeStatus.handlers} end`,
+        lastReport: sql`case when ${newer} then excluded.last_report else ${nodeStatus.lastReport} end`,
       },
     })
     .returning({ observedGeneration: nodeStatus.observedGeneration });

@@ -3,7 +3,7 @@ import { expect, test } from "vitest";
 import type { NodeId } from "../../contract/ids.ts";
 import { wishTag } from "../../contract/node/protocol.ts";
 import type { Db } from "../../db/client.ts";
-import { readDesired, wishVersion } from "../../db/nodes/desired.ts";
+import { readDesired, wishVersions } from "../../db/nodes/desired.ts";
 import { fenceNode } from "../../db/nodes/nodes.ts";
 import { storeReport } from "../../db/nodes/sight.ts";
 import { apps, nodes, pods } from "../../db/schema/core.ts";
@@ -34,14 +34,14 @@ async function placed(db: Db, name: string, replicas: number) {
 }
 
 async function told(db: Db, node: NodeId) {
-  const wish = await readDesired(db, node, "localhost");
+  const [wish] = await readDesired(db, [node], "localhost");
   if (!wish) throw new Error("nobody has planned for the node");
   const { routes, peers, pods: own } = wish.desired;
   return { route: routes[0], routes, peers, own: own.map((it) => it.metadata.uid) };
 }
 
 const tagOf = async (db: Db, node: NodeId) =>
-  wishTag((await wishVersion(db, node)) ?? { generation: -1, routing: 0 });
+  wishTag((await wishVersions(db, [node])).get(node) ?? { generation: -1, routing: 0 });
 
 test("every node is told of every pod: its own by port, those of others by their nodes' addresses", async () => {
   await using pg = await freshDb();

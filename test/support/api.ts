@@ -1,5 +1,6 @@
 import { createHash, randomBytes } from "node:crypto";
 import request from "supertest";
+import { openAsk } from "../../api/ask.ts";
 import type { ApiConfig, ApiDeps } from "../../api/deps.ts";
 import { httpApi } from "../../api/http/app.ts";
 import { changesHub } from "../../api/http/changes.ts";
@@ -80,6 +81,7 @@ export async function startApi(
   const webSockets = openWebSocketDoor((error) => console.error(error));
   const deps: ApiDeps = {
     db: pg.db,
+    ask: openAsk(pg.db, "localhost"),
     registry: { url: options.registryUrl ?? "http://127.0.0.1:9", fetch: streamingFetch },
     sha256,
     randomBytes,
