@@ -5,11 +5,11 @@
  *
  * `answer` gets at most `atMost` questions, in the order in which they were asked, and answers them in
  * that order; it may answer the first ones only, one at least, and the others are asked again. What it
- * throws, all of the batch are told. At most `atOnce` batches are under way.
+ * throws, all of the batch are told; an answer that is a promise is told to its own question. At most `atOnce` batches are under way.
  */
 export function batched<Question, Answer>(
   limits: { readonly atMost: number; readonly atOnce: number },
-  answer: (questions: readonly Question[]) => Promise<readonly Answer[]>,
+  answer: (questions: readonly Question[]) => Promise<readonly (Answer | Promise<Answer>)[]>,
 ): (question: Question) => Promise<Answer> {
   type Asked = { readonly question: Question } & Pick<
     PromiseWithResolvers<Answer>,

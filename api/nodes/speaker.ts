@@ -13,11 +13,14 @@ export async function nodeOf(call: KnownCall): Promise<NodeId> {
   const { ask } = call.deps;
   const session = sessionOf(call);
   const name = nodeName(call.caller);
-  const speaker = await ask.speaker({ name, session });
+  const speaker = await ask.speaker({ name, session, token: call.caller.tokenId });
   if (speaker === undefined) throw noSuchNode();
-  // Its tokens have ended; one that asked before still waits for its answer.
-  if (speaker.fenced)
-    throw new Problem("token-invalid", `${name} was fenced; it has to join anew.`);
+  // One that asked before its token ended still waits for its answer.
+  if (speaker.shutOut)
+    throw new Problem(
+      "token-invalid",
+      `This token of ${name} has ended; the host has to join anew.`,
+    );
   const { node, heard } = speaker;
   if (!heard && !(await ask.claim({ node, session }))) throw await takenProblem(call, node);
   return node;

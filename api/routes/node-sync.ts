@@ -14,7 +14,6 @@ import type { AddressTrouble } from "../../db/nodes/addresses.ts";
 import { renewWish, wishGeneration } from "../../db/nodes/desired.ts";
 import { printedText } from "../../db/nodes/repetitions.ts";
 import { releaseSession } from "../../db/nodes/sessions.ts";
-import { storeReport } from "../../db/nodes/sight.ts";
 import { usageOf } from "../../db/nodes/usage.ts";
 import { endPurges } from "../../db/volumes/end.ts";
 import { sha256Hex } from "../deps.ts";
@@ -74,7 +73,7 @@ export const nodeSyncRoutes: readonly Route[] = [
       const id = await nodeOf(call);
       const print = sha256Hex(call.deps, printedText(report));
       if (await isRepetition(call, { node: id, print, report })) return call.c.body(null, 204);
-      const outcome = await storeReport(call.deps.db, id, report, print);
+      const outcome = await call.deps.ask.report({ node: id, report, print });
       const node = call.caller.nodeName;
       if (outcome.kind === "stored") await forgetPurged(call, id, report);
       if (outcome.kind === "older") {

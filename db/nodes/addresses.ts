@@ -24,9 +24,9 @@ export async function storeAddress(
     .select({ address: nodeStatus.address, told: nodeStatus.toldAddress })
     .from(nodeStatus)
     .where(eq(nodeStatus.nodeId, node));
+  if (known && isStored(known, told)) return undefined;
   const wanted = told === undefined ? undefined : reachableAddress(told);
   const isNews = (known?.told ?? undefined) !== told;
-  if (!isNews && (known?.address ?? undefined) === wanted) return undefined;
   const isFree = wanted === undefined || !(await isAnothers(tx, node, wanted));
   const address = isFree && wanted !== undefined ? wanted : null;
   const toldAddress = told ?? null;
@@ -36,6 +36,15 @@ export async function storeAddress(
   if (address !== (known?.address ?? null)) await renewRoutes(tx);
   if (!isNews || told === undefined || address !== null) return undefined;
   return isFree ? "unusable" : "another-nodes";
+}
+
+/** Whether what a node tells is what is known of it, and taken. */
+export function isStored(
+  known: { readonly address: string | null; readonly told: string | null },
+  told: string | undefined,
+): boolean {
+  const wanted = told === undefined ? undefined : reachableAddress(told);
+  return (known.told ?? undefined) === told && (known.address ?? undefined) === wanted;
 }
 
 async function isAnothers(tx: Tx, node: NodeId, address: string): Promise<boolean> {

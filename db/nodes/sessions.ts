@@ -14,21 +14,27 @@ const SAME_REFUSAL = sql`interval '10 minutes'`;
 
 export type Speaker = {
   readonly node: NodeId;
-  readonly fenced: boolean;
+  /** The token that it asks with has ended, or a person fenced the node. */
+  readonly shutOut: boolean;
   /** This session speaks for the node, and was heard a moment ago. */
   readonly heard: boolean;
 };
 
+/** By the name of a node, and by the id of the token. */
+export type Asker = { readonly name: string; readonly session: string; readonly token: string };
+
 /** For each the node of this name, and whether this session is known to speak for it; undefined before it joined. */
 export async function findSpeakers(
   tx: Tx,
-  asked: readonly { readonly name: string; readonly session: string }[],
+  asked: readonly Asker[],
 ): Promise<readonly (Speaker | undefined)[]> {
   const rows = await tx.execute<Speaker & { at: number }>(sql`
-    select asked.at, nodes.id as node, nodes.fenced_at is not null as fenced,
+    select asked.at, nodes.id as node,
+           nodes.fenced_at is not null or tokens.id is null as "shutOut",
            coalesce(held.session = asked.session and held.seen_at > now() - ${GRAIN}, false) as heard
-    from ${numbered(asked)} as asked (at int, name text, session uuid)
+    from ${numbered(asked)} as asked (at int, name text, session uuid, token text)
     join nodes on nodes.name = asked.name
+    left join tokens on tokens.id = asked.token and tokens.revoked_at is null
     left join node_sessions as held on held.node_id = nodes.id`);
   const found = new Map(rows.map(({ at, ...speaker }) => [at, speaker]));
   return asked.map((_, at) => found.get(at));
