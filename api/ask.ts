@@ -32,31 +32,33 @@ export type Ask = {
   report(said: Said): Promise<SightOutcome>;
 };
 
-/** Each kind of question has a connection at most, so that agents leave some to people. */
-const ONE = { atMost: 1_000, atOnce: 1 };
+/** Each kind of question has a connection or two at most, so that agents leave some to people. */
+const LOOKS = { atMost: 1_000, atOnce: 1, everyMs: 2 };
+/** Each is a write of its own row; they may gather a little longer. */
+const NOTES = { atMost: 1_000, atOnce: 1, everyMs: 5 };
 /** A large answer must not keep a small one waiting. */
-const WISHES = { atMost: 250, atOnce: 2 };
+const WISHES = { atMost: 250, atOnce: 2, everyMs: 0 };
 
-const REPORTS = { atMost: 50, atOnce: 2 };
+const REPORTS = { atMost: 50, atOnce: 2, everyMs: 0 };
 
 export function openAsk(db: Db, appsDomain: string): Ask {
   return {
-    token: batched(ONE, async (ids: readonly string[]) => {
+    token: batched(LOOKS, async (ids: readonly string[]) => {
       const found = await findLiveTokens(db, ids);
       return ids.map((id) => found.get(id));
     }),
-    touch: batched(ONE, async (ids: readonly string[]) => {
+    touch: batched(NOTES, async (ids: readonly string[]) => {
       await touchTokens(db, ids);
       return ids.map(() => undefined);
     }),
-    speaker: batched(ONE, (asked) => findSpeakers(db, asked)),
-    claim: batched(ONE, (claims) => claimSessions(db, claims)),
-    wishVersion: batched(ONE, async (nodes: readonly NodeId[]) => {
+    speaker: batched(LOOKS, (asked) => findSpeakers(db, asked)),
+    claim: batched(NOTES, (claims) => claimSessions(db, claims)),
+    wishVersion: batched(LOOKS, async (nodes: readonly NodeId[]) => {
       const found = await wishVersions(db, nodes);
       return nodes.map((node) => found.get(node));
     }),
     wish: batched(WISHES, (nodes) => readDesired(db, nodes, appsDomain)),
-    repeats: batched(ONE, (said) => takeRepetitions(db, said)),
+    repeats: batched(NOTES, (said) => takeRepetitions(db, said)),
     report: batched(
       REPORTS,
       apart((said: readonly Said[]) => storeReports(db, said)),

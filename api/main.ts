@@ -28,7 +28,7 @@ async function main(): Promise<void> {
   const env = readEnv(ApiEnv);
   const stopping = onTermination();
   const connection = connect(env.DATABASE_URL, { max: 10, name: "api" });
-  const changes = changesHub();
+  const changes = changesHub(stopping);
   const secrets = secretsDoor(connection.db, await keyFileText(env.WAYBILL_SECRETS_KEY_FILE));
   await refuseUnfitKeys(secrets);
   const rewrapping = startLoop({

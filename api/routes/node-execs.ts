@@ -122,12 +122,11 @@ async function* turns(
 ): AsyncGenerator<boolean, void> {
   const untilMs = Date.now() + call.query.waitMs;
   const gone = call.c.req.raw.signal;
-  const signal = AbortSignal.any([gone, call.deps.stopping]);
   while (!gone.aborted) {
     const leftMs = untilMs - Date.now();
-    const last = leftMs <= 0 || signal.aborted;
+    const last = leftMs <= 0 || call.deps.stopping.aborted;
     yield last;
     if (last) return;
-    await watch.changed(leftMs, signal);
+    await watch.changed(leftMs, gone);
   }
 }

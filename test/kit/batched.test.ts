@@ -8,7 +8,7 @@ function doubling(
 ) {
   const batches: (readonly number[])[] = [];
   const gates: (() => void)[] = [];
-  const ask = batched<number, number>(limits, async (questions) => {
+  const ask = batched<number, number>({ everyMs: 0, ...limits }, async (questions) => {
     batches.push(questions);
     await new Promise<void>((resolve) => gates.push(resolve));
     return questions.slice(0, answersOf(questions.length)).map((it) => it * 2);
@@ -66,7 +66,7 @@ test("what a batch leaves unanswered is asked again, before what came later", as
 
 test("a batch that fails is told to its own, and the next one goes on", async () => {
   let fails = true;
-  const ask = batched<number, number>({ atMost: 2, atOnce: 1 }, async (questions) => {
+  const ask = batched<number, number>({ atMost: 2, atOnce: 1, everyMs: 0 }, async (questions) => {
     if (!fails) return questions;
     fails = false;
     throw new Error("gone");
@@ -80,7 +80,23 @@ test("a batch that fails is told to its own, and the next one goes on", async ()
 });
 
 test("a batch that answers nobody is a failure, and no endless loop", async () => {
-  const ask = batched<number, number>({ atMost: 2, atOnce: 1 }, async () => []);
+  const ask = batched<number, number>({ atMost: 2, atOnce: 1, everyMs: 0 }, async () => []);
 
   await expect(ask(1)).rejects.toThrow("none of 1 questions was answered");
+});
+
+test("a batch that is not full comes no sooner than it may after the one before, a full one at once", async () => {
+  const startedAtMs: number[] = [];
+  const limits = { atMost: 2, atOnce: 1, everyMs: 50 };
+  const ask = batched<number, number>(limits, async (questions) => {
+    startedAtMs.push(performance.now());
+    return questions;
+  });
+
+  await Promise.all([ask(1), ask(2), ask(3), ask(4), ask(5)]);
+
+  const [first = 0, second = 0, third = 0] = startedAtMs;
+  expect(startedAtMs).toHaveLength(3);
+  expect(third - second).toBeGreaterThanOrEqual(49);
+  expect(second - first).toBeLessThan(third - second);
 });

@@ -75,7 +75,7 @@ export async function startApi(
 ): Promise<TestApi> {
   const pg = await freshDb();
   const stopping = new AbortController();
-  const changes = changesHub();
+  const changes = changesHub(stopping.signal);
   const log = { info: () => undefined, warn: () => undefined, error: console.error };
   await listenForChanges(pg, CHANGES_CHANNEL, changes, stopping.signal, log);
   const webSockets = openWebSocketDoor((error) => console.error(error));
