@@ -116,17 +116,18 @@ async function desired(call: KnownCall<z.infer<typeof DesiredQuery>>): Promise<R
   const gone = call.c.req.raw.signal;
   using watch = deps.changes.watch(`node:${node}`);
   let version = await deps.ask.wishVersion(node);
-  for (;;) {
+  while (!gone.aborted) {
     if (version === undefined) throw noPlan();
     if (held !== wishTag(version)) return await answerDesired(call, node);
     const leftMs = untilMs - Date.now();
-    if (leftMs <= 0 || gone.aborted || deps.stopping.aborted) {
+    if (leftMs <= 0 || deps.stopping.aborted) {
       return call.c.body(null, 304, { etag: wishTag(version) });
     }
     await watch.changed(leftMs, gone);
     // It may have lost its node meanwhile.
-    [version] = await Promise.all([deps.ask.wishVersion(node), nodeOf(call)]);
+    if (!gone.aborted) [version] = await Promise.all([deps.ask.wishVersion(node), nodeOf(call)]);
   }
+  return call.c.body(null, 304);
 }
 
 async function answerDesired(call: KnownCall, node: NodeId): Promise<Response> {

@@ -1,6 +1,7 @@
+import { randomUUID } from "node:crypto";
 import { eq } from "drizzle-orm";
 import { expect, test } from "vitest";
-import type { NodeId } from "../../contract/ids.ts";
+import { NodeId } from "../../contract/ids.ts";
 import { wishTag } from "../../contract/node/protocol.ts";
 import type { Db } from "../../db/client.ts";
 import { readDesired, wishVersions } from "../../db/nodes/desired.ts";
@@ -150,4 +151,18 @@ test("no request goes to a host that somebody says is off, nor is one taken from
 
   expect(await tagOf(pg.db, first)).not.toBe(before);
   expect(await told(pg.db, first)).toMatchObject({ route: { remote: [] }, peers: [] });
+});
+
+test("nodes that are read together are told what each is told alone", async () => {
+  await using pg = await freshDb();
+  const all = await nodesAt(pg.db, ["10.9.0.1", "10.9.0.2", undefined]);
+  await placed(pg.db, "shop", 3);
+  await placed(pg.db, "blog", 2);
+  const stranger = NodeId.parse(randomUUID());
+
+  const together = await readDesired(pg.db, [...all, stranger], "localhost");
+
+  const alone = await Promise.all(all.map((node) => readDesired(pg.db, [node], "localhost")));
+  expect(together).toEqual([...alone.flat(), undefined]);
+  expect(new Set(together.map((it) => it?.desired.pods.length)).size).toBeGreaterThan(1);
 });
