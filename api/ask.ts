@@ -32,13 +32,13 @@ export type Ask = {
   report(said: Said): Promise<SightOutcome>;
 };
 
-/** Each kind of question has a connection or two at most, so that agents leave some to people. */
+/** Each kind of question has a connection or two at most: agents take ten together, and leave the others to people. */
 const LOOKS = { atMost: 1_000, atOnce: 1, everyMs: 2 };
 /** Each is a write of its own row; they may gather a little longer. */
 const NOTES = { atMost: 1_000, atOnce: 1, everyMs: 5 };
 /** A large answer must not keep a small one waiting. */
 const WISHES = { atMost: 250, atOnce: 2, everyMs: 0 };
-
+/** Fewer, since each is a transaction that holds the rows of all its nodes. */
 const REPORTS = { atMost: 50, atOnce: 2, everyMs: 0 };
 
 export function openAsk(db: Db, appsDomain: string): Ask {

@@ -27,7 +27,7 @@ const log = openLog("api");
 async function main(): Promise<void> {
   const env = readEnv(ApiEnv);
   const stopping = onTermination();
-  const connection = connect(env.DATABASE_URL, { max: 10, name: "api" });
+  const connection = connect(env.DATABASE_URL, { max: 16, name: "api" });
   const changes = changesHub(stopping);
   const secrets = secretsDoor(connection.db, await keyFileText(env.WAYBILL_SECRETS_KEY_FILE));
   await refuseUnfitKeys(secrets);

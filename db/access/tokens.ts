@@ -43,7 +43,9 @@ export async function findLiveTokens(
     })
     .from(tokens)
     .innerJoin(projects, eq(projects.id, tokens.projectId))
-    .where(and(anyOf(tokens.id, ids), isNull(tokens.revokedAt), notExpired()));
+    .where(and(anyOf(tokens.id, ids), isNull(tokens.revokedAt), notExpired()))
+    .prepare("live_tokens")
+    .execute();
   return new Map(rows.map((row) => [row.id, row]));
 }
 

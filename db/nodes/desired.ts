@@ -35,7 +35,9 @@ export async function wishVersions(
   const rows = await tx
     .select({ node: nodePlans.nodeId, generation: nodePlans.generation, routing: NOW_ROUTED })
     .from(nodePlans)
-    .where(anyOf(nodePlans.nodeId, ids));
+    .where(anyOf(nodePlans.nodeId, ids))
+    .prepare("wish_versions")
+    .execute();
   return new Map(rows.map(({ node, ...version }) => [node, version]));
 }
 
@@ -110,7 +112,9 @@ async function readHeads(tx: Tx, ids: readonly NodeId[]): Promise<ReadonlyMap<No
     })
     .from(nodePlans)
     .innerJoin(nodes, eq(nodes.id, nodePlans.nodeId))
-    .where(anyOf(nodePlans.nodeId, ids));
+    .where(anyOf(nodePlans.nodeId, ids))
+    .prepare("wish_heads")
+    .execute();
   return new Map(rows.map(({ node, ...head }) => [node, head]));
 }
 
@@ -147,6 +151,8 @@ async function wantedPods(
     .from(pods)
     .innerJoin(apps, eq(apps.id, pods.appId))
     .where(and(anyOf(pods.nodeId, ids), eq(pods.wanted, "run")))
-    .orderBy(asc(apps.name), asc(pods.createdAt), asc(pods.id));
+    .orderBy(asc(apps.name), asc(pods.createdAt), asc(pods.id))
+    .prepare("wanted_pods")
+    .execute();
   return byNode(rows, ({ pod }) => pod);
 }

@@ -132,7 +132,9 @@ async function podsHere(
         or(eq(pods.wanted, "run"), gt(pods.goneAt, sql`now() - ${LEADS_ON}`)),
       ),
     )
-    .orderBy(asc(apps.name), asc(pods.createdAt), asc(pods.id));
+    .orderBy(asc(apps.name), asc(pods.createdAt), asc(pods.id))
+    .prepare("pods_here")
+    .execute();
   return byNode(rows, (row) => row);
 }
 
@@ -178,7 +180,9 @@ async function knownAddresses(tx: Tx): Promise<ReadonlyMap<NodeId, string>> {
     .from(nodeStatus)
     .innerJoin(nodes, eq(nodes.id, nodeStatus.nodeId))
     .where(and(isNotNull(nodeStatus.address), isNull(nodes.fencedAt)))
-    .orderBy(asc(nodeStatus.address));
+    .orderBy(asc(nodeStatus.address))
+    .prepare("known_addresses")
+    .execute();
   return new Map(rows.map(({ node, address }) => [node, address]));
 }
 

@@ -3,6 +3,7 @@ import type { NodeId } from "../../contract/ids.ts";
 import { NO_SESSION } from "../../contract/node/host.ts";
 import type { Tx } from "../client.ts";
 import { nodeSessions } from "../schema/access.ts";
+import { nodes, tokens } from "../schema/core.ts";
 
 /* Which of the agents that have a node's token speaks for it: called by api alone. */
 
@@ -28,14 +29,20 @@ export async function findSpeakers(
   tx: Tx,
   asked: readonly Asker[],
 ): Promise<readonly (Speaker | undefined)[]> {
-  const rows = await tx.execute<Speaker & { at: number }>(sql`
-    select asked.at, nodes.id as node,
-           nodes.fenced_at is not null or tokens.id is null as "shutOut",
-           coalesce(held.session = asked.session and held.seen_at > now() - ${GRAIN}, false) as heard
-    from ${numbered(asked)} as asked (at int, name text, session uuid, token text)
-    join nodes on nodes.name = asked.name
-    left join tokens on tokens.id = asked.token and tokens.revoked_at is null
-    left join node_sessions as held on held.node_id = nodes.id`);
+  const rows = await tx
+    .select({
+      at: sql<number>`asked.at`,
+      node: nodes.id,
+      shutOut: sql<boolean>`${nodes.fencedAt} is not null or ${tokens.id} is null`,
+      heard: sql<boolean>`coalesce(${nodeSessions.session} = asked.session
+        and ${nodeSessions.seenAt} > now() - ${GRAIN}, false)`,
+    })
+    .from(sql`${numbered(asked)} as asked (at int, name text, session uuid, token text)`)
+    .innerJoin(nodes, sql`${nodes.name} = asked.name`)
+    .leftJoin(tokens, sql`${tokens.id} = asked.token and ${tokens.revokedAt} is null`)
+    .leftJoin(nodeSessions, eq(nodeSessions.nodeId, nodes.id))
+    .prepare("speakers")
+    .execute();
   const found = new Map(rows.map(({ at, ...speaker }) => [at, speaker]));
   return asked.map((_, at) => found.get(at));
 }

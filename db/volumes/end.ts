@@ -22,7 +22,9 @@ export async function volumesToPurge(
     .from(volumes)
     .innerJoin(projects, eq(projects.id, volumes.projectId))
     .where(and(anyOf(volumes.nodeId, ids), isNotNull(volumes.purgeAskedAt)))
-    .orderBy(asc(projects.name), asc(volumes.name));
+    .orderBy(asc(projects.name), asc(volumes.name))
+    .prepare("volumes_to_purge")
+    .execute();
   return byNode(rows, ({ project, name }) => ({ project, name }));
 }
 
