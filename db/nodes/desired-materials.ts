@@ -24,18 +24,21 @@ export async function wantedConfigMaps(
   tx: Tx,
   ids: readonly NodeId[],
 ): Promise<ReadonlyMap<NodeId, ConfigMapMaterial[]>> {
-  const rows = await tx.execute<{
-    node: NodeId;
-    project: string;
-    name: string;
-    version: number;
-    data: Record<string, string>;
-    binary: Record<string, string>;
-  }>(sql`
-    with ${named(ids, "configMaps")}
-    select named.node, named.project, named.name, named.version, held.data, held.binary
-    from named join config_maps as held using (project_id, name, version)
-    order by 2, 3, 4`);
+  const rows = await tx
+    .select({
+      node: sql<NodeId>`node`,
+      project: sql<string>`project`,
+      name: sql<string>`name`,
+      version: sql<number>`version`,
+      data: sql<Record<string, string>>`held.data`,
+      binary: sql<Record<string, string>>`held.binary`,
+    })
+    .from(
+      sql`${named(ids, "configMaps")} join config_maps as held using (project_id, name, version)`,
+    )
+    .orderBy(sql`project, name, version`)
+    .prepare("wanted_config_maps")
+    .execute();
   return byNode(rows, ({ project, name, version, data, binary }) => ({
     project,
     name: versionedName(name, version),
@@ -48,26 +51,22 @@ export async function wantedSecrets(
   tx: Tx,
   ids: readonly NodeId[],
 ): Promise<ReadonlyMap<NodeId, readonly WantedSecret[]>> {
-  const rows = await tx.execute<{
-    node: NodeId;
-    project_id: ProjectId;
-    project: string;
-    name: string;
-    version: number;
-    kid: string;
-    wrapped_key: Uint8Array;
-    sealed: Uint8Array;
-  }>(sql`
-    with ${named(ids, "secrets")}
-    select named.node, named.project_id, named.project, named.name, named.version,
-           held.kid, held.wrapped_key, held.sealed
-    from named join secrets as held using (project_id, name, version)
-    order by 3, 4, 5`);
-  return byNode(rows, ({ node: _, project_id: projectId, wrapped_key: wrappedKey, ...row }) => ({
-    ...row,
-    projectId,
-    wrappedKey,
-  }));
+  const rows = await tx
+    .select({
+      node: sql<NodeId>`node`,
+      projectId: sql<ProjectId>`project_id`,
+      project: sql<string>`project`,
+      name: sql<string>`name`,
+      version: sql<number>`version`,
+      kid: sql<string>`held.kid`,
+      wrappedKey: sql<Uint8Array>`held.wrapped_key`,
+      sealed: sql<Uint8Array>`held.sealed`,
+    })
+    .from(sql`${named(ids, "secrets")} join secrets as held using (project_id, name, version)`)
+    .orderBy(sql`project, name, version`)
+    .prepare("wanted_secrets")
+    .execute();
+  return byNode(rows, ({ node: _, ...secret }) => secret);
 }
 
 /**
@@ -78,20 +77,23 @@ export async function imagesToKeep(
   tx: Tx,
   ids: readonly NodeId[],
 ): Promise<ReadonlyMap<NodeId, string[]>> {
-  const rows = await tx.execute<{
-    node: NodeId;
-    whole: string | null;
-    images: ResolvedImages | null;
-  }>(sql`
-    with there as (
-      select distinct node_id as node, app_id from pods
-      where ${anyOf(sql`node_id`, ids)} and wanted = 'run'),
-    served as (
-      select app_id, image_repository || '@' || image_digest as whole, images,
-             row_number() over (partition by app_id order by number desc) as place
-      from releases
-      where phase in ('live', 'retired') and app_id in (select app_id from there))
-    select node, whole, images from there join served using (app_id) where place <= 2`);
+  const apps = sql`
+    select distinct node_id as node, app_id from pods
+    where ${anyOf(sql`node_id`, ids)} and wanted = 'run'`;
+  const newestTwo = sql`
+    select image_repository || '@' || image_digest as whole, images
+    from releases
+    where releases.app_id = there.app_id and phase in ('live', 'retired')
+    order by number desc limit 2`;
+  const rows = await tx
+    .select({
+      node: sql<NodeId>`node`,
+      whole: sql<string | null>`whole`,
+      images: sql<ResolvedImages | null>`images`,
+    })
+    .from(sql`(${apps}) as there cross join lateral (${newestTwo}) as served`)
+    .prepare("images_to_keep")
+    .execute();
   const images = byNode(rows, ({ whole, images }) => [whole ?? [], Object.values(images ?? {})]);
   return new Map(
     [...images].map(([node, named]) => [
@@ -103,7 +105,7 @@ export async function imagesToKeep(
 
 /** What the releases of each node's wanted pods froze of one kind. */
 function named(ids: readonly NodeId[], member: "secrets" | "configMaps") {
-  return sql`named as (
+  return sql`(
     select distinct pods.node_id as node, apps.project_id, projects.name as project,
                     frozen.key as name, frozen.value::int as version
     from pods
@@ -111,5 +113,5 @@ function named(ids: readonly NodeId[], member: "secrets" | "configMaps") {
     join apps on apps.id = pods.app_id
     join projects on projects.id = apps.project_id
     cross join lateral jsonb_each_text(releases.materials -> ${member}::text) as frozen
-    where ${anyOf(sql`pods.node_id`, ids)} and pods.wanted = 'run')`;
+    where ${anyOf(sql`pods.node_id`, ids)} and pods.wanted = 'run') as named`;
 }
