@@ -2,6 +2,7 @@ import type { Context } from "hono";
 import type { HostPolicy } from "../contract/pod/host-policy.ts";
 import type { Db } from "../db/client.ts";
 import type { Log } from "../kit/log.ts";
+import type { Ask } from "./ask.ts";
 import type { Changes } from "./http/changes.ts";
 import type { Upgrade } from "./http/wire.ts";
 import type { SecretsDoor } from "./materials/secrets-door.ts";
@@ -12,6 +13,7 @@ export type Hash = { update(bytes: Uint8Array | string): void; hex(): string };
 /** All that the api touches. Only main.ts and edge.ts know how a platform gives it. */
 export type ApiDeps = {
   readonly db: Db;
+  readonly ask: Ask;
   readonly registry: { readonly url: string; readonly fetch: typeof fetch };
   readonly sha256: () => Hash;
   readonly randomBytes: (count: number) => Uint8Array;

@@ -2,6 +2,7 @@ import { createHash, randomBytes } from "node:crypto";
 import { connect } from "../db/client.ts";
 import { readEnv } from "../kit/env.ts";
 import { openLog } from "../kit/log.ts";
+import { openAsk } from "./ask.ts";
 import { edgeUpgrade } from "./edge/web-sockets.ts";
 import { EdgeEnv } from "./env.ts";
 import { httpApi } from "./http/app.ts";
@@ -28,6 +29,7 @@ export default {
     let session: Promise<void> | undefined;
     const api = httpApi({
       db: connection.db,
+      ask: openAsk(connection.db, env.WAYBILL_APPS_DOMAIN),
       registry: { url: env.REGISTRY_URL, fetch: (input, init) => fetch(input, init) },
       sha256: () => {
         const hash = createHash("sha256");

@@ -8,6 +8,7 @@ import { readEnv } from "../kit/env.ts";
 import { openLog } from "../kit/log.ts";
 import { startLoop } from "../kit/loop.ts";
 import { closeAll, onTermination } from "../kit/shutdown.ts";
+import { openAsk } from "./ask.ts";
 import { ApiEnv } from "./env.ts";
 import { httpApi } from "./http/app.ts";
 import { changesHub } from "./http/changes.ts";
@@ -26,8 +27,8 @@ const log = openLog("api");
 async function main(): Promise<void> {
   const env = readEnv(ApiEnv);
   const stopping = onTermination();
-  const connection = connect(env.DATABASE_URL, { max: 10, name: "api" });
-  const changes = changesHub();
+  const connection = connect(env.DATABASE_URL, { max: 16, name: "api" });
+  const changes = changesHub(stopping);
   const secrets = secretsDoor(connection.db, await keyFileText(env.WAYBILL_SECRETS_KEY_FILE));
   await refuseUnfitKeys(secrets);
   const rewrapping = startLoop({
@@ -43,6 +44,7 @@ async function main(): Promise<void> {
   );
   const api = httpApi({
     db: connection.db,
+    ask: openAsk(connection.db, env.WAYBILL_APPS_DOMAIN),
     registry: { url: env.REGISTRY_URL, fetch: streamingFetch },
     sha256: () => {
       const hash = createHash("sha256");

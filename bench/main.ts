@@ -4,6 +4,7 @@ import { openRunFolder } from "../test/support/run-folder.ts";
 
 /** One file a question; each starts what it needs and leaves nothing behind, also when it is killed. */
 const QUESTIONS: Readonly<Record<string, () => Promise<{ run(): Promise<object> }>>> = {
+  agents: () => import("./agents.ts"),
   deploy: () => import("./deploy.ts"),
   pods: () => import("./pods.ts"),
   schedule: () => import("./schedule.ts"),

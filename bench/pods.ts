@@ -1,11 +1,10 @@
-import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { PodStatus } from "../contract/node/protocol.ts";
 import type { Pod } from "../contract/pod/pod.ts";
 import { startNode, type TestNode } from "../test/support/node.ts";
 import { aPod } from "../test/support/pods.ts";
-import { residentKib } from "../test/support/resident.ts";
+import { cpuSeconds, residentKib } from "../test/support/resident.ts";
 import { measurePairs, median, printPairs, timed } from "./pairs.ts";
 import { openRawPods, type RawPods } from "./raw-pods.ts";
 
@@ -13,8 +12,6 @@ const PAIRS = 9;
 const SINGLE_PAIRS = 45;
 const MANY = 60;
 const IDLE_MS = 20_000;
-/** Clock ticks a second, as /proc counts a process's time on Linux. */
-const TICKS = 100;
 
 type Lab = { readonly node: TestNode; readonly raw: RawPods; readonly image: string };
 
@@ -125,9 +122,9 @@ async function idle({ node, image }: Lab) {
     await reported(node, pods, (it) => it?.ready === true);
     await sleep(5_000);
     const pid = node.agent()?.pid ?? 0;
-    const fromTicks = await cpuTicks(pid);
+    const fromSeconds = await cpuSeconds(pid);
     await sleep(IDLE_MS);
-    const spent = ((await cpuTicks(pid)) - fromTicks) / TICKS;
+    const spent = (await cpuSeconds(pid)) - fromSeconds;
     rows[`${count} pods`] = {
       rssMib: Math.round((await residentKib(pid)) / 1024),
       cpuPercent: Number(((spent / (IDLE_MS / 1_000)) * 100).toFixed(1)),
@@ -184,10 +181,4 @@ function starts({ api }: TestNode, pods: readonly Pod[]): ReadonlySet<string> {
 
 function intersection(a: ReadonlySet<string>, b: ReadonlySet<string>): number {
   return [...a].filter((it) => b.has(it)).length;
-}
-
-async function cpuTicks(pid: number): Promise<number> {
-  const stat = await readFile(`/proc/${pid}/stat`, "utf8");
-  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-  return Number(fields[11]) + Number(fields[12]);
 }

@@ -21,9 +21,12 @@ export function httpApi(deps: ApiDeps, routes: readonly Route[] = allRoutes()): 
   const app: ApiApp = new Hono();
   app.use(async (c, next) => {
     const asked = c.req.header("x-request-id") ?? "";
-    c.set("requestId", /^[A-Za-z0-9._-]{1,64}$/.test(asked) ? asked : crypto.randomUUID());
+    const id = /^[A-Za-z0-9._-]{1,64}$/.test(asked) ? asked : crypto.randomUUID();
+    c.set("requestId", id);
+    // Before, what Hono makes has it from the start; to add it to what is finished makes all of it anew.
+    c.header("x-request-id", id);
     await next();
-    c.header("x-request-id", c.get("requestId"));
+    if (c.res.headers.get("x-request-id") !== id) c.header("x-request-id", id);
   });
   app.onError((error, c) => answerError(error, c, deps.log, c.get("requestId")));
   for (const route of routes) {

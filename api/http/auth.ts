@@ -1,7 +1,6 @@
 import type { ProjectId } from "../../contract/ids.ts";
 import { Problem } from "../../contract/problem.ts";
 import { parseToken, type TokenKind } from "../../contract/token.ts";
-import { findLiveToken, touchToken } from "../../db/access/tokens.ts";
 import type { Scope } from "../../db/schema/core.ts";
 import { type ApiDeps, hexOf, sha256Hex } from "../deps.ts";
 
@@ -39,11 +38,11 @@ export async function authenticate(
   }
   const token = parseToken(text);
   if (token === undefined) throw invalid();
-  const row = await findLiveToken(deps.db, token.id);
+  const row = await deps.ask.token(token.id);
   const given = sha256Hex(deps, token.secret);
   const fits = sameText(given, row ? hexOf(row.secretHash) : "0".repeat(64));
   if (!row || !fits || row.kind !== token.kind) throw invalid();
-  if (row.stale && row.kind !== "join") await touchToken(deps.db, row);
+  if (row.stale && row.kind !== "join") await deps.ask.touch(row.id);
   const { kind, projectId, projectName, nodeName, scopes } = row;
   return { kind, tokenId: row.id, projectId, projectName, nodeName, scopes };
 }

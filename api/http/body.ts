@@ -16,7 +16,10 @@ export async function readText(call: Call): Promise<string> {
 
 /** The whole body, in memory: refused when it is larger than `limit`. */
 export async function readBytes(call: Call, limit: number): Promise<Uint8Array<ArrayBuffer>> {
-  if (Number(call.c.req.header("content-length") ?? 0) > limit) throw tooLarge(limit);
+  const length = call.c.req.header("content-length");
+  if (Number(length ?? 0) > limit) throw tooLarge(limit);
+  // It is as long as it says, and taken whole at a fraction of what its stream costs.
+  if (length !== undefined) return new Uint8Array(await call.c.req.raw.arrayBuffer());
   const chunks: Uint8Array[] = [];
   let size = 0;
   for await (const chunk of call.c.req.raw.body ?? []) {

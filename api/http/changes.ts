@@ -20,25 +20,33 @@ export type ChangesHub = Changes & {
 /** What is news to all of a kind comes in swarms, as pods are placed: those who wait look once for many. */
 const SWARM_MS = 200;
 
-/** One listener's news, handed to all who wait in this process. */
-export function changesHub(): ChangesHub {
+/** One listener's news, handed to all who wait in this process, and the news that it is `stopping`. */
+export function changesHub(stopping: AbortSignal): ChangesHub {
   const watches = new Map<string, Set<() => void>>();
-  const swarms = new Set<string>();
-  const wakeAll = (topics: string) => {
-    swarms.delete(topics);
-    for (const [topic, set] of watches)
-      if (topic.startsWith(topics.slice(0, -1))) for (const wake of set) wake();
+  /** Of each kind whether there was more since all were woken, which was a moment ago. */
+  const swarms = new Map<string, boolean>();
+  const announceAll = () => {
+    for (const set of watches.values()) for (const wake of set) wake();
   };
+  const wakeKind = (topics: string) => {
+    swarms.set(topics, false);
+    setTimeout(settle, SWARM_MS, topics);
+    const kind = topics.slice(0, -1);
+    for (const [topic, set] of watches) if (topic.startsWith(kind)) for (const wake of set) wake();
+  };
+  const settle = (topics: string) => {
+    if (swarms.get(topics)) wakeKind(topics);
+    else swarms.delete(topics);
+  };
+  stopping.addEventListener("abort", announceAll);
   return {
     announce: (topic) => {
       for (const wake of watches.get(topic) ?? []) wake();
-      if (!topic.endsWith(":*") || swarms.has(topic)) return;
-      swarms.add(topic);
-      setTimeout(wakeAll, SWARM_MS, topic);
+      if (!topic.endsWith(":*")) return;
+      if (swarms.has(topic)) swarms.set(topic, true);
+      else wakeKind(topic);
     },
-    announceAll: () => {
-      for (const set of watches.values()) for (const wake of set) wake();
-    },
+    announceAll,
     watch: (topic) => {
       let news = false;
       let wakeSleeper: (() => void) | undefined;

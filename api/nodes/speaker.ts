@@ -3,22 +3,22 @@ import type { NodeId, PodId } from "../../contract/ids.ts";
 import { NO_SESSION, SESSION_HEADER } from "../../contract/node/host.ts";
 import { Problem } from "../../contract/problem.ts";
 import { findNode, podsOfOthers } from "../../db/nodes/nodes.ts";
-import { claimSession, findSpeaker, noteRefusal } from "../../db/nodes/sessions.ts";
+import { noteRefusal } from "../../db/nodes/sessions.ts";
 import { auditDenied, auditDeniedOnce } from "../apps/change.ts";
 import type { Caller } from "../http/auth.ts";
 import type { KnownCall } from "../http/route.ts";
 
 /** The node that the token belongs to, asked by the agent that speaks for it; the caller cannot name another. */
 export async function nodeOf(call: KnownCall): Promise<NodeId> {
-  const { db } = call.deps;
+  const { ask } = call.deps;
   const session = sessionOf(call);
   const name = nodeName(call.caller);
-  const speaker = await findSpeaker(db, name, { session, token: call.caller.tokenId });
+  const speaker = await ask.speaker({ name, session, token: call.caller.tokenId });
   // One that asked before its token ended still waits for its answer.
   if (speaker === undefined || speaker.shutOut) throw shutOut(name);
-  if (!speaker.heard && !(await claimSession(db, speaker.node, session)))
-    throw await takenProblem(call, speaker.node);
-  return speaker.node;
+  const { node, heard } = speaker;
+  if (!heard && !(await ask.claim({ node, session }))) throw await takenProblem(call, node);
+  return node;
 }
 
 /** The same for what asks in the node's name without being its agent: the runtime, for images. */

@@ -126,14 +126,13 @@ async function* turns(
 ): AsyncGenerator<boolean, void> {
   const untilMs = Date.now() + call.query.waitMs;
   const gone = call.c.req.raw.signal;
-  const signal = AbortSignal.any([gone, call.deps.stopping]);
   while (!gone.aborted) {
     const leftMs = untilMs - Date.now();
-    const last = leftMs <= 0 || signal.aborted;
+    const last = leftMs <= 0 || call.deps.stopping.aborted;
     yield last;
     if (last) return;
-    await watch.changed(leftMs, signal);
+    await watch.changed(leftMs, gone);
     // It may have lost its node meanwhile.
-    if (!signal.aborted) await nodeOf(call);
+    if (!gone.aborted) await nodeOf(call);
   }
 }

@@ -12,11 +12,13 @@ import {
 import { Problem, type ProblemSlug } from "../../contract/problem.ts";
 import { recordAudit } from "../../db/access/audit.ts";
 import type { AddressTrouble } from "../../db/nodes/addresses.ts";
-import { readDesired, renewWish, wishGeneration, wishVersion } from "../../db/nodes/desired.ts";
+import { renewWish, wishGeneration } from "../../db/nodes/desired.ts";
+import { printedText } from "../../db/nodes/repetitions.ts";
 import { releaseSession } from "../../db/nodes/sessions.ts";
-import { storeReport } from "../../db/nodes/sight.ts";
+import { usageOf } from "../../db/nodes/usage.ts";
 import { endPurges } from "../../db/volumes/end.ts";
 import { auditDenied } from "../apps/change.ts";
+import { sha256Hex } from "../deps.ts";
 import { actorName } from "../http/auth.ts";
 import { readNodeDocument, readText } from "../http/body.ts";
 import { DesiredQuery, NoQuery } from "../http/query.ts";
@@ -71,7 +73,14 @@ export const nodeSyncRoutes: readonly Route[] = [
     handle: async (call) => {
       const report = await parseBody(call, NodeReport, "report-invalid");
       const id = await nodeOf(call);
-      const outcome = await storeReport(call.deps.db, id, report, apisAddress(call));
+      const print = sha256Hex(call.deps, printedText(report));
+      if (await isRepetition(call, { node: id, print, report })) return call.c.body(null, 204);
+      const outcome = await call.deps.ask.report({
+        node: id,
+        report,
+        print,
+        apis: apisAddress(call),
+      });
       const node = call.caller.nodeName;
       if (outcome.kind === "stored") await forgetPurged(call, id, report);
       if (outcome.kind === "older") {
@@ -111,28 +120,38 @@ async function desired(call: KnownCall<z.infer<typeof DesiredQuery>>): Promise<R
   const node = await nodeOf(call);
   const held = call.c.req.header("if-none-match");
   const untilMs = Date.now() + call.query.waitMs;
-  const signal = AbortSignal.any([call.c.req.raw.signal, deps.stopping]);
+  // Who waits is woken by a stop as by a change: a signal of both would be a third of what a wait holds.
+  const gone = call.c.req.raw.signal;
   using watch = deps.changes.watch(`node:${node}`);
-  for (;;) {
-    const version = await wishVersion(deps.db, node);
+  let version = await deps.ask.wishVersion(node);
+  while (!gone.aborted) {
     if (version === undefined) throw noPlan();
     if (held !== wishTag(version)) return await answerDesired(call, node);
     const leftMs = untilMs - Date.now();
-    if (leftMs <= 0 || signal.aborted) {
+    if (leftMs <= 0 || deps.stopping.aborted) {
       return call.c.body(null, 304, { etag: wishTag(version) });
     }
-    await watch.changed(leftMs, signal);
+    await watch.changed(leftMs, gone);
     // It may have lost its node meanwhile.
-    await nodeOf(call);
+    if (!gone.aborted) [version] = await Promise.all([deps.ask.wishVersion(node), nodeOf(call)]);
   }
+  return call.c.body(null, 304);
 }
 
 async function answerDesired(call: KnownCall, node: NodeId): Promise<Response> {
-  const wish = await readDesired(call.deps.db, node, call.deps.config.appsDomain);
+  const wish = await call.deps.ask.wish(node);
   if (wish === undefined) throw noPlan();
   const secrets = await sealForNode(call.deps, wish.publicKey, wish.secrets);
   const body: DesiredState = { ...wish.desired, secrets };
   return call.c.json(body, 200, { etag: wishTag(body), "cache-control": "no-store" });
+}
+
+async function isRepetition(
+  { deps }: KnownCall,
+  { node, print, report }: { node: NodeId; print: string; report: NodeReport },
+): Promise<boolean> {
+  if (report.purgedVolumes.length > 0) return false;
+  return await deps.ask.repeats({ node, print, usage: usageOf(report.pods) });
 }
 
 /**

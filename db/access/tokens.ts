@@ -2,6 +2,7 @@ import { and, eq, gt, isNull, lt, ne, or, sql } from "drizzle-orm";
 import type { ProjectId } from "../../contract/ids.ts";
 import type { Most } from "../../contract/node/host.ts";
 import type { TokenKind } from "../../contract/token.ts";
+import { anyOf } from "../any-of.ts";
 import type { Tx } from "../client.ts";
 import { projects, type Scope, tokens } from "../schema/core.ts";
 
@@ -25,7 +26,15 @@ export type TokenRow = {
 
 /** The token of this id that is neither expired nor revoked. Whether the secret fits is the caller's check. */
 export async function findLiveToken(tx: Tx, id: string): Promise<TokenRow | undefined> {
-  const [row] = await tx
+  return (await findLiveTokens(tx, [id])).get(id);
+}
+
+/** The same of many, by their ids. */
+export async function findLiveTokens(
+  tx: Tx,
+  ids: readonly string[],
+): Promise<ReadonlyMap<string, TokenRow>> {
+  const rows = await tx
     .select({
       id: tokens.id,
       kind: tokens.kind,
@@ -38,24 +47,26 @@ export async function findLiveToken(tx: Tx, id: string): Promise<TokenRow | unde
     })
     .from(tokens)
     .innerJoin(projects, eq(projects.id, tokens.projectId))
-    .where(and(eq(tokens.id, id), isNull(tokens.revokedAt), notExpired()));
-  return row;
+    .where(and(anyOf(tokens.id, ids), isNull(tokens.revokedAt), notExpired()))
+    .prepare("live_tokens")
+    .execute();
+  return new Map(rows.map((row) => [row.id, row]));
 }
 
 /**
- * Notes the use of a token, a minute's grain. A node's token slides: each use gives it another 24
+ * Notes the use of tokens, a minute's grain. A node's token slides: each use gives it another 24
  * hours, so that only a node that was away for a day has to join again.
  */
-export async function touchToken(tx: Tx, token: Pick<TokenRow, "id" | "kind">): Promise<void> {
+export async function touchTokens(tx: Tx, ids: readonly string[]): Promise<void> {
   await tx
     .update(tokens)
     .set({
       lastUsedAt: sql`now()`,
-      ...(token.kind === "node" && { expiresAt: sql`now() + ${NODE_TOKEN_LIFE}` }),
+      expiresAt: sql`case when ${tokens.kind} = 'node' then now() + ${NODE_TOKEN_LIFE} else ${tokens.expiresAt} end`,
     })
     .where(
       and(
-        eq(tokens.id, token.id),
+        anyOf(tokens.id, ids),
         or(isNull(tokens.lastUsedAt), lt(tokens.lastUsedAt, sql`now() - interval '1 minute'`)),
       ),
     );

@@ -52,15 +52,26 @@ export async function storeAddress(
     .select({ address: nodeStatus.address, told: nodeStatus.toldAddress })
     .from(nodeStatus)
     .where(eq(nodeStatus.nodeId, node));
+  if (known && isStored(known, told)) return undefined;
   const wanted = told === undefined ? undefined : reachableAddress(told);
   const isNews = (known?.told ?? undefined) !== told;
-  if (!isNews && (known?.address ?? undefined) === wanted) return undefined;
   const trouble = wanted === undefined ? "unusable" : await troubleWith(tx, node, wanted, apis);
   const address = trouble === undefined ? (wanted ?? null) : null;
   const toldAddress = told ?? null;
-  await tx.update(nodeStatus).set({ address, toldAddress }).where(eq(nodeStatus.nodeId, node));
+  // A report that says the same again is to be read whole: what it tells may be taken now.
+  const moved = { address, toldAddress, lastReport: null };
+  await tx.update(nodeStatus).set(moved).where(eq(nodeStatus.nodeId, node));
   if (address !== (known?.address ?? null)) await renewRoutes(tx);
   return isNews && told !== undefined ? trouble : undefined;
+}
+
+/** Whether what a node tells is what is known of it, and taken. */
+export function isStored(
+  known: { readonly address: string | null; readonly told: string | null },
+  told: string | undefined,
+): boolean {
+  const wanted = told === undefined ? undefined : reachableAddress(told);
+  return (known.told ?? undefined) === told && (known.address ?? undefined) === wanted;
 }
 
 async function troubleWith(

@@ -1,10 +1,12 @@
-import { eq, sql } from "drizzle-orm";
+import { sql } from "drizzle-orm";
 import type { NodeId, ProjectId } from "../../contract/ids.ts";
 import { type ConfigMapMaterial, versionedName } from "../../contract/material/material.ts";
 import { REGISTRY_NAME } from "../../contract/node/protocol.ts";
+import { anyOf } from "../any-of.ts";
 import type { Tx } from "../client.ts";
 import type { SealedContent, SecretPlace } from "../materials/secrets.ts";
-import { nodes, type ResolvedImages } from "../schema/core.ts";
+import type { ResolvedImages } from "../schema/core.ts";
+import { byNode } from "./by-node.ts";
 
 /*
  * What a node is given beside its pods: the versions that the releases of its wanted pods froze, and
@@ -18,27 +20,26 @@ export type WantedSecret = SecretPlace &
     readonly project: string;
   };
 
-export async function nodeKey(tx: Tx, node: NodeId): Promise<Uint8Array | null> {
-  const [row] = await tx
-    .select({ publicKey: nodes.publicKey })
-    .from(nodes)
-    .where(eq(nodes.id, node));
-  return row?.publicKey ?? null;
-}
-
-export async function wantedConfigMaps(tx: Tx, node: NodeId): Promise<ConfigMapMaterial[]> {
-  const rows = await tx.execute<{
-    project: string;
-    name: string;
-    version: number;
-    data: Record<string, string>;
-    binary: Record<string, string>;
-  }>(sql`
-    with ${named(node, "configMaps")}
-    select named.project, named.name, named.version, held.data, held.binary
-    from named join config_maps as held using (project_id, name, version)
-    order by 1, 2, 3`);
-  return rows.map(({ project, name, version, data, binary }) => ({
+export async function wantedConfigMaps(
+  tx: Tx,
+  ids: readonly NodeId[],
+): Promise<ReadonlyMap<NodeId, ConfigMapMaterial[]>> {
+  const rows = await tx
+    .select({
+      node: sql<NodeId>`node`,
+      project: sql<string>`project`,
+      name: sql<string>`name`,
+      version: sql<number>`version`,
+      data: sql<Record<string, string>>`held.data`,
+      binary: sql<Record<string, string>>`held.binary`,
+    })
+    .from(
+      sql`${named(ids, "configMaps")} join config_maps as held using (project_id, name, version)`,
+    )
+    .orderBy(sql`project, name, version`)
+    .prepare("wanted_config_maps")
+    .execute();
+  return byNode(rows, ({ project, name, version, data, binary }) => ({
     project,
     name: versionedName(name, version),
     data,
@@ -46,54 +47,71 @@ export async function wantedConfigMaps(tx: Tx, node: NodeId): Promise<ConfigMapM
   }));
 }
 
-export async function wantedSecrets(tx: Tx, node: NodeId): Promise<readonly WantedSecret[]> {
-  const rows = await tx.execute<{
-    project_id: ProjectId;
-    project: string;
-    name: string;
-    version: number;
-    kid: string;
-    wrapped_key: Uint8Array;
-    sealed: Uint8Array;
-  }>(sql`
-    with ${named(node, "secrets")}
-    select named.project_id, named.project, named.name, named.version,
-           held.kid, held.wrapped_key, held.sealed
-    from named join secrets as held using (project_id, name, version)
-    order by 2, 3, 4`);
-  return rows.map(({ project_id: projectId, wrapped_key: wrappedKey, ...row }) => ({
-    ...row,
-    projectId,
-    wrappedKey,
-  }));
+export async function wantedSecrets(
+  tx: Tx,
+  ids: readonly NodeId[],
+): Promise<ReadonlyMap<NodeId, readonly WantedSecret[]>> {
+  const rows = await tx
+    .select({
+      node: sql<NodeId>`node`,
+      projectId: sql<ProjectId>`project_id`,
+      project: sql<string>`project`,
+      name: sql<string>`name`,
+      version: sql<number>`version`,
+      kid: sql<string>`held.kid`,
+      wrappedKey: sql<Uint8Array>`held.wrapped_key`,
+      sealed: sql<Uint8Array>`held.sealed`,
+    })
+    .from(sql`${named(ids, "secrets")} join secrets as held using (project_id, name, version)`)
+    .orderBy(sql`project, name, version`)
+    .prepare("wanted_secrets")
+    .execute();
+  return byNode(rows, ({ node: _, ...secret }) => secret);
 }
 
 /**
- * The images of each app here as its newest two releases that served have them: the present one's and
- * the one's before, which a rollback would need.
+ * The images of each app on a node as its newest two releases that served have them: the present one's
+ * and the one's before, which a rollback would need.
  */
-export async function imagesToKeep(tx: Tx, node: NodeId): Promise<string[]> {
-  const rows = await tx.execute<{ whole: string | null; images: ResolvedImages | null }>(sql`
-    with served as (
-      select image_repository || '@' || image_digest as whole, images,
-             row_number() over (partition by app_id order by number desc) as place
-      from releases
-      where phase in ('live', 'retired')
-        and app_id in (select app_id from pods where node_id = ${node} and wanted = 'run'))
-    select whole, images from served where place <= 2`);
-  const images = rows.flatMap(({ whole, images }) => [whole ?? [], Object.values(images ?? {})]);
-  return [...new Set(images.flat().map((image) => `${REGISTRY_NAME}/${image}`))].sort();
+export async function imagesToKeep(
+  tx: Tx,
+  ids: readonly NodeId[],
+): Promise<ReadonlyMap<NodeId, string[]>> {
+  const apps = sql`
+    select distinct node_id as node, app_id from pods
+    where ${anyOf(sql`node_id`, ids)} and wanted = 'run'`;
+  const newestTwo = sql`
+    select image_repository || '@' || image_digest as whole, images
+    from releases
+    where releases.app_id = there.app_id and phase in ('live', 'retired')
+    order by number desc limit 2`;
+  const rows = await tx
+    .select({
+      node: sql<NodeId>`node`,
+      whole: sql<string | null>`whole`,
+      images: sql<ResolvedImages | null>`images`,
+    })
+    .from(sql`(${apps}) as there cross join lateral (${newestTwo}) as served`)
+    .prepare("images_to_keep")
+    .execute();
+  const images = byNode(rows, ({ whole, images }) => [whole ?? [], Object.values(images ?? {})]);
+  return new Map(
+    [...images].map(([node, named]) => [
+      node,
+      [...new Set(named.flat(2).map((image) => `${REGISTRY_NAME}/${image}`))].sort(),
+    ]),
+  );
 }
 
-/** What the releases of the node's wanted pods froze of one kind. */
-function named(node: NodeId, member: "secrets" | "configMaps") {
-  return sql`named as (
-    select distinct apps.project_id, projects.name as project, frozen.key as name,
-                    frozen.value::int as version
+/** What the releases of each node's wanted pods froze of one kind. */
+function named(ids: readonly NodeId[], member: "secrets" | "configMaps") {
+  return sql`(
+    select distinct pods.node_id as node, apps.project_id, projects.name as project,
+                    frozen.key as name, frozen.value::int as version
     from pods
     join releases on releases.id = pods.release_id
     join apps on apps.id = pods.app_id
     join projects on projects.id = apps.project_id
     cross join lateral jsonb_each_text(releases.materials -> ${member}::text) as frozen
-    where pods.node_id = ${node} and pods.wanted = 'run')`;
+    where ${anyOf(sql`pods.node_id`, ids)} and pods.wanted = 'run') as named`;
 }

@@ -1,19 +1,20 @@
 import { and, asc, eq, gt, sql } from "drizzle-orm";
 import type { NodeId } from "../../contract/ids.ts";
 import type { DesiredState } from "../../contract/node/protocol.ts";
+import { anyOf } from "../any-of.ts";
 import { podSpec } from "../apps/pod-texts.ts";
 import type { Db, Tx } from "../client.ts";
 import { announce } from "../outbox.ts";
-import { apps, nodePlans, pods, podTexts } from "../schema/core.ts";
+import { apps, nodePlans, nodes, pods, podTexts } from "../schema/core.ts";
 import { volumesToPurge } from "../volumes/end.ts";
+import { byNode } from "./by-node.ts";
 import {
   imagesToKeep,
-  nodeKey,
   type WantedSecret,
   wantedConfigMaps,
   wantedSecrets,
 } from "./desired-materials.ts";
-import { readRoutes, routingGeneration } from "./routes.ts";
+import { NOW_ROUTED, readRoutes } from "./routes.ts";
 
 /** The generation of what this node should run; undefined when nobody has planned for it yet. */
 export async function wishGeneration(tx: Tx, node: NodeId): Promise<number | undefined> {
@@ -24,15 +25,21 @@ export async function wishGeneration(tx: Tx, node: NodeId): Promise<number | und
   return row?.generation;
 }
 
-/** Which wish the node has to have: see `wishTag`. Undefined as above. */
-export async function wishVersion(
+/** Which wish a node has to have: see `wishTag`. */
+export type WishVersion = Pick<DesiredState, "generation" | "routing">;
+
+/** Of each of these nodes, as above. */
+export async function wishVersions(
   tx: Tx,
-  node: NodeId,
-): Promise<Pick<DesiredState, "generation" | "routing"> | undefined> {
-  const generation = await wishGeneration(tx, node);
-  return generation === undefined
-    ? undefined
-    : { generation, routing: await routingGeneration(tx) };
+  ids: readonly NodeId[],
+): Promise<ReadonlyMap<NodeId, WishVersion>> {
+  const rows = await tx
+    .select({ node: nodePlans.nodeId, generation: nodePlans.generation, routing: NOW_ROUTED })
+    .from(nodePlans)
+    .where(anyOf(nodePlans.nodeId, ids))
+    .prepare("wish_versions")
+    .execute();
+  return new Map(rows.map(({ node, ...version }) => [node, version]));
 }
 
 /** All that a node is told, but for its secrets, which are yet to be sealed for it. */
@@ -43,36 +50,83 @@ export type NodeWish = {
   readonly publicKey: Uint8Array | null;
 };
 
+/** So many bytes of pods are read at once, though there be many nodes: what is read waits in memory to be sent. */
+const MAX_READ_BYTES = 16 * 1024 * 1024;
+
 /**
- * All that one node should run, generation and pods of one moment. Undefined, and never an empty
- * wish, when there is no plan for it: an agent would take an empty one as an order to stop all.
+ * All that each of these nodes should run, generation and pods of one moment; of the first ones only,
+ * where that is much. Undefined, and never an empty wish, when there is no plan for a node: an agent
+ * would take an empty one as an order to stop all.
  */
 export async function readDesired(
   db: Db,
-  node: NodeId,
+  ids: readonly NodeId[],
   appsDomain: string,
-): Promise<NodeWish | undefined> {
+): Promise<readonly (NodeWish | undefined)[]> {
   return await db.transaction(
     async (tx) => {
-      const generation = await wishGeneration(tx, node);
-      if (generation === undefined) return undefined;
-      return {
-        desired: {
-          node,
-          generation,
-          pods: await wantedPods(tx, node),
-          routing: await routingGeneration(tx),
-          ...(await readRoutes(tx, node, appsDomain)),
-          configMaps: await wantedConfigMaps(tx, node),
-          keepImages: await imagesToKeep(tx, node),
-          purgeVolumes: await volumesToPurge(tx, node),
-        },
-        secrets: await wantedSecrets(tx, node),
-        publicKey: await nodeKey(tx, node),
-      };
+      const heads = await readHeads(tx, ids);
+      const some = firstOf(ids, heads);
+      const [pods, routes, configMaps, keepImages, purgeVolumes, secrets] = await Promise.all([
+        wantedPods(tx, some),
+        readRoutes(tx, some, appsDomain),
+        wantedConfigMaps(tx, some),
+        imagesToKeep(tx, some),
+        volumesToPurge(tx, some),
+        wantedSecrets(tx, some),
+      ]);
+      return some.map((node): NodeWish | undefined => {
+        const head = heads.get(node);
+        if (head === undefined) return undefined;
+        const { generation, routing, publicKey } = head;
+        return {
+          desired: {
+            node,
+            generation,
+            pods: pods.get(node) ?? [],
+            routing,
+            ...routes(node),
+            configMaps: configMaps.get(node) ?? [],
+            keepImages: keepImages.get(node) ?? [],
+            purgeVolumes: purgeVolumes.get(node) ?? [],
+          },
+          secrets: secrets.get(node) ?? [],
+          publicKey,
+        };
+      });
     },
     { isolationLevel: "repeatable read", accessMode: "read only" },
   );
+}
+
+type Head = WishVersion & { readonly publicKey: Uint8Array | null; readonly bytes: number };
+
+async function readHeads(tx: Tx, ids: readonly NodeId[]): Promise<ReadonlyMap<NodeId, Head>> {
+  const rows = await tx
+    .select({
+      node: nodePlans.nodeId,
+      generation: nodePlans.generation,
+      routing: NOW_ROUTED,
+      publicKey: nodes.publicKey,
+      bytes: sql<number>`(select coalesce(sum(wire_bytes), 0)::float8 from pods
+        where pods.node_id = ${nodePlans.nodeId} and wanted = 'run')`,
+    })
+    .from(nodePlans)
+    .innerJoin(nodes, eq(nodes.id, nodePlans.nodeId))
+    .where(anyOf(nodePlans.nodeId, ids))
+    .prepare("wish_heads")
+    .execute();
+  return new Map(rows.map(({ node, ...head }) => [node, head]));
+}
+
+/** The first one, and as many as may be read together with it. */
+function firstOf(ids: readonly NodeId[], heads: ReadonlyMap<NodeId, Head>): readonly NodeId[] {
+  let bytes = 0;
+  const end = ids.findIndex((node, at) => {
+    bytes += heads.get(node)?.bytes ?? 0;
+    return at > 0 && bytes > MAX_READ_BYTES;
+  });
+  return end < 0 ? ids : ids.slice(0, end);
 }
 
 // ---- called by api alone: what goes with a node's pods has changed ------------------------------------
@@ -89,13 +143,18 @@ export async function renewWish(tx: Tx, node: NodeId): Promise<void> {
   await announce(tx, `node:${node}`);
 }
 
-async function wantedPods(tx: Tx, node: NodeId): Promise<DesiredState["pods"]> {
+async function wantedPods(
+  tx: Tx,
+  ids: readonly NodeId[],
+): Promise<ReadonlyMap<NodeId, DesiredState["pods"]>> {
   const rows = await tx
-    .select({ pod: podSpec })
+    .select({ node: pods.nodeId, pod: podSpec })
     .from(pods)
     .innerJoin(podTexts, eq(podTexts.id, pods.textId))
     .innerJoin(apps, eq(apps.id, pods.appId))
-    .where(and(eq(pods.nodeId, node), eq(pods.wanted, "run")))
-    .orderBy(asc(apps.name), asc(pods.createdAt), asc(pods.id));
-  return rows.map(({ pod }) => pod);
+    .where(and(anyOf(pods.nodeId, ids), eq(pods.wanted, "run")))
+    .orderBy(asc(apps.name), asc(pods.createdAt), asc(pods.id))
+    .prepare("wanted_pods")
+    .execute();
+  return byNode(rows, ({ pod }) => pod);
 }

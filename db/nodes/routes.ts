@@ -1,10 +1,12 @@
-import { and, asc, eq, gt, isNotNull, isNull, ne, or, type SQL, sql } from "drizzle-orm";
+import { and, asc, eq, gt, isNotNull, isNull, or, sql } from "drizzle-orm";
 import type { AppId, NodeId, PodId } from "../../contract/ids.ts";
 import type { RemotePod, Route } from "../../contract/node/protocol.ts";
+import { anyOf } from "../any-of.ts";
 import type { Tx } from "../client.ts";
 import { announce } from "../outbox.ts";
 import { routing } from "../schema/control.ts";
 import { apps, nodeStatus, nodes, podStatus, pods, releases } from "../schema/core.ts";
+import { byNode } from "./by-node.ts";
 
 /*
  * Which requests a node is told to pass on, and where to. A pod of another node is reached at that
@@ -18,20 +20,32 @@ const RESTS = sql`interval '10 minutes'`;
 
 export type Routes = Readonly<{ routes: Route[]; peers: string[] }>;
 
-/** What runs on other nodes is in there only for a node that the others know an address of. */
-export async function readRoutes(tx: Tx, node: NodeId, appsDomain: string): Promise<Routes> {
-  const peers = await peersOf(tx, node);
-  const alone = peers.length === 0;
-  const here = (await podsHere(tx, node)).filter((it) => !alone || it.wanted === "run");
-  const elsewhere = alone ? [] : await podsElsewhere(tx, node);
-  return { routes: routesOf(here, elsewhere, appsDomain, !alone), peers };
+/**
+ * The routes of each of these nodes. What runs on other nodes is in there only for a node that the
+ * others know an address of.
+ */
+export async function readRoutes(
+  tx: Tx,
+  ids: readonly NodeId[],
+  appsDomain: string,
+): Promise<(node: NodeId) => Routes> {
+  const [addresses, pods] = await Promise.all([knownAddresses(tx), podsHere(tx, ids)]);
+  const isKnown = ids.some((node) => addresses.has(node)) && addresses.size > 1;
+  const [routed, ingresses] = isKnown
+    ? await Promise.all([podsElsewhere(tx), ingressesAmong(tx, ids)])
+    : [[], new Set<NodeId>()];
+  return (node) => {
+    const peers = peersOf(node, addresses);
+    const alone = peers.length === 0;
+    const here = (pods.get(node) ?? []).filter((it) => !alone || it.wanted === "run");
+    const hasAll = !alone && ingresses.has(node);
+    const elsewhere = hasAll ? routed.filter((it) => it.node !== node) : [];
+    return { routes: routesOf(here, elsewhere, appsDomain, !alone), peers };
+  };
 }
 
 /** How often the routes of all nodes changed for what is not their own. */
-export async function routingGeneration(tx: Tx): Promise<number> {
-  const [row] = await tx.select({ generation: routing.generation }).from(routing);
-  return row?.generation ?? 0;
-}
+export const NOW_ROUTED = sql<number>`coalesce((select generation from ${routing}), 0)::float8`;
 
 /**
  * Pods of these apps came or went: every node's routes are to be read again. Not where no request goes to
@@ -78,6 +92,7 @@ export async function takenNodePorts(
 }
 
 type Routed = {
+  readonly node: NodeId;
   readonly pod: PodId;
   readonly app: AppId;
   readonly name: string;
@@ -91,6 +106,7 @@ type Here = Routed & { readonly wanted: "run" | "gone" };
 type Elsewhere = Routed & { readonly address: string };
 
 const routed = {
+  node: pods.nodeId,
   pod: pods.id,
   app: apps.id,
   name: apps.name,
@@ -106,8 +122,11 @@ const takesRequests = and(
   sql`coalesce(${podStatus.status} ->> 'phase', '') not in ('Succeeded', 'Failed')`,
 );
 
-async function podsHere(tx: Tx, node: NodeId): Promise<readonly Here[]> {
-  return await tx
+async function podsHere(
+  tx: Tx,
+  ids: readonly NodeId[],
+): Promise<ReadonlyMap<NodeId, readonly Here[]>> {
+  const rows = await tx
     .select({ ...routed, wanted: pods.wanted })
     .from(pods)
     .innerJoin(apps, eq(apps.id, pods.appId))
@@ -115,15 +134,19 @@ async function podsHere(tx: Tx, node: NodeId): Promise<readonly Here[]> {
     .leftJoin(podStatus, eq(podStatus.podId, pods.id))
     .where(
       and(
-        eq(pods.nodeId, node),
+        anyOf(pods.nodeId, ids),
         takesRequests,
         or(eq(pods.wanted, "run"), gt(pods.goneAt, sql`now() - ${LEADS_ON}`)),
       ),
     )
-    .orderBy(asc(apps.name), asc(pods.createdAt), asc(pods.id));
+    .orderBy(asc(apps.name), asc(pods.createdAt), asc(pods.id))
+    .prepare("pods_here")
+    .execute();
+  return byNode(rows, (row) => row);
 }
 
-async function podsElsewhere(tx: Tx, node: NodeId): Promise<readonly Elsewhere[]> {
+/** All that other nodes than their own may be told. */
+async function podsElsewhere(tx: Tx): Promise<readonly Elsewhere[]> {
   return await tx
     .select({ ...routed, address: sql<string>`${nodeStatus.address}` })
     .from(pods)
@@ -134,34 +157,46 @@ async function podsElsewhere(tx: Tx, node: NodeId): Promise<readonly Elsewhere[]
     .leftJoin(podStatus, eq(podStatus.podId, pods.id))
     .where(
       and(
-        ne(pods.nodeId, node),
         eq(pods.wanted, "run"),
         isNotNull(nodeStatus.address),
         isNull(nodes.fencedAt),
         isNotNull(pods.nodePort),
         takesRequests,
-        isIngress(node),
       ),
     )
     .orderBy(asc(apps.name), asc(pods.createdAt), asc(pods.id));
 }
 
 /** In a large fleet not every node has to know every pod. */
-function isIngress(node: NodeId): SQL {
-  return sql`exists (select from nodes as asking where asking.id = ${node}
-    and asking.labels ->> 'waybill/ingress' is distinct from 'false')`;
+async function ingressesAmong(tx: Tx, ids: readonly NodeId[]): Promise<ReadonlySet<NodeId>> {
+  const rows = await tx
+    .select({ node: nodes.id })
+    .from(nodes)
+    .where(
+      and(
+        anyOf(nodes.id, ids),
+        sql`${nodes.labels} ->> 'waybill/ingress' is distinct from 'false'`,
+      ),
+    );
+  return new Set(rows.map(({ node }) => node));
 }
 
-/** None for a node without an address of its own: the others would refuse what comes from it. */
-async function peersOf(tx: Tx, node: NodeId): Promise<string[]> {
+async function knownAddresses(tx: Tx): Promise<ReadonlyMap<NodeId, string>> {
   const rows = await tx
     .select({ node: nodeStatus.nodeId, address: sql<string>`${nodeStatus.address}` })
     .from(nodeStatus)
     .innerJoin(nodes, eq(nodes.id, nodeStatus.nodeId))
     .where(and(isNotNull(nodeStatus.address), isNull(nodes.fencedAt)))
-    .orderBy(asc(nodeStatus.address));
-  const isKnown = rows.some((it) => it.node === node);
-  return isKnown ? rows.filter((it) => it.node !== node).map((it) => it.address) : [];
+    .orderBy(asc(nodeStatus.address))
+    .prepare("known_addresses")
+    .execute();
+  return new Map(rows.map(({ node, address }) => [node, address]));
+}
+
+/** None for a node without an address of its own: the others would refuse what comes from it. */
+function peersOf(node: NodeId, addresses: ReadonlyMap<NodeId, string>): string[] {
+  if (!addresses.has(node)) return [];
+  return [...addresses].flatMap(([other, address]) => (other === node ? [] : [address]));
 }
 
 /**

@@ -1,5 +1,5 @@
-import { and, eq, sql } from "drizzle-orm";
-import { type NodeId, NodeId as NodeIdSchema } from "../../contract/ids.ts";
+import { and, eq, type SQL, sql } from "drizzle-orm";
+import type { NodeId } from "../../contract/ids.ts";
 import { NO_SESSION } from "../../contract/node/host.ts";
 import { revokeNodeTokens } from "../access/tokens.ts";
 import type { Tx } from "../client.ts";
@@ -23,40 +23,68 @@ export type Speaker = {
   readonly heard: boolean;
 };
 
-/** The node of this name, and whether this session is known to speak for it; undefined where there is none. */
-export async function findSpeaker(
+/** By the name of a node, and by the id of the token. */
+export type Asker = { readonly name: string; readonly session: string; readonly token: string };
+
+/** For each the node of this name, and whether this session is known to speak for it; undefined before it joined. */
+export async function findSpeakers(
   tx: Tx,
-  name: string,
-  { session, token }: { readonly session: string; readonly token: string },
-): Promise<Speaker | undefined> {
-  const [row] = await tx
+  asked: readonly Asker[],
+): Promise<readonly (Speaker | undefined)[]> {
+  const rows = await tx
     .select({
+      at: sql<number>`asked.at`,
       node: nodes.id,
-      shutOut: sql<boolean>`${nodes.fencedAt} is not null or not exists (
-        select from ${tokens} where ${tokens.id} = ${token} and ${tokens.revokedAt} is null)`,
-      heard: sql<boolean>`coalesce(${nodeSessions.session} = ${session} and ${nodeSessions.seenAt} > now() - ${GRAIN}, false)`,
+      shutOut: sql<boolean>`${nodes.fencedAt} is not null or ${tokens.id} is null`,
+      heard: sql<boolean>`coalesce(${nodeSessions.session} = asked.session
+        and ${nodeSessions.seenAt} > now() - ${GRAIN}, false)`,
     })
-    .from(nodes)
+    .from(sql`${numbered(asked)} as asked (at int, name text, session uuid, token text)`)
+    .innerJoin(nodes, sql`${nodes.name} = asked.name`)
+    .leftJoin(tokens, sql`${tokens.id} = asked.token and ${tokens.revokedAt} is null`)
     .leftJoin(nodeSessions, eq(nodeSessions.nodeId, nodes.id))
-    .where(eq(nodes.name, name));
-  return row && { ...row, node: NodeIdSchema.parse(row.node) };
+    .prepare("speakers")
+    .execute();
+  const found = new Map(rows.map(({ at, ...speaker }) => [at, speaker]));
+  return asked.map((_, at) => found.get(at));
 }
+
+export type Claim = { readonly node: NodeId; readonly session: string };
 
 /**
  * Notes that this session was heard; false where another one speaks for the node. An agent that sends
  * none, of a version before there were sessions, gives way to one that does.
  */
 export async function claimSession(tx: Tx, node: NodeId, session: string): Promise<boolean> {
-  const rows = await tx
-    .insert(nodeSessions)
-    .values({ nodeId: node, session })
-    .onConflictDoUpdate({
-      target: nodeSessions.nodeId,
-      set: { session: sql`excluded.session`, seenAt: sql`now()` },
-      setWhere: sql`${nodeSessions.session} = excluded.session or ${nodeSessions.session} = ${NO_SESSION} or ${nodeSessions.seenAt} < now() - ${HELD_FOR}`,
-    })
-    .returning({ node: nodeSessions.nodeId });
-  return rows.length === 1;
+  const [isTheirs = false] = await claimSessions(tx, [{ node, session }]);
+  return isTheirs;
+}
+
+/**
+ * The same of many; of two sessions that claim one node in here the first has it. Nodes that are gone
+ * are nobody's. The rows are taken in one order everywhere, so that no two of these wait for each other.
+ */
+export async function claimSessions(tx: Tx, claims: readonly Claim[]): Promise<readonly boolean[]> {
+  const firsts = new Map(claims.toReversed().map((it) => [it.node, it]));
+  const rows = await tx.execute<{ node: NodeId }>(sql`
+    insert into node_sessions (node_id, session)
+    select nodes.id, claim.session
+    from ${numbered([...firsts.values()])} as claim (node uuid, session uuid)
+    join nodes on nodes.id = claim.node
+    order by nodes.id for key share of nodes
+    on conflict (node_id) do update set session = excluded.session, seen_at = now()
+    where node_sessions.session = excluded.session or node_sessions.session = ${NO_SESSION}
+       or node_sessions.seen_at < now() - ${HELD_FOR}
+    returning node_id as node`);
+  const taken = new Set(rows.map((it) => it.node));
+  return claims.map(
+    ({ node, session }) => taken.has(node) && firsts.get(node)?.session === session,
+  );
+}
+
+/** Rows of a statement, each with its place among them as `at`. */
+function numbered(rows: readonly object[]): SQL {
+  return sql`jsonb_to_recordset(${JSON.stringify(rows.map((row, at) => ({ at, ...row })))}::jsonb)`;
 }
 
 /** True once in a while for each session that is refused: one that asks every second is no news. */

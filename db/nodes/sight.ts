@@ -1,11 +1,13 @@
 import { and, asc, eq, inArray, or, sql } from "drizzle-orm";
 import type { AppId, NodeId, PodId, ReleaseId } from "../../contract/ids.ts";
 import type { NodeReport, PodStatus } from "../../contract/node/protocol.ts";
+import { anyOf } from "../any-of.ts";
 import type { Db, Tx } from "../client.ts";
 import { recordOnce } from "../events.ts";
 import { announce, nudge } from "../outbox.ts";
 import { nodeStatus, nodes, type PodUsage, podStatus, pods, releases } from "../schema/core.ts";
-import { type AddressTrouble, storeAddress } from "./addresses.ts";
+import { type AddressTrouble, isStored, storeAddress } from "./addresses.ts";
+import { byNode } from "./by-node.ts";
 import { planSight, type SightChange } from "./sight-plan.ts";
 import { usageOf, withoutUsage, withUsage } from "./usage.ts";
 
@@ -73,40 +75,88 @@ export type SightOutcome =
   /** The report was made before one that is stored: only the sign of life was taken. */
   | { readonly kind: "older"; readonly known: number };
 
-/**
- * Stores what a node saw, whole: pods it no longer names are no longer there. Wakes the scheduler
- * and those who wait, once an app, and only when something changed that matters. Two reports of
- * one node at once go one after the other. `apis` is the api's own address, which no node may tell.
- */
+/** A report, and what the next one is told by as its repetition: see repetitions.ts. */
+export type Said = {
+  readonly node: NodeId;
+  readonly report: NodeReport;
+  readonly print: string | null;
+  /** The api's own address, which no node may tell. */
+  readonly apis?: string | undefined;
+};
+
+/** Stores what one node saw, as `storeReports` does. */
 export async function storeReport(
   db: Db,
   node: NodeId,
   report: NodeReport,
-  apis?: string,
+  print: string | null = null,
 ): Promise<SightOutcome> {
-  return await db.transaction(async (tx): Promise<SightOutcome> => {
-    const known = await storeSignOfLife(tx, node, report);
-    if (known > report.observedGeneration) return { kind: "older", known };
-    const change = planSight(await knownPods(tx, node, report), report.pods.map(withoutUsage));
-    await storePods(tx, node, change);
-    for (const event of change.happened) await recordOnce(tx, event, SAME_EVENT_SECONDS);
-    for (const app of change.apps) {
+  const [outcome] = await storeReports(db, [{ node, report, print }]);
+  if (outcome === undefined) throw new Error("the only report was not stored");
+  return outcome;
+}
+
+/**
+ * Stores what nodes saw, each whole: pods that a node no longer names are no longer there. Wakes the
+ * scheduler and those who wait, once an app, and only when something changed that matters. Two reports
+ * of one node go one after the other: of the second one in here and all behind it nothing is said.
+ */
+export async function storeReports(db: Db, all: readonly Said[]): Promise<readonly SightOutcome[]> {
+  const said = untilOneComesTwice(all);
+  return await db.transaction(async (tx) => {
+    const lives = await storeSignsOfLife(tx, said);
+    const isOlder = ({ node, report }: Said) =>
+      lifeOf(lives, node).observedGeneration > report.observedGeneration;
+    const newer = said.filter((it) => !isOlder(it));
+    const known = await knownPods(tx, newer);
+    const changes = new Map(
+      newer.map(({ node, report }) => [
+        node,
+        planSight(known.get(node) ?? [], report.pods.map(withoutUsage)),
+      ]),
+    );
+    await storePods(tx, changes);
+    const happened = [...changes.values()].flatMap((it) => it.happened);
+    for (const event of happened) await recordOnce(tx, event, SAME_EVENT_SECONDS);
+    for (const app of new Set([...changes.values()].flatMap((it) => it.apps))) {
       await nudge(tx, "schedule", app);
       await announce(tx, `app:${app}`);
     }
+    await tellOfStrangersAgain(tx, changes);
     // Last: where it moves, one transaction at a time has the routes of all.
-    const address = await storeAddress(tx, node, report.address, apis);
-    return { kind: "stored", strangers: change.strangers, address };
+    const troubles = new Map<NodeId, AddressTrouble>();
+    for (const { node, report, apis } of newer) {
+      if (!isStored(lifeOf(lives, node), report.address))
+        troubles.set(node, await storeAddress(tx, node, report.address, apis));
+    }
+    return said.map(({ node }): SightOutcome => {
+      const change = changes.get(node);
+      if (!change) return { kind: "older", known: lifeOf(lives, node).observedGeneration };
+      return { kind: "stored", strangers: change.strangers, address: troubles.get(node) };
+    });
   });
 }
 
-/** Answers the newest generation that this node ever reported, this report included. */
-async function storeSignOfLife(tx: Tx, node: NodeId, report: NodeReport): Promise<number> {
-  const { pods: reported, purgedVolumes: _, address: __, ...life } = report;
+function untilOneComesTwice(said: readonly Said[]): readonly Said[] {
+  const nodes = new Set<NodeId>();
+  const end = said.findIndex(({ node }) => nodes.size === nodes.add(node).size);
+  return end < 0 ? said : said.slice(0, end);
+}
+
+type Changes = ReadonlyMap<NodeId, SightChange<AppId, ReleaseId>>;
+type Lives = Awaited<ReturnType<typeof storeSignsOfLife>>;
+
+/** By node, the newest generation that it ever reported, these reports included, and where it is reached. */
+async function storeSignsOfLife(tx: Tx, said: readonly Said[]) {
   const newer = sql`excluded.observed_generation >= ${nodeStatus.observedGeneration}`;
-  const [row] = await tx
+  const rows = said.map(({ node, report, print }) => {
+    const { pods: reported, purgedVolumes: _, address: __, ...life } = report;
+    return { nodeId: node, ...life, usage: usageOf(reported), lastReport: print };
+  });
+  const stored = await tx
     .insert(nodeStatus)
-    .values({ nodeId: node, ...life, usage: usageOf(reported) })
+    // In one order everywhere, so that no two of these wait for each other.
+    .values(rows.toSorted((a, b) => (a.nodeId < b.nodeId ? -1 : 1)))
     .onConflictDoUpdate({
       target: nodeStatus.nodeId,
       set: {
@@ -117,18 +167,30 @@ async function storeSignOfLife(tx: Tx, node: NodeId, report: NodeReport): Promis
         capacity: sql`case when ${newer} then excluded.capacity else ${nodeStatus.capacity} end`,
         usage: sql`case when ${newer} then excluded.usage else ${nodeStatus.usage} end`,
         handlers: sql`case when ${newer} then excluded.handlers else ${nodeStatus.handlers} end`,
+        lastReport: sql`case when ${newer} then excluded.last_report else ${nodeStatus.lastReport} end`,
       },
     })
-    .returning({ observedGeneration: nodeStatus.observedGeneration });
-  if (row === undefined) throw new Error("the upsert of node_status returned no row");
-  return row.observedGeneration;
+    .returning({
+      node: nodeStatus.nodeId,
+      observedGeneration: nodeStatus.observedGeneration,
+      address: nodeStatus.address,
+      told: nodeStatus.toldAddress,
+    });
+  return new Map(stored.map(({ node, ...life }) => [node, life]));
 }
 
-/** The node's own pods that were seen before or are named now. */
-async function knownPods(tx: Tx, node: NodeId, report: NodeReport) {
-  const named = report.pods.map((status) => status.pod);
-  return await tx
+function lifeOf(lives: Lives, node: NodeId) {
+  const life = lives.get(node);
+  if (life === undefined) throw new Error("the upsert of node_status returned no row");
+  return life;
+}
+
+/** Each node's own pods that were seen before or are named now. */
+async function knownPods(tx: Tx, said: readonly Said[]) {
+  const named = said.flatMap(({ report }) => report.pods.map((status) => status.pod));
+  const rows = await tx
     .select({
+      node: sql<NodeId>`${pods.nodeId}`,
       pod: pods.id,
       name: pods.name,
       app: pods.appId,
@@ -139,43 +201,42 @@ async function knownPods(tx: Tx, node: NodeId, report: NodeReport) {
     .leftJoin(podStatus, eq(podStatus.podId, pods.id))
     .where(
       and(
-        eq(pods.nodeId, node),
-        or(sql`${podStatus.podId} is not null`, named.length ? inArray(pods.id, named) : undefined),
+        anyOf(
+          pods.nodeId,
+          said.map(({ node }) => node),
+        ),
+        or(sql`${podStatus.podId} is not null`, anyOf(pods.id, named)),
       ),
     );
+  return byNode(rows, ({ node: _, ...pod }) => pod);
 }
 
-async function storePods(
-  tx: Tx,
-  node: NodeId,
-  change: SightChange<AppId, ReleaseId>,
-): Promise<void> {
-  if (change.forget.length > 0) {
-    await tx
-      .delete(podStatus)
-      .where(and(eq(podStatus.nodeId, node), inArray(podStatus.podId, [...change.forget])));
-  }
-  const moved = new Set(change.store.filter((it) => it.moved).map((it) => it.status.pod));
-  const rows = change.store.map(({ status }) => ({
-    podId: status.pod,
-    nodeId: node,
-    status,
-  }));
-  for (const [part, keepSince] of [
-    [rows.filter((row) => moved.has(row.podId)), false],
-    [rows.filter((row) => !moved.has(row.podId)), true],
-  ] as const) {
+async function storePods(tx: Tx, changes: Changes): Promise<void> {
+  const forget = [...changes.values()].flatMap((it) => it.forget);
+  if (forget.length > 0) await tx.delete(podStatus).where(anyOf(podStatus.podId, forget));
+  const rows = [...changes].flatMap(([nodeId, change]) =>
+    change.store.map(({ status, moved }) => ({ podId: status.pod, nodeId, status, moved })),
+  );
+  for (const moved of [true, false]) {
+    const part = rows.filter((it) => it.moved === moved).map(({ moved: _, ...row }) => row);
     if (part.length === 0) continue;
     await tx
       .insert(podStatus)
-      .values(part)
+      .values(part.toSorted((a, b) => (a.podId < b.podId ? -1 : 1)))
       .onConflictDoUpdate({
         target: podStatus.podId,
         set: {
-          nodeId: node,
+          nodeId: sql`excluded.node_id`,
           status: sql`excluded.status`,
-          ...(!keepSince && { since: sql`now()` }),
+          ...(moved && { since: sql`now()` }),
         },
       });
   }
+}
+
+/** They may become the node's own: until then its reports are read whole. */
+async function tellOfStrangersAgain(tx: Tx, changes: Changes): Promise<void> {
+  const nodes = [...changes].flatMap(([node, it]) => (it.strangers.length > 0 ? [node] : []));
+  if (nodes.length > 0)
+    await tx.update(nodeStatus).set({ lastReport: null }).where(anyOf(nodeStatus.nodeId, nodes));
 }

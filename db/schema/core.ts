@@ -278,6 +278,8 @@ export const nodeStatus = pgTable("node_status", {
   /** Where other nodes reach it; null where it told none, or one that another node has: `told_address`. */
   address: text("address").unique("node_status_address_key"),
   toldAddress: text("told_address"),
+  /** Of the last report that was stored whole: see repetitions.ts. Null where the next one has to be. */
+  lastReport: text("last_report"),
   seenAt: now("seen_at"),
 });
 

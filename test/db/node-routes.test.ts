@@ -1,9 +1,10 @@
+import { randomUUID } from "node:crypto";
 import { eq } from "drizzle-orm";
 import { expect, test } from "vitest";
-import type { NodeId } from "../../contract/ids.ts";
+import { NodeId } from "../../contract/ids.ts";
 import { wishTag } from "../../contract/node/protocol.ts";
 import type { Db } from "../../db/client.ts";
-import { readDesired, wishVersion } from "../../db/nodes/desired.ts";
+import { readDesired, wishVersions } from "../../db/nodes/desired.ts";
 import { storeReport } from "../../db/nodes/sight.ts";
 import { fenceNode } from "../../db/nodes/wishes.ts";
 import { apps, nodes, pods } from "../../db/schema/core.ts";
@@ -34,14 +35,14 @@ async function placed(db: Db, name: string, replicas: number) {
 }
 
 async function told(db: Db, node: NodeId) {
-  const wish = await readDesired(db, node, "localhost");
+  const [wish] = await readDesired(db, [node], "localhost");
   if (!wish) throw new Error("nobody has planned for the node");
   const { routes, peers, pods: own } = wish.desired;
   return { route: routes[0], routes, peers, own: own.map((it) => it.metadata.uid) };
 }
 
 const tagOf = async (db: Db, node: NodeId) =>
-  wishTag((await wishVersion(db, node)) ?? { generation: -1, routing: 0 });
+  wishTag((await wishVersions(db, [node])).get(node) ?? { generation: -1, routing: 0 });
 
 test("every node is told of every pod: its own by port, those of others by their nodes' addresses", async () => {
   await using pg = await freshDb();
@@ -150,4 +151,18 @@ test("no request goes to a host that somebody says is off, nor is one taken from
 
   expect(await tagOf(pg.db, first)).not.toBe(before);
   expect(await told(pg.db, first)).toMatchObject({ route: { remote: [] }, peers: [] });
+});
+
+test("nodes that are read together are told what each is told alone", async () => {
+  await using pg = await freshDb();
+  const all = await nodesAt(pg.db, ["10.9.0.1", "10.9.0.2", undefined]);
+  await placed(pg.db, "shop", 3);
+  await placed(pg.db, "blog", 2);
+  const stranger = NodeId.parse(randomUUID());
+
+  const together = await readDesired(pg.db, [...all, stranger], "localhost");
+
+  const alone = await Promise.all(all.map((node) => readDesired(pg.db, [node], "localhost")));
+  expect(together).toEqual([...alone.flat(), undefined]);
+  expect(new Set(together.map((it) => it?.desired.pods.length)).size).toBeGreaterThan(1);
 });

@@ -1,5 +1,6 @@
 import { createHash, randomBytes } from "node:crypto";
 import request from "supertest";
+import { openAsk } from "../../api/ask.ts";
 import type { ApiConfig, ApiDeps } from "../../api/deps.ts";
 import { httpApi } from "../../api/http/app.ts";
 import { changesHub } from "../../api/http/changes.ts";
@@ -74,12 +75,13 @@ export async function startApi(
 ): Promise<TestApi> {
   const pg = await freshDb();
   const stopping = new AbortController();
-  const changes = changesHub();
+  const changes = changesHub(stopping.signal);
   const log = { info: () => undefined, warn: () => undefined, error: console.error };
   await listenForChanges(pg, CHANGES_CHANNEL, changes, stopping.signal, log);
   const webSockets = openWebSocketDoor((error) => console.error(error));
   const deps: ApiDeps = {
     db: pg.db,
+    ask: openAsk(pg.db, "localhost"),
     registry: { url: options.registryUrl ?? "http://127.0.0.1:9", fetch: streamingFetch },
     sha256,
     randomBytes,

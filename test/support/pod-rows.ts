@@ -11,14 +11,15 @@ export async function storePod(
     readonly release: ReleaseId;
     readonly node: NodeId;
     readonly spec: Pod;
+    readonly nodePort?: number;
   },
 ): Promise<void> {
-  const { app: appId, release: releaseId, node: nodeId, spec } = pod;
+  const { app: appId, release: releaseId, node: nodeId, spec, nodePort = null } = pod;
   const [text] = await tx
     .insert(podTexts)
     .values({ releaseId, spec })
     .returning({ id: podTexts.id });
   if (text === undefined) throw new Error("the insert of a pod's text returned no row");
   const { uid: id, name } = spec.metadata;
-  await tx.insert(pods).values({ id, appId, releaseId, nodeId, name, textId: text.id });
+  await tx.insert(pods).values({ id, appId, releaseId, nodeId, name, textId: text.id, nodePort });
 }

@@ -18,6 +18,23 @@ export async function familyKib(pid: number): Promise<number> {
   return sizes.reduce((sum, size) => sum + size, 0);
 }
 
+/** Clock ticks a second, as /proc counts a process's time on Linux. */
+const TICKS = 100;
+
+/** Time of a core that one process has had so far, in s. */
+export async function cpuSeconds(pid: number): Promise<number> {
+  const stat = await readFile(`/proc/${pid}/stat`, "utf8");
+  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  return (Number(fields[11]) + Number(fields[12])) / TICKS;
+}
+
+/** The same of a process and all the children that it has now. */
+export async function familyCpuSeconds(pid: number): Promise<number> {
+  const pids = [pid, ...(await descendants(pid))];
+  const each = await Promise.all(pids.map(cpuSeconds));
+  return each.reduce((sum, seconds) => sum + seconds, 0);
+}
+
 async function descendants(pid: number): Promise<number[]> {
   const found: number[] = [];
   for (const task of await readdir(`/proc/${pid}/task`)) {

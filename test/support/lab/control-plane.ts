@@ -91,7 +91,8 @@ export async function startControlPlane(
 
 type Stores = Pick<Wiring, "databaseUrl" | "redisUrl" | "registryUrl">;
 
-function wire(dir: string, at: { address: string; port: number }, stores: Stores): Wiring {
+/** What the product's own programs are told where they run in `dir` by themselves. */
+export function wire(dir: string, at: { address: string; port: number }, stores: Stores): Wiring {
   const settings = readSettings({
     WAYBILL_DATA_DIR: dir,
     WAYBILL_API_HOST: at.address,
@@ -114,21 +115,22 @@ function wire(dir: string, at: { address: string; port: number }, stores: Stores
 }
 
 /** Tables, the administrator's token and the key for secrets, as at every start of the product. */
-async function prepare(wiring: Wiring): Promise<void> {
+export async function prepare(wiring: Wiring): Promise<void> {
   await mkdir(wiring.places.workDir, { recursive: true });
   await ensureSecretsKey(wiring.places.secretsKey);
   const { program, argv, env } = databaseProgram(wiring);
   await exec(program, argv, { env, timeoutMs: 60_000 });
 }
 
-async function startAndWait(program: TestProgram): Promise<void> {
+/** Starts it, and waits until it says that it is ready. */
+export async function startAndWait(program: TestProgram): Promise<void> {
   const before = program.log().length;
   await program.start();
   await eventually(
     () => {
       const words = program.log().slice(before);
       if (!program.isRunning()) throw new Error(`it ended: ${words}`);
-      if (!/"(api|worker) ready"/.test(words)) throw new Error(`it is not ready: ${words}`);
+      if (!/"\w+ ready"/.test(words)) throw new Error(`it is not ready: ${words}`);
     },
     { withinMs: 30_000 },
   );

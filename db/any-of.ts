@@ -1,0 +1,10 @@
+import { type SQL, type SQLWrapper, sql } from "drizzle-orm";
+
+/**
+ * Whether the column is one of these, as one parameter however many there are: the statement's text is
+ * the same for one and for a thousand, and may be prepared. For ids alone: none of them holds a comma, a
+ * brace or a quote.
+ */
+export function anyOf(column: SQLWrapper, ids: readonly string[]): SQL {
+  return sql`${column} = any(${`{${ids.join(",")}}`})`;
+}
