@@ -57,6 +57,8 @@ async function measure(stage: Played, server: Server): Promise<Round> {
   const steady = await steadily(stage, server);
   const { failures } = await players.tell({ do: "stop" });
   await server.program.end();
+  if (Object.keys(failures).length > 0)
+    console.error(`  ${server.name} failed: ${JSON.stringify(failures)}`);
   return {
     "KiB an agent": (heldKib - emptyKib) / AGENTS,
     "commit to one, p50 ms": quantile(one, 0.5),
