@@ -37,19 +37,24 @@ export function withoutPods(world: World, pods: readonly PodView[]): World {
 /**
  * Where a new pod fits nowhere: the old pod that alone stands in its way. It holds a host port that the
  * new one asks for, is one that the new one shuns, or takes the room on the only node that has the new
- * one's volume. Undefined where the going of one would not help, or would only make room: then the new
- * one waits, and the old ones serve.
+ * one's volume; with `room`, or takes room anywhere. Undefined where the going of one would not help, or
+ * would only make room: then the new one waits, and the old ones serve.
  */
 export function standsInTheWay(
   world: World,
   release: ReleaseView,
   old: readonly PodView[],
+  { room } = { room: isBound(world, release) },
 ): PodView | undefined {
-  const room = release.demands.claims.some((it) => world.volumes.get(it) !== undefined);
   return old.find((pod) => {
     const node = world.nodes.find((it) => it.id === pod.node);
     const tenant = node?.tenants.find((it) => it.pod === pod.id);
     if (!node || !tenant) return false;
     return canTake(withoutTenant(node, tenant, { room }), release, world).fits;
   });
+}
+
+/** Its pods have one node to go to, where they have a volume. */
+function isBound({ volumes }: World, { demands }: ReleaseView): boolean {
+  return demands.claims.some((it) => volumes.get(it) !== undefined);
 }

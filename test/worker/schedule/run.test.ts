@@ -2,6 +2,7 @@ import { eq, sql } from "drizzle-orm";
 import { expect, test } from "vitest";
 import { PodId } from "../../../contract/ids.ts";
 import { forgetGonePods } from "../../../db/apps/placements.ts";
+import { findUnsettled } from "../../../db/apps/unsettled.ts";
 import { storeReport } from "../../../db/nodes/sight.ts";
 import { apps, pods, releases } from "../../../db/schema/core.ts";
 import { scheduleApp } from "../../../worker/schedule/run.ts";
@@ -110,6 +111,24 @@ test("a bad release fails with its reason and log, and the good one keeps its po
     message: expect.stringContaining("exit code 1"),
     log: ["boom"],
   });
+});
+
+test("what a failed release left is looked at again, also where no bell rings", async () => {
+  await using pg = await freshDb();
+  const node = await joinedNode(pg.db);
+  const good = await declare(pg.db, "shop", aDigest("a"));
+  await built(pg.db, good);
+  await scheduleApp(pg.db, good.app);
+  await seen(pg.db, good.app, node, { ready: true });
+  await pg.db.update(releases).set({ phaseAt: sql`now() - interval '1 minute'` });
+  expect(await findUnsettled(pg.db)).toEqual([]);
+
+  const bad = await declare(pg.db, "shop", aDigest("d"));
+  await built(pg.db, bad, aDigest("e"));
+  await scheduleApp(pg.db, bad.app);
+  await pg.db.update(releases).set({ phase: "failed" }).where(eq(releases.id, bad.release));
+
+  expect(await findUnsettled(pg.db)).toMatchObject([{ subject: good.app, expected: true }]);
 });
 
 test("a deleted app loses its pods and keeps no release under way", async () => {
