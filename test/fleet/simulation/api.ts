@@ -65,6 +65,8 @@ export function openApi(setting: {
       up = is;
     },
     isUp: () => up,
+    /** It remembers nothing of what was reported: its database may be another one. */
+    restart: () => lastPods.clear(),
     speaks: ({ node, session }: Speaker) => sessions.get(node)?.session === session,
     /** Undefined for one that does not speak for the node. */
     desired: (who: Speaker): DesiredState | undefined =>

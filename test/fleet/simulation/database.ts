@@ -113,8 +113,23 @@ export function openDatabase() {
     return view;
   }
 
+  /** A backup: what is answered brings everything back to how it is now. */
+  function backUp(): () => void {
+    const maps: readonly Map<unknown, unknown>[] = [nodes, pods, apps, volumes];
+    const copies = maps.map((it) => [...it]);
+    return () => {
+      for (const [at, map] of maps.entries()) {
+        map.clear();
+        for (const [key, row] of copies[at] ?? []) map.set(key, row);
+      }
+      for (const map of [byNode, byApp, views]) map.clear();
+      for (const id of nodes.keys()) byNode.set(id, new Set());
+      for (const row of pods.values()) setPod(row);
+    };
+  }
+
   return {
-    ...{ nodes, pods, apps, volumes, control, setNode, addNode, removeNode, setPod, removePod },
+    ...{ nodes, pods, apps, volumes, control, setNode, addNode, removeNode, setPod, backUp },
     nodeViews: (): Surroundings["nodes"] => [...nodes.keys()].map(viewOf),
     podsOn: (node: NodeId) => rowsOf(byNode.get(node)),
     podsOf: (app: string) =>

@@ -156,6 +156,11 @@ export function openPeople(setting: {
     create,
     rejoin,
     act: () => random.pick(ofApps)(),
+    /** A new release of every app, which works. */
+    declareAll: () => {
+      for (const { name, releases } of [...db.apps.values()])
+        declare(name, someSpec(releases.at(-1)?.asked.kind ?? "plain", "works"), "is declared");
+    },
     actOnNodes: () => random.pick(ofNodes)(),
     actOnSilentNodes: () => random.pick([fence, fence, forget, rejoin])(),
     uncordonAll: () => {
