@@ -19,6 +19,7 @@ import { versionKeys, type WishSizes, wishSizes } from "../../db/nodes/wish-size
 import { volumeHomes } from "../../db/volumes/homes.ts";
 import { planNodes } from "../nodes/plan.ts";
 import { podOf, sourceOf } from "./pod.ts";
+import { refusedView } from "./refused.ts";
 import type { PodView, ReleaseView, World } from "./world.ts";
 
 /**
@@ -65,28 +66,30 @@ function releaseView(
   sizes: WishSizes["versions"],
 ): ReleaseView {
   const { id, number, phase, phaseAt, spec, newPods } = release;
-  const pod = podOf({ ...release, project }, anyPod(id));
   const versions = versionKeys({ project: projectId, materials: release.materials });
-  return {
-    id,
-    number,
-    phase,
-    phaseAtMs: phaseAt.getTime(),
-    source: sourceOf(spec),
-    restartPolicy: pod.spec.restartPolicy,
-    replicas: spec.replicas,
-    maxSurge: spec.rollout.maxSurge,
+  const materials = new Map(versions.map((it) => [it, sizes.get(it) ?? 0]));
+  const said = {
+    ...{ id, number, phase, newPods, phaseAtMs: phaseAt.getTime(), source: sourceOf(spec) },
+    ...{ replicas: spec.replicas, maxSurge: spec.rollout.maxSurge },
     progressDeadlineMs: durationMs(spec.rollout.progressDeadline) ?? 0,
-    settleMs: isProbed(pod) ? 0 : UNPROBED_SETTLE_MS,
-    demands: demandsOf(pod),
-    wish: {
-      textBytes: jsonBytes(pod),
-      materials: new Map(versions.map((it) => [it, sizes.get(it) ?? 0])),
-    },
-    fingerprint: fingerprintText(pod),
-    newPods,
-    exclusive: isExclusive(pod),
   };
+  try {
+    const pod = podOf({ ...release, project }, anyPod(id));
+    return {
+      ...said,
+      restartPolicy: pod.spec.restartPolicy,
+      settleMs: isProbed(pod) ? 0 : UNPROBED_SETTLE_MS,
+      demands: demandsOf(pod),
+      wish: { textBytes: jsonBytes(pod), materials },
+      fingerprint: fingerprintText(pod),
+      exclusive: isExclusive(pod),
+      refused: undefined,
+    };
+  } catch (error) {
+    // Whatever is wrong with it is this release's end, and no reason to leave the app's others alone.
+    const wish = { textBytes: 0, materials };
+    return { ...said, ...refusedView(id, error), wish, exclusive: spec.singleton };
+  }
 }
 
 function isExclusive(pod: Shared): boolean {

@@ -8,6 +8,11 @@ export type Placing =
   | { readonly kind: "place"; readonly release: ReleaseId; readonly node: NodeId }
   | { readonly kind: "wait"; readonly release: ReleaseId; readonly why: string };
 
+/** In words, what helps a release of which no pod can be made. */
+export function refusal(why: string): string {
+  return `its spec is not accepted any more (${why}); declare the app anew`;
+}
+
 /** Places up to `count` pods of a release beside its wanted ones; says why where none fits. */
 export function place(
   world: Surroundings,
@@ -15,6 +20,8 @@ export function place(
   count: number,
   wanted: readonly PodView[],
 ): readonly Placing[] {
+  if (release.refused !== undefined)
+    return [{ kind: "wait", release: release.id, why: refusal(release.refused) }];
   const taken = wanted.filter((pod) => pod.release === release.id).map((pod) => pod.node);
   return findPlaces(world, release, count, taken).map((it) =>
     it.kind === "place"

@@ -105,3 +105,28 @@ test("the only release takes with it what others before it have left", () => {
 
   expect(changes.map((it) => it.kind)).toEqual(["fail", "remove", "remove"]);
 });
+
+test("a release whose spec is refused ends in words, and a live one of that kind is left as it runs", () => {
+  const [a, b] = [aNode(), aNode({ name: "node-b", draining: true })];
+  const refused = "spec.hostNetwork: not allowed";
+  const live = aRelease({ phase: "live", replicas: 3, refused });
+  const next = aRelease({ number: 2, refused });
+  const good = aRelease({ number: 2, replicas: 3 });
+  const pods = [aPod(live, a, { ready: true }), aPod(live, b, { ready: true })];
+  const start = aWorld({ nodes: [a, b], releases: [live], pods });
+
+  expect(planApp({ ...start, releases: [live, next] })).toEqual([
+    { kind: "fail", release: next.id, failure: { slug: "spec-refused", message: WORDS, log: [] } },
+  ]);
+  expect(planApp(start)).toEqual([{ kind: "wait", release: live.id, why: WORDS }]);
+  let world: World = { ...start, nodes: [a], releases: [live, good] };
+  for (let rounds = 0; rounds < 6; rounds++) {
+    world = round(world, { fate: () => "ready" }).world;
+    expect(world.pods.filter((pod) => pod.seen?.status.ready).length).toBeGreaterThanOrEqual(2);
+  }
+  expect(world.releases.map((it) => [it.number, it.phase])).toEqual([[2, "live"]]);
+  expect(world.pods).toHaveLength(3);
+});
+
+const WORDS =
+  "its spec is not accepted any more (spec.hostNetwork: not allowed); declare the app anew";

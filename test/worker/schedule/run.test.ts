@@ -131,6 +131,32 @@ test("what a failed release left is looked at again, also where no bell rings", 
   expect(await findUnsettled(pg.db)).toMatchObject([{ subject: good.app, expected: true }]);
 });
 
+test("a stored spec that no rule accepts any more ends its release, and what runs goes on", async () => {
+  await using pg = await freshDb();
+  const node = await joinedNode(pg.db);
+  const good = await declare(pg.db, "shop", aDigest("a"));
+  await built(pg.db, good);
+  await scheduleApp(pg.db, good.app);
+  await seen(pg.db, good.app, node, { ready: true });
+  const next = await declare(pg.db, "shop", aDigest("d"));
+  await built(pg.db, next, aDigest("e"));
+  const outdated = sql`jsonb_set(${releases.spec}, '{resources,cpu}', '"all of them"')`;
+  await pg.db.update(releases).set({ spec: outdated });
+
+  await scheduleApp(pg.db, good.app);
+  await seen(pg.db, good.app, node, { ready: true });
+
+  expect(await phases(pg.db)).toEqual(["live", "failed"]);
+  expect(await wantedPods(pg.db)).toHaveLength(1);
+  const [row] = await pg.db.select().from(releases).where(eq(releases.id, next.release));
+  expect(row?.failure).toMatchObject({
+    slug: "spec-refused",
+    message: expect.stringMatching(
+      /^its spec is not accepted any more \(.*cpu.*declare the app anew$/,
+    ),
+  });
+});
+
 test("a deleted app loses its pods and keeps no release under way", async () => {
   await using pg = await freshDb();
   await joinedNode(pg.db);
