@@ -85,8 +85,9 @@ function keep(world: World, live: ReleaseView, wanted: readonly PodView[]): read
   const changes = keepRunning(world, live, kept, { beside, leaving });
   const stuck =
     !someLeave(world) && leaving.length === 0 && changes.some((it) => it.kind === "wait");
+  const isLast = [...kept, ...beside].filter(isReady).length <= 1;
   const first =
-    stuck && !roomMayReturn(world)
+    stuck && !isLast && !roomMayReturn(world)
       ? standsInTheWay(world, live, beside, { room: true })
       : undefined;
   const gone = first ? [first] : leaving;
@@ -98,7 +99,8 @@ function keep(world: World, live: ReleaseView, wanted: readonly PodView[]): read
 }
 
 /**
- * What a failed release left that works: it goes when what comes in its place does, or for lack of room.
+ * What a failed release left that works: it goes when what comes in its place does, or for lack of room,
+ * one by one and never the last that serves.
  * That its node is silent proves nothing against it.
  */
 function servesOn(world: World, live: ReleaseView, pod: PodView): boolean {

@@ -2,7 +2,7 @@ import type { NodeId, PodId, ReleaseId } from "../../../contract/ids.ts";
 import type { DesiredState } from "../../../contract/node/protocol.ts";
 import type { Demands } from "../../../contract/placement/demands.ts";
 import { withTenant } from "../../../contract/placement/filter.ts";
-import type { NodeView, Surroundings } from "../../../contract/placement/node-view.ts";
+import type { NodeView } from "../../../contract/placement/node-view.ts";
 import { NOTHING_TOLD } from "../../../contract/placement/wish.ts";
 import type { Pod } from "../../../contract/pod/pod.ts";
 import type { PodView, ReleaseView, RollingPhase } from "../../../worker/schedule/world.ts";
@@ -59,6 +59,8 @@ export function openDatabase() {
   const byNode = new Map<NodeId, Set<PodId>>();
   const byApp = new Map<string, Set<PodId>>();
   const views = new Map<NodeId, NodeView>();
+  /** All of them in one list, which is made anew where one is another. */
+  let inOrder: readonly NodeView[] | undefined;
   const control = { calmSinceMs: 0, lastPassAtMs: Number.NEGATIVE_INFINITY };
 
   const rowsOf = (ids: ReadonlySet<PodId> | undefined): readonly PodRow[] =>
@@ -71,16 +73,19 @@ export function openDatabase() {
     nodes.set(id, row);
     if (before.observed === row.observed) views.set(id, { ...viewOf(id), ...row });
     else views.delete(id);
+    inOrder = undefined;
   }
 
   function addNode(row: NodeRow): void {
     nodes.set(row.id, row);
     byNode.set(row.id, new Set());
+    inOrder = undefined;
   }
 
   function removeNode(id: NodeId): void {
     for (const pod of [...(byNode.get(id) ?? [])]) removePod(pod);
     for (const map of [nodes, byNode, views]) map.delete(id);
+    inOrder = undefined;
   }
 
   function setPod(row: PodRow): void {
@@ -89,6 +94,7 @@ export function openDatabase() {
     byNode.get(node)?.add(id);
     byApp.set(row.app, (byApp.get(row.app) ?? new Set()).add(id));
     views.delete(node);
+    inOrder = undefined;
   }
 
   function removePod(id: PodId): void {
@@ -98,6 +104,7 @@ export function openDatabase() {
     byNode.get(row.view.node)?.delete(id);
     byApp.get(row.app)?.delete(id);
     views.delete(row.view.node);
+    inOrder = undefined;
   }
 
   function viewOf(id: NodeId): NodeView {
@@ -111,6 +118,11 @@ export function openDatabase() {
       .reduce((sum, { view: { id: pod }, demands }) => withTenant(sum, { pod, demands }), empty);
     views.set(id, view);
     return view;
+  }
+
+  function nodeViews(): readonly NodeView[] {
+    inOrder ??= [...nodes.keys()].map(viewOf);
+    return inOrder;
   }
 
   /** A backup: what is answered brings everything back to how it is now. */
@@ -130,7 +142,7 @@ export function openDatabase() {
 
   return {
     ...{ nodes, pods, apps, volumes, control, setNode, addNode, removeNode, setPod, backUp },
-    nodeViews: (): Surroundings["nodes"] => [...nodes.keys()].map(viewOf),
+    nodeViews,
     podsOn: (node: NodeId) => rowsOf(byNode.get(node)),
     podsOf: (app: string) =>
       rowsOf(byApp.get(app)).filter((it) => isKnown(it, nodes.get(it.view.node))),

@@ -18,6 +18,8 @@ export type Size = {
   readonly nodes: number;
   readonly apps: number;
   readonly mostReplicas: number;
+  /** What a host offers at least; at most twice as much. */
+  readonly memoryGib: number;
   /** For so long things go wrong, and for so long all is well again, in virtual ms. */
   readonly faultsMs: number;
   readonly calmMs: number;
@@ -95,7 +97,7 @@ export function simulate(seed: number, size: Size): void {
 function liveThrough(life: Life, size: Size): void {
   const { random, timeline, fleet, people, faults, step } = life;
   for (let at = 0; at < size.nodes; at++) {
-    const memoryBytes = random.int(6, 12) * 1_024 * MIB;
+    const memoryBytes = random.int(size.memoryGib, 2 * size.memoryGib) * 1_024 * MIB;
     fleet.join(fleet.add(`node-${at}`, { cpuMillis: 8_000, memoryBytes, pods: 50 }));
   }
   while (timeline.nowMs() < START_MS + 60_000) step();

@@ -38,6 +38,7 @@ export function openWorker(setting: {
   let up = true;
   let told = "";
   let rangAtMs = 0;
+  let lost = { atMs: 0, nodes: new Set<NodeId>() };
 
   function sights() {
     const nowMs = timeline.nowMs();
@@ -55,8 +56,15 @@ export function openWorker(setting: {
       pods: db.podsOf(app.name).map((it) => it.view),
       nodes: db.nodeViews(),
       volumes: db.volumes,
-      lost: new Set(planNodes(sights()).lost),
+      lost: lostNow(),
     };
+  }
+
+  /** All looks of one step see the same nodes silent. */
+  function lostNow(): ReadonlySet<NodeId> {
+    const nowMs = timeline.nowMs();
+    if (lost.atMs !== nowMs) lost = { atMs: nowMs, nodes: new Set(planNodes(sights()).lost) };
+    return lost.nodes;
   }
 
   /** As worker/nodes/run.ts: rings for the apps on nodes of whom something is to become. */
