@@ -50,9 +50,11 @@ export async function findUnsettled(db: Db): Promise<readonly Unsettled[]> {
       select 'schedule', r.app_id::text, r.phase_at, true, turn
       from releases r, half_minute
       where r.phase = 'live' and r.phase_at < now() - interval '10 seconds'
-        and (r.spec->>'replicas')::int <>
+        and ((r.spec->>'replicas')::int <>
             (select count(*) from pods p
              where p.app_id = r.app_id and p.release_id = r.id and p.wanted = 'run')
+          or exists (select 1 from pods p
+             where p.app_id = r.app_id and p.release_id <> r.id and p.wanted = 'run'))
     )
     select topic, subject, bool_and(expected) as expected, max(turn) as turn
     from waiting group by topic, subject order by min(at) limit 1000`);

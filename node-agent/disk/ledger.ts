@@ -1,17 +1,13 @@
 import { rename } from "node:fs/promises";
 import type { NodeId } from "../../contract/ids.ts";
 import { DesiredState } from "../../contract/node/protocol.ts";
+import { type Accepted, accept } from "../plan/accept.ts";
 import { readIfThere, writeDurably } from "./durable-file.ts";
 import { readJson } from "./read-json.ts";
-
-export type Accepted = "taken" | "same" | "older" | "foreign";
 
 /**
  * The last wish that this node accepted, on disk, so that a reboot without a control plane brings
  * the same pods back. `current` is undefined when nothing is known: then nothing is stopped.
- *
- * Generation 0 is what joining gives: nobody has planned for this node yet. A control plane that lost
- * its database says so too, and what an earlier one asked for stays the wish until somebody decides.
  */
 export type Ledger = {
   current(): DesiredState | undefined;
@@ -47,46 +43,11 @@ export async function openLedger(
     current: () => current,
     trouble: () => trouble,
     async accept(state, node) {
-      const verdict = judge(state, current, node);
-      if (verdict === "taken") await keep(isPlanned(state) ? state : goingOn(state, current));
-      if (verdict === "same" && current && isSealedAnew(state, current))
-        await keep({ ...current, secrets: state.secrets });
+      const { verdict, keep: next } = accept(state, current, node);
+      if (next) await keep(next);
       return verdict;
     },
   };
-}
-
-/** The same wish, with its secrets sealed for a newer key of this node. */
-function isSealedAnew(state: DesiredState, current: DesiredState): boolean {
-  const names = (secrets: DesiredState["secrets"]) =>
-    JSON.stringify(secrets.map((it) => `${it.project}/${it.name}`).sort());
-  const boxes = (secrets: DesiredState["secrets"]) => secrets.map((it) => it.sealed).join();
-  return (
-    names(state.secrets) === names(current.secrets) &&
-    boxes(state.secrets) !== boxes(current.secrets)
-  );
-}
-
-/** A node that joined anew has a new id, and its wish starts over. */
-function judge(state: DesiredState, current: DesiredState | undefined, node: NodeId): Accepted {
-  if (state.node !== node) return "foreign";
-  if (current?.node !== node) return "taken";
-  const news = state.generation - current.generation || state.routing - current.routing;
-  if (news === 0) return "same";
-  return news < 0 ? "older" : "taken";
-}
-
-/** Whether somebody has decided what this node runs. */
-export function isPlanned({ generation }: DesiredState): boolean {
-  return generation > 0;
-}
-
-/** What ran here goes on, with its routes; a node where nothing did passes requests on to the others. */
-function goingOn(empty: DesiredState, last: DesiredState | undefined): DesiredState {
-  const { node, generation, routing } = empty;
-  return last && last.pods.length > 0
-    ? { ...last, node, generation, routing, purgeVolumes: [] }
-    : empty;
 }
 
 async function readLedger(

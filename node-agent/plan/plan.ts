@@ -14,6 +14,8 @@ export type World = {
   readonly wanted: readonly WantedPod[];
   /** Whether `wanted` is all that may stay; otherwise it is only what is known of what is here. */
   readonly leaving: boolean;
+  /** Whether somebody has decided on `wanted` for this node. */
+  readonly planned: boolean;
   /** Newest first. */
   readonly seen: readonly SeenSandbox[];
   /** How pods ended. */
@@ -54,9 +56,9 @@ export function planNode(world: World): readonly Step[] {
 function mayStart(
   { metadata }: Pod,
   byPod: ReadonlyMap<PodId, readonly SeenSandbox[]>,
-  { confirmed }: World,
+  { confirmed, planned }: World,
 ): boolean {
-  if (confirmed || metadata.annotations[SINGLETON] !== "true") return true;
+  if ((confirmed && planned) || metadata.annotations[SINGLETON] !== "true") return true;
   return (byPod.get(metadata.uid) ?? []).some((it) => it.ready);
 }
 

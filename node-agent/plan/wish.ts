@@ -1,13 +1,15 @@
 import type { DesiredState } from "../../contract/node/protocol.ts";
 import type { Pod } from "../../contract/pod/pod.ts";
-import { isPlanned } from "../disk/ledger.ts";
 import type { SeenSandbox } from "../observe.ts";
+import { isPlanned } from "./accept.ts";
 import type { WantedPod } from "./plan.ts";
 
 export type Wish = {
   readonly wanted: readonly WantedPod[];
   /** Whether what is not wanted is to leave: false where the wish is only what is here. */
   readonly leaving: boolean;
+  /** Whether somebody has decided about this node; else the wish is what ran here for another one, or before. */
+  readonly planned: boolean;
 };
 
 /**
@@ -20,9 +22,10 @@ export function wishOf(
   seen: readonly SeenSandbox[],
   fingerprint: (pod: Pod) => string,
 ): Wish {
-  if (desired === undefined || !isDecided(desired)) return { wanted: found(seen), leaving: false };
+  if (desired === undefined || !isDecided(desired))
+    return { wanted: found(seen), leaving: false, planned: false };
   const wanted = desired.pods.map((pod) => ({ pod, fingerprint: fingerprint(pod) }));
-  return { wanted, leaving: true };
+  return { wanted, leaving: true, planned: isPlanned(desired) };
 }
 
 /** No pods, and nobody who has decided so: that asks for nothing, neither a start nor a removal. */

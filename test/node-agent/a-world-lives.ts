@@ -65,7 +65,7 @@ export function worldOf(live: LiveWorld): World {
   const { outcomes, setbacks, verdicts, nowMs, seen, wanted } = live;
   const asked = wanted?.map((pod) => ({ pod, fingerprint: fp(pod) }));
   return {
-    ...(asked ? { wanted: asked, leaving: true } : wishOf(undefined, seen, fp)),
+    ...(asked ? { wanted: asked, leaving: true, planned: true } : wishOf(undefined, seen, fp)),
     seen,
     outcomes,
     busy: new Set(live.slow.keys()),

@@ -128,6 +128,7 @@ export function aWorld(
   return {
     wanted: wanted.map((pod) => ({ pod, fingerprint: fp(pod) })),
     leaving: true,
+    planned: true,
     seen,
     outcomes: new Map(),
     busy: new Set(),

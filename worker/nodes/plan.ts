@@ -34,33 +34,56 @@ export type NodesPlan = {
 
 /**
  * Which nodes are given up. Absence proves little: none is while this side itself may be what was away,
- * and none of those that vanished together as more than half of all that were there.
+ * nor while no node at all is heard of, and none of those that vanished together as more than half of
+ * all that were there.
  */
 export function planNodes(sights: Sights): NodesPlan {
-  const { nowMs, calmSinceMs, replaceAfterMs } = sights;
-  const gone = sights.nodes.filter((it) => it.seenAtMs > 0 && isSilent(it, nowMs));
+  const { nowMs, calmSinceMs, replaceAfterMs, nodes } = sights;
+  const gone = nodes.filter((it) => it.seenAtMs > 0 && isSilent(it, nowMs));
   const silent = gone.filter((it) => !it.fenced);
-  const swept = silent.filter((it) => vanishedWithMost(it, gone, sights));
-  const overdue = silent.filter((it) => nowMs - it.seenAtMs >= replaceAfterMs);
+  if (silent.length === 0) return { lost: [], troubled: false, held: [] };
+  const deaf = nodes.every((it) => it.fenced || it.seenAtMs === 0 || isSilent(it, nowMs));
+  const goneAtMs = momentsOf(gone);
+  const seenAtMs = momentsOf(nodes);
+  const swept = new Set(silent.filter((it) => vanishedWithMost(it, goneAtMs, seenAtMs)));
   const calm = nowMs - calmSinceMs >= GRACE_MS;
-  const lost = calm ? overdue.filter((it) => !swept.includes(it)) : [];
+  const why = (it: NodeSight) =>
+    deaf ? NONE_HEARD : swept.has(it) ? TOGETHER : calm ? undefined : RETURNED;
+  const overdue = silent.filter((it) => nowMs - it.seenAtMs >= replaceAfterMs);
   return {
-    lost: lost.map((it) => it.id),
-    troubled: swept.length > 0,
-    held: overdue
-      .filter((it) => !lost.includes(it))
-      .map((it) => `${it.name}: ${swept.includes(it) ? TOGETHER : RETURNED}`),
+    lost: overdue.filter((it) => why(it) === undefined).map((it) => it.id),
+    troubled: deaf || swept.size > 0,
+    held: overdue.flatMap((it) => (why(it) === undefined ? [] : [`${it.name}: ${why(it)}`])),
   };
 }
 
 const TOGETHER = "more than half of the nodes vanished within a minute of one another";
+const NONE_HEARD = "no node at all is heard of";
 const RETURNED = "the control plane itself was away a moment ago";
 
 /** Whether `node` went with more than half of those that were there at that time. */
-function vanishedWithMost(node: NodeSight, gone: readonly NodeSight[], { nodes }: Sights): boolean {
-  const companions = gone.filter(
-    (it) => Math.abs(it.seenAtMs - node.seenAtMs) <= AT_ONCE_MS,
-  ).length;
-  const there = nodes.filter((it) => it.seenAtMs >= node.seenAtMs - RECENTLY_MS).length;
+function vanishedWithMost(
+  { seenAtMs: atMs }: NodeSight,
+  goneAtMs: readonly number[],
+  seenAtMs: readonly number[],
+): boolean {
+  const companions =
+    countBelow(goneAtMs, atMs + AT_ONCE_MS + 1) - countBelow(goneAtMs, atMs - AT_ONCE_MS);
+  const there = seenAtMs.length - countBelow(seenAtMs, atMs - RECENTLY_MS);
   return companions * 2 > there;
+}
+
+function momentsOf(nodes: readonly NodeSight[]): readonly number[] {
+  return nodes.map((it) => it.seenAtMs).toSorted((a, b) => a - b);
+}
+
+/** How many of them are below `limit`; they are in order, and thousands are asked about thousands. */
+function countBelow(ordered: readonly number[], limit: number): number {
+  let [low, high] = [0, ordered.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if ((ordered[middle] ?? 0) < limit) low = middle + 1;
+    else high = middle;
+  }
+  return low;
 }

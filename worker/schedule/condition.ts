@@ -47,7 +47,10 @@ export function isProven(world: World, release: ReleaseView, pod: PodView): bool
   return isReady(pod) && !silentNode(world, pod) && settlesInMs(world, release, pod) <= 0;
 }
 
-/** It is not ready, and has not been for as long as a rollout would wait for it. */
+/**
+ * It is not ready, and has not been for as long as a rollout would wait for it. One of which its node has
+ * not said anything yet may not even be told there.
+ */
 export function isHopeless(
   { nowMs }: World,
   { progressDeadlineMs }: ReleaseView,
@@ -55,7 +58,7 @@ export function isHopeless(
 ): boolean {
   if (isReady(pod) || hasSucceeded(pod)) return false;
   if (hasFailed(pod)) return true;
-  return nowMs - (pod.seen?.sinceMs ?? pod.createdAtMs) >= progressDeadlineMs;
+  return pod.seen !== undefined && nowMs - pod.seen.sinceMs >= progressDeadlineMs;
 }
 
 /** When time alone may turn a ready pod of the newest release into a proven one, in ms; else undefined. */

@@ -2,16 +2,21 @@ import { silence } from "../../contract/placement/filter.ts";
 import type { Failure } from "../../db/schema/core.ts";
 import { hasSucceeded, isProven, isReady, silentNode } from "./condition.ts";
 import { diagnose } from "./diagnose.ts";
-import { place } from "./place.ts";
+import { place, refusal } from "./place.ts";
 import { describeUnready } from "./unready.ts";
 import type { PodView, ReleaseView, World } from "./world.ts";
 
-/** Proof from what was seen of a release's pods, or a deadline without progress; else undefined. Pure. */
+/**
+ * A spec that is refused, proof from what was seen of a release's pods, or a deadline without progress;
+ * else undefined. Pure.
+ */
 export function failureOf(
   world: World,
   target: ReleaseView,
   fresh: readonly PodView[],
 ): Failure | undefined {
+  if (target.refused !== undefined)
+    return { slug: "spec-refused", message: refusal(target.refused), log: [] };
   for (const { seen } of fresh) {
     const diagnosis = seen && diagnose(seen.status, target);
     if (diagnosis) return { ...diagnosis, log: seen.status.logTail };

@@ -13,24 +13,32 @@ import { place, withoutPods } from "./place.ts";
 import type { Change } from "./plan.ts";
 import type { PodView, ReleaseView, World } from "./world.ts";
 
+/** Pods of other releases. */
+type Others = {
+  /** What a failed release left and serves on meanwhile: exchanged as in a rollout, with no more surge. */
+  readonly beside: readonly PodView[];
+  /** Those that go just now. */
+  readonly leaving: readonly PodView[];
+};
+
 /**
  * As many pods of the live release as are asked for, where they may stand. What stands on a node that is
  * lost or drained is made anew elsewhere first, and leaves once enough serve without it: a node that comes
- * back meanwhile has lost nothing. What is over stays as it is. `leaving` are others that go just now.
+ * back meanwhile has lost nothing. What is over stays as it is.
  */
 export function keepRunning(
   world: World,
   live: ReleaseView,
   own: readonly PodView[],
-  leaving: readonly PodView[],
+  others: Others,
 ): readonly Change[] {
   const gone = own.filter((pod) => isFenced(world, pod) && !isOver(pod));
   const there = own.filter((pod) => !gone.includes(pod));
   return [
     ...gone.map((pod) => leave(pod, "node-fenced")),
     ...(live.exclusive
-      ? oneAfterTheOther(world, live, there, leaving)
-      : oneMoreFirst(world, live, there, leaving)),
+      ? oneAfterTheOther(world, live, there, others.leaving)
+      : oneMoreFirst(world, live, there, others)),
   ];
 }
 
@@ -45,15 +53,17 @@ function oneMoreFirst(
   world: World,
   live: ReleaseView,
   own: readonly PodView[],
-  leaving: readonly PodView[],
+  { beside, leaving }: Others,
 ): readonly Change[] {
   const why = new Map(own.map((pod) => [pod, displaced(world, pod)]));
   const going = notNeeded(world, live, own);
   const rest = own.filter((pod) => !going.includes(pod));
   const staying = rest.filter((pod) => why.get(pod) === undefined);
   const lost = rest.filter((pod) => why.get(pod) === "node-lost").length;
-  const surge = rest.length - staying.length > lost ? 1 : 0;
-  const limit = live.replicas + lost + surge;
+  const moving = rest.length - staying.length > lost ? 1 : 0;
+  const serving = beside.filter((pod) => !world.lost.has(pod.node)).length;
+  const surge = serving > 0 ? live.maxSurge : moving;
+  const limit = live.replicas + lost + surge - serving;
   const count = Math.min(live.replicas - staying.length, limit - rest.length);
   return [
     ...going.map((pod) => leave(pod, why.get(pod) ?? "surplus")),

@@ -21,6 +21,7 @@ import { versionKeys } from "../../db/nodes/wish-sizes.ts";
 import { volumeHomes } from "../../db/volumes/homes.ts";
 import { planNodes } from "../nodes/plan.ts";
 import { podOf, sourceOf } from "./pod.ts";
+import { refusedView } from "./refused.ts";
 import type { Scene } from "./scene.ts";
 import type { PodView, ReleaseView } from "./world.ts";
 
@@ -33,7 +34,8 @@ const UNPROBED_SETTLE_MS = 3_000;
 /** A release, what its pods are under some id, and how the plan looks at it. */
 export type ReleaseSight = {
   readonly row: ReleaseRow;
-  readonly pod: Pod;
+  /** Undefined where none can be made: see refused.ts. */
+  readonly pod: Pod | undefined;
   readonly view: ReleaseView;
 };
 
@@ -111,30 +113,34 @@ function releaseSight(
 ): ReleaseSight {
   const { id, number, phase, phaseAt, spec, newPods, imageRepository, imageDigest } = row;
   if (!imageRepository || !imageDigest) throw new Error(`release ${id} is ${phase} without image`);
-  const pod = podOf({ ...row, project, imageRepository, imageDigest }, anyPod(id));
   const versions = versionKeys({ project: projectId, materials: row.materials });
-  const view = {
-    id,
-    number,
-    phase,
-    phaseAtMs: phaseAt.getTime(),
-    source: sourceOf(spec),
-    restartPolicy: pod.spec.restartPolicy,
-    replicas: spec.replicas,
-    maxSurge: spec.rollout.maxSurge,
-    progressDeadlineMs: durationMs(spec.rollout.progressDeadline) ?? 0,
-    settleMs: isProbed(pod) ? 0 : UNPROBED_SETTLE_MS,
-    demands: demandsOf(pod),
-    wish: {
-      textBytes: jsonBytes(pod),
-      door: row.httpPort !== null,
-      materials: new Map(versions.map((it) => [it, sizes.get(it) ?? 0])),
-    },
-    fingerprint: fingerprintText(pod),
-    newPods,
-    exclusive: isExclusive(pod),
+  const wish = {
+    door: row.httpPort !== null,
+    materials: new Map(versions.map((it) => [it, sizes.get(it) ?? 0])),
   };
-  return { row, pod, view };
+  const said = {
+    ...{ id, number, phase, newPods, phaseAtMs: phaseAt.getTime(), source: sourceOf(spec) },
+    ...{ replicas: spec.replicas, maxSurge: spec.rollout.maxSurge },
+    progressDeadlineMs: durationMs(spec.rollout.progressDeadline) ?? 0,
+  };
+  try {
+    const pod = podOf({ ...row, project, imageRepository, imageDigest }, anyPod(id));
+    const view = {
+      ...said,
+      restartPolicy: pod.spec.restartPolicy,
+      settleMs: isProbed(pod) ? 0 : UNPROBED_SETTLE_MS,
+      demands: demandsOf(pod),
+      wish: { ...wish, textBytes: jsonBytes(pod) },
+      fingerprint: fingerprintText(pod),
+      exclusive: isExclusive(pod),
+      refused: undefined,
+    };
+    return { row, pod, view };
+  } catch (error) {
+    // Whatever is wrong with it is this release's end, and no reason to leave the app's others alone.
+    const asksNothing = { ...refusedView(id, error), wish: { ...wish, textBytes: 0 } };
+    return { row, pod: undefined, view: { ...said, ...asksNothing, exclusive: spec.singleton } };
+  }
 }
 
 function isExclusive(pod: Shared): boolean {

@@ -1,10 +1,11 @@
 import type { PodId, ReleaseId } from "../../contract/ids.ts";
+import { isSilent } from "../../contract/placement/filter.ts";
 import type { Failure } from "../../db/schema/core.ts";
 import { isFenced, isHopeless, isOver, isProven, isReady, silentNode } from "./condition.ts";
 import { failureOf } from "./failure.ts";
 import { keepRunning, placeAfter } from "./keep.ts";
 import { leaving, leavingFirst, type Rollout, someLeave } from "./leaving.ts";
-import type { Placing } from "./place.ts";
+import { type Placing, standsInTheWay } from "./place.ts";
 import { recreate } from "./recreate.ts";
 import { takenBack, takenOver } from "./take-over.ts";
 import type { PodView, ReleaseView, World } from "./world.ts";
@@ -73,14 +74,23 @@ function keep(world: World, live: ReleaseView, wanted: readonly PodView[]): read
   const back = takenBack(world, live, others, missing);
   const old = without(others, back);
   const kept = [...own, ...back.map((pod) => ({ ...pod, release: live.id }))];
-  const serving = old.filter((pod) => servesOn(world, live, pod));
+  const serving = heardFirst(
+    world,
+    old.filter((pod) => servesOn(world, live, pod)),
+  );
   const coming = kept.filter((pod) => isComing(world, live, pod)).length;
   const needed = coming + Math.max(0, live.replicas - kept.length);
-  const leaving = [...without(old, serving), ...serving.slice(needed)];
-  const changes = keepRunning(world, live, kept, leaving);
+  const beside = serving.slice(0, needed);
+  const leaving = without(old, beside);
+  const changes = keepRunning(world, live, kept, { beside, leaving });
   const stuck =
     !someLeave(world) && leaving.length === 0 && changes.some((it) => it.kind === "wait");
-  const gone = stuck ? serving.slice(0, 1) : leaving;
+  const isLast = [...kept, ...beside].filter(isReady).length <= 1;
+  const first =
+    stuck && !isLast && !roomMayReturn(world)
+      ? standsInTheWay(world, live, beside, { room: true })
+      : undefined;
+  const gone = first ? [first] : leaving;
   return [
     ...back.map((pod) => adopt(pod, live)),
     ...gone.map((pod) => remove(pod, "old-release")),
@@ -88,14 +98,23 @@ function keep(world: World, live: ReleaseView, wanted: readonly PodView[]): read
   ];
 }
 
-/** What a failed release left that works: it goes when what comes in its place does, or for lack of room. */
+/**
+ * What a failed release left that works: it goes when what comes in its place does, or for lack of room,
+ * one by one and never the last that serves.
+ * That its node is silent proves nothing against it.
+ */
 function servesOn(world: World, live: ReleaseView, pod: PodView): boolean {
-  return (
-    isReady(pod) &&
-    !silentNode(world, pod) &&
-    !isFenced(world, pod) &&
-    !(live.exclusive || pod.exclusive)
-  );
+  return isReady(pod) && !isFenced(world, pod) && !(live.exclusive || pod.exclusive);
+}
+
+/** A node is silent, and not given up: what serves is not taken away for want of the room that it has. */
+function roomMayReturn({ nodes, lost, nowMs }: World): boolean {
+  return nodes.some((it) => isSilent(it, nowMs) && !it.fenced && !lost.has(it.id));
+}
+
+function heardFirst(world: World, pods: readonly PodView[]): readonly PodView[] {
+  const isUnheard = (pod: PodView) => Number(silentNode(world, pod) !== undefined);
+  return pods.toSorted((a, b) => isUnheard(a) - isUnheard(b));
 }
 
 /** It is not proven, and may be yet: it is new, or its node comes back, or others are made in its place. */
@@ -198,13 +217,15 @@ function giveUp(
   others: readonly PodView[],
   failure: Failure,
 ): readonly Change[] {
-  const kept = served ? split(others, served).own.length : 0;
-  const back = takenBack(world, served, own, (served?.replicas ?? 0) - kept);
+  const fail: Change = { kind: "fail", release: target.id, failure };
+  if (!served) return [fail, ...[...own, ...others].map((pod) => remove(pod, "release-failed"))];
+  const kept = split(others, served).own.length;
+  const back = takenBack(world, served, own, served.replicas - kept);
   return [
-    { kind: "fail", release: target.id, failure },
-    ...(served ? back.map((pod) => adopt(pod, served)) : []),
+    fail,
+    ...back.map((pod) => adopt(pod, served)),
     ...without(own, back)
-      .filter((pod) => !served || !servesOn(world, served, pod))
+      .filter((pod) => !servesOn(world, served, pod))
       .map((pod) => remove(pod, "release-failed")),
   ];
 }

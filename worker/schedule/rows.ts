@@ -4,7 +4,7 @@ import type { Changes, Move } from "../../db/apps/placing.ts";
 import type { NewText } from "../../db/apps/pod-texts.ts";
 import type { Event, EventType } from "../../db/events.ts";
 import type { Claimed } from "../../db/volumes/homes.ts";
-import type { AppSight } from "./look.ts";
+import type { AppSight, ReleaseSight } from "./look.ts";
 import type { Change, RemovalReason } from "./plan.ts";
 import { podName } from "./pod.ts";
 import type { Scene } from "./scene.ts";
@@ -85,10 +85,11 @@ const writers: Writers = {
   place: (writing, { release: id, node }) => {
     const { scene, sight, rows, newId } = writing;
     const { app } = sight;
-    const { row, pod, view } = named(sight.releases, id);
+    const release = named(sight.releases, id);
+    const { row, view } = release;
     const placed = { id: newId(), app: app.id, release: id, node };
     const name = podName(app.name, row.number, placed.id);
-    rows.texts.set(id, { spec: pod, demands: view.demands });
+    rows.texts.set(id, textOf(release));
     rows.placed.push({ ...placed, name, door: view.wish.door });
     touch(writing, node);
     for (const claim of view.demands.claims)
@@ -103,7 +104,7 @@ const writers: Writers = {
     const { sight, rows } = writing;
     const release = named(sight.releases, id);
     const { row } = named(sight.pods, pod);
-    rows.texts.set(id, { spec: release.pod, demands: release.view.demands });
+    rows.texts.set(id, textOf(release));
     rows.adopted.push({ id: pod, release: id });
     touch(writing, row.node);
     const why = `release ${release.row.number} asks for the same`;
@@ -132,6 +133,12 @@ const writers: Writers = {
   fail: (writing, { release, failure }) =>
     move(writing, { release, to: "failed", failure }, failure.message),
 };
+
+function textOf({ pod, view }: ReleaseSight): NewText {
+  if (pod === undefined)
+    throw new Error(`the plan has pods of ${view.id}, of which none can be made`);
+  return { spec: pod, demands: view.demands };
+}
 
 /** The wish of this node changes, unless it was removed: then there is nobody to be told. */
 function touch({ scene, rows }: Writing, node: NodeId): void {

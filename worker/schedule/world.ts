@@ -25,6 +25,8 @@ export type ReleaseView = Asked & {
   readonly newPods: boolean;
   /** No two of its kind may run while one takes the other's place: see strategy.ts. */
   readonly exclusive: boolean;
+  /** Why no pod of it can be made any more, where its spec is from before a rule that it breaks. */
+  readonly refused: string | undefined;
 };
 
 export type PodSight = { readonly status: PodStatus; readonly sinceMs: number };

@@ -74,3 +74,14 @@ test("a node that never reported is not one that vanished", () => {
 
   expect(planNodes({ ...CALM, nodes })).toEqual({ lost: [], troubled: false, held: [] });
 });
+
+test("none is given up while no node at all is heard of, however they went", () => {
+  const nodes = silentFor(20, 40, 60);
+
+  expect(planNodes({ ...CALM, nodes })).toEqual({
+    lost: [],
+    troubled: true,
+    held: [0, 1, 2].map((it) => `node-${it}: no node at all is heard of`),
+  });
+  expect(lostOf(silentFor(0, 20, 40, 60))).toEqual(["node-1", "node-2", "node-3"]);
+});

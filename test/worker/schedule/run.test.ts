@@ -2,6 +2,7 @@ import { eq, sql } from "drizzle-orm";
 import { expect, test } from "vitest";
 import { PodId } from "../../../contract/ids.ts";
 import { forgetGonePods } from "../../../db/apps/placements.ts";
+import { findUnsettled } from "../../../db/apps/unsettled.ts";
 import { storeReport } from "../../../db/nodes/sight.ts";
 import { apps, pods, releases } from "../../../db/schema/core.ts";
 import { scheduleApp } from "../../../worker/schedule/run.ts";
@@ -109,6 +110,50 @@ test("a bad release fails with its reason and log, and the good one keeps its po
     slug: "app-crashes",
     message: expect.stringContaining("exit code 1"),
     log: ["boom"],
+  });
+});
+
+test("what a failed release left is looked at again, also where no bell rings", async () => {
+  await using pg = await freshDb();
+  const node = await joinedNode(pg.db);
+  const good = await declare(pg.db, "shop", aDigest("a"));
+  await built(pg.db, good);
+  await scheduleApp(pg.db, good.app);
+  await seen(pg.db, good.app, node, { ready: true });
+  await pg.db.update(releases).set({ phaseAt: sql`now() - interval '1 minute'` });
+  expect(await findUnsettled(pg.db)).toEqual([]);
+
+  const bad = await declare(pg.db, "shop", aDigest("d"));
+  await built(pg.db, bad, aDigest("e"));
+  await scheduleApp(pg.db, bad.app);
+  await pg.db.update(releases).set({ phase: "failed" }).where(eq(releases.id, bad.release));
+
+  expect(await findUnsettled(pg.db)).toMatchObject([{ subject: good.app, expected: true }]);
+});
+
+test("a stored spec that no rule accepts any more ends its release, and what runs goes on", async () => {
+  await using pg = await freshDb();
+  const node = await joinedNode(pg.db);
+  const good = await declare(pg.db, "shop", aDigest("a"));
+  await built(pg.db, good);
+  await scheduleApp(pg.db, good.app);
+  await seen(pg.db, good.app, node, { ready: true });
+  const next = await declare(pg.db, "shop", aDigest("d"));
+  await built(pg.db, next, aDigest("e"));
+  const outdated = sql`jsonb_set(${releases.spec}, '{resources,cpu}', '"all of them"')`;
+  await pg.db.update(releases).set({ spec: outdated });
+
+  await scheduleApp(pg.db, good.app);
+  await seen(pg.db, good.app, node, { ready: true });
+
+  expect(await phases(pg.db)).toEqual(["live", "failed"]);
+  expect(await wantedPods(pg.db)).toHaveLength(1);
+  const [row] = await pg.db.select().from(releases).where(eq(releases.id, next.release));
+  expect(row?.failure).toMatchObject({
+    slug: "spec-refused",
+    message: expect.stringMatching(
+      /^its spec is not accepted any more \(.*cpu.*declare the app anew$/,
+    ),
   });
 });
 

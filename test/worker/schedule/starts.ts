@@ -44,7 +44,8 @@ export const starts = fc
         allocatable: ROOMY,
       }),
     );
-    const served = aRelease({ number: 1, phase: "live", replicas: said.served.length });
+    const asLive = { number: 1, phase: "live", ...DEADLINE } as const;
+    const served = aRelease({ ...asLive, replicas: said.served.length });
     const alike = said.overtakenLike === "served" ? { fingerprint: served.fingerprint } : {};
     const overtaken = aRelease({ number: 2, phase: "rolling", replicas: 3, ...alike, ...DEADLINE });
     const { fingerprint } = { served, overtaken, none: aRelease() }[said.like];

@@ -62,6 +62,7 @@ export function aRelease(overrides: Partial<ReleaseView> = {}): ReleaseView {
     fingerprint: id,
     newPods: false,
     exclusive: false,
+    refused: undefined,
     ...overrides,
   };
 }

@@ -1,0 +1,61 @@
+import type { NodeId } from "../../contract/ids.ts";
+import type { DesiredState } from "../../contract/node/protocol.ts";
+
+export type Accepted = "taken" | "same" | "older" | "foreign";
+
+export type Acceptance = {
+  readonly verdict: Accepted;
+  /** What is the wish from now on, where that is another than before. */
+  readonly keep: DesiredState | undefined;
+};
+
+/**
+ * What becomes of the wish that a node holds when `state` reaches the agent of `node`. Never a lower
+ * generation; a node that joined anew has a new id, and its wish starts over. Pure.
+ *
+ * Generation 0 is what joining gives: nobody has planned for this node yet. A control plane that lost
+ * its database says so too, and what an earlier one asked for stays the wish until somebody decides.
+ */
+export function accept(
+  state: DesiredState,
+  current: DesiredState | undefined,
+  node: NodeId,
+): Acceptance {
+  const verdict = judge(state, current, node);
+  if (verdict === "taken")
+    return { verdict, keep: isPlanned(state) ? state : goingOn(state, current) };
+  const renewed = verdict === "same" && current && isSealedAnew(state, current);
+  return { verdict, keep: renewed ? { ...current, secrets: state.secrets } : undefined };
+}
+
+/** Whether somebody has decided what this node runs. */
+export function isPlanned({ generation }: DesiredState): boolean {
+  return generation > 0;
+}
+
+function judge(state: DesiredState, current: DesiredState | undefined, node: NodeId): Accepted {
+  if (state.node !== node) return "foreign";
+  if (current?.node !== node) return "taken";
+  const news = state.generation - current.generation || state.routing - current.routing;
+  if (news === 0) return "same";
+  return news < 0 ? "older" : "taken";
+}
+
+/** The same wish, with its secrets sealed for a newer key of this node. */
+function isSealedAnew(state: DesiredState, current: DesiredState): boolean {
+  const names = (secrets: DesiredState["secrets"]) =>
+    JSON.stringify(secrets.map((it) => `${it.project}/${it.name}`).sort());
+  const boxes = (secrets: DesiredState["secrets"]) => secrets.map((it) => it.sealed).join();
+  return (
+    names(state.secrets) === names(current.secrets) &&
+    boxes(state.secrets) !== boxes(current.secrets)
+  );
+}
+
+/** What ran here goes on, with its routes; a node where nothing did passes requests on to the others. */
+function goingOn(empty: DesiredState, last: DesiredState | undefined): DesiredState {
+  const { node, generation, routing } = empty;
+  return last && last.pods.length > 0
+    ? { ...last, node, generation, routing, purgeVolumes: [] }
+    : empty;
+}
