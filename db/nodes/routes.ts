@@ -1,4 +1,4 @@
-import { and, asc, eq, gt, isNotNull, isNull, ne, or, type SQL, sql } from "drizzle-orm";
+import { and, asc, eq, isNotNull, isNull, ne, or, type SQL, sql } from "drizzle-orm";
 import type { AppId, NodeId, PodId } from "../../contract/ids.ts";
 import { NODE_PORTS, type RemotePod, type Route } from "../../contract/node/protocol.ts";
 import type { Tx } from "../client.ts";
@@ -10,9 +10,18 @@ import { apps, nodeStatus, nodes, podStatus, pods, releases, routing } from "../
  * node's address and a port that is the pod's there for its life. A node alone opens no such port.
  */
 
-/** A pod's port still leads to its app for so long: an ingress that was not told yet may send there. */
-const LEADS_ON = sql`interval '2 minutes'`;
-/** Nor is it another pod's for so long. */
+/**
+ * A gone pod's port still leads to its app: an ingress that was not told yet may send there. That is so
+ * for two minutes, and for up to an hour while an agent was not heard of since then: its ingress serves
+ * on with the routes that it knows.
+ */
+const leadsOn = sql`(
+  ${pods.goneAt} > now() - interval '2 minutes'
+  or ${pods.goneAt} > now() - interval '1 hour'
+    and ${pods.goneAt} + interval '2 minutes' > (
+      select min(seen_at) from node_status join nodes as peers on peers.id = node_id
+      where address is not null and fenced_at is null))`;
+/** Nor is it another pod's meanwhile. */
 const RESTS = sql`interval '10 minutes'`;
 
 export type Routes = Readonly<{ routes: Route[]; peers: string[] }>;
@@ -33,7 +42,7 @@ export async function routingGeneration(tx: Tx): Promise<number> {
 }
 
 /**
- * Pods of this app came or went: every node's routes are to be read again. Not where no request goes to
+ * Pods of this app came, went or became ready: every node's routes are to be read again. Not where no request goes to
  * them, and not where there is no second node. Call it last: one transaction at a time holds the row.
  */
 export async function renewRoutesTo(tx: Tx, app: AppId): Promise<void> {
@@ -66,7 +75,7 @@ export function freeNodePort(node: NodeId, release: string): SQL<number | null> 
       and not exists (
         select from pods left join pod_status on pod_id = pods.id
         where pods.node_id = ${node} and node_port = port
-          and (wanted = 'run' or pod_id is not null or gone_at > now() - ${RESTS}))
+          and (wanted = 'run' or pod_id is not null or gone_at > now() - ${RESTS} or ${leadsOn}))
     order by random() limit 1)`;
 }
 
@@ -78,6 +87,8 @@ type Routed = {
   readonly since: string;
   readonly port: number;
   readonly nodePort: number | null;
+  /** As its node said last. */
+  readonly ready: boolean;
 };
 type Here = Routed & { readonly wanted: "run" | "gone" };
 
@@ -90,6 +101,7 @@ const routed = {
   since: sql<string>`${apps.createdAt}::text`,
   port: sql<number>`${releases.httpPort}`,
   nodePort: pods.nodePort,
+  ready: sql<boolean>`coalesce((${podStatus.status} ->> 'ready')::boolean, false)`,
 };
 
 /** The app was not removed, the release takes requests, and the pod has not run to its end. */
@@ -106,13 +118,7 @@ async function podsHere(tx: Tx, node: NodeId): Promise<readonly Here[]> {
     .innerJoin(apps, eq(apps.id, pods.appId))
     .innerJoin(releases, eq(releases.id, pods.releaseId))
     .leftJoin(podStatus, eq(podStatus.podId, pods.id))
-    .where(
-      and(
-        eq(pods.nodeId, node),
-        takesRequests,
-        or(eq(pods.wanted, "run"), gt(pods.goneAt, sql`now() - ${LEADS_ON}`)),
-      ),
-    )
+    .where(and(eq(pods.nodeId, node), takesRequests, or(eq(pods.wanted, "run"), leadsOn)))
     .orderBy(asc(apps.name), asc(pods.createdAt), asc(pods.id));
 }
 
@@ -143,6 +149,16 @@ async function podsElsewhere(tx: Tx, node: NodeId): Promise<readonly Elsewhere[]
 function isIngress(node: NodeId): SQL {
   return sql`exists (select from nodes as asking where asking.id = ${node}
     and asking.labels ->> 'waybill/ingress' is distinct from 'false')`;
+}
+
+/**
+ * Of other nodes' pods those that are ready, and all of them where none anywhere is. A door knows better
+ * than this whether its pod is ready, but Caddy holds every door that it is just told of for open
+ * until it has asked there; so those of pods that are only starting had better not be among them.
+ */
+function worthAsking(own: readonly Here[], away: readonly Elsewhere[]): readonly Elsewhere[] {
+  const isServed = [...own, ...away].some((it) => it.ready);
+  return isServed ? away.filter((it) => it.ready) : away;
 }
 
 /** None for a node without an address of its own: the others would refuse what comes from it. */
@@ -186,7 +202,7 @@ function routesOf(
         port,
         pods: group.filter((it) => it.wanted === "run").map(({ pod }) => pod),
         nodePorts: withNodePorts ? nodePortsOf(group) : {},
-        remote: index === 0 ? away.flatMap(remotePod) : [],
+        remote: index === 0 ? worthAsking(own, away).flatMap(remotePod) : [],
       };
     });
   });

@@ -6,6 +6,7 @@ import { recordOnce } from "../events.ts";
 import { announce, nudge } from "../outbox.ts";
 import { nodeStatus, nodes, type PodUsage, podStatus, pods, releases } from "../schema/core.ts";
 import { type AddressTrouble, storeAddress } from "./addresses.ts";
+import { renewRoutesTo } from "./routes.ts";
 import { planSight, type SightChange } from "./sight-plan.ts";
 import { usageOf, withoutUsage, withUsage } from "./usage.ts";
 
@@ -88,8 +89,9 @@ export async function storeReport(db: Db, node: NodeId, report: NodeReport): Pro
       await nudge(tx, "schedule", app);
       await announce(tx, `app:${app}`);
     }
-    // Last: where it moves, one transaction at a time has the routes of all.
+    // Last: where they move, one transaction at a time has the routes of all.
     const address = await storeAddress(tx, node, report.address);
+    for (const app of change.readied) await renewRoutesTo(tx, app);
     return { kind: "stored", strangers: change.strangers, address };
   });
 }
