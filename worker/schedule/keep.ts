@@ -1,6 +1,7 @@
 import { silence } from "../../contract/placement/filter.ts";
 import {
   bestFirst,
+  endingPods,
   isFenced,
   isHopeless,
   isOver,
@@ -55,10 +56,10 @@ function oneMoreFirst(
   const lost = rest.filter((pod) => why.get(pod) === "node-lost").length;
   const surge = rest.length - staying.length > lost ? 1 : 0;
   const limit = live.replicas + lost + surge;
-  const count = Math.min(live.replicas - staying.length, limit - rest.length);
+  const missing = live.replicas - staying.length;
   return [
     ...going.map((pod) => leave(pod, why.get(pod) ?? "surplus")),
-    ...placeAfter(world, live, count, rest, [...going, ...leaving]),
+    ...placeWithin(world, live, { missing, limit }, rest, [...going, ...leaving]),
   ];
 }
 
@@ -120,6 +121,26 @@ function heldByNode(world: World, { id }: ReleaseView, own: readonly PodView[]):
   return [{ kind: "hold", release: id, why }];
 }
 
+/**
+ * Places as many pods as are missing and as may be beside the wanted ones. Those that are ending count,
+ * since they run as long as they need for it: there are never more at once than `limit`.
+ */
+export function placeWithin(
+  world: World,
+  release: ReleaseView,
+  { missing, limit }: { readonly missing: number; readonly limit: number },
+  wanted: readonly PodView[],
+  leaving: readonly PodView[],
+): readonly Change[] {
+  const ending = endingPods(world);
+  const room = limit - wanted.length - ending.length;
+  const count = Math.min(missing, room);
+  const [last] = ending;
+  if (last && count <= 0 && Math.min(missing, room + ending.length) > 0)
+    return [hasToEnd(world, release, last)];
+  return placeAfter(world, release, count, wanted, leaving);
+}
+
 /** Places pods once none may run that they must not stand beside: see strategy.ts. */
 export function placeAfter(
   world: World,
@@ -132,10 +153,13 @@ export function placeAfter(
   const ending = [...world.pods.filter((pod) => pod.wanted === "gone"), ...leaving].find(
     (pod) => (release.exclusive || pod.exclusive) && mayStillRun(world, pod),
   );
-  if (!ending) return place(world, release, count, wanted);
-  const node = world.nodes.find((it) => it.id === ending.node)?.name ?? "a node that has gone";
-  const why = `pod ${ending.name} on node ${node} has to end before another starts`;
-  return [{ kind: "hold", release: release.id, why }];
+  return ending ? [hasToEnd(world, release, ending)] : place(world, release, count, wanted);
+}
+
+function hasToEnd(world: World, { id }: ReleaseView, pod: PodView): Change {
+  const node = world.nodes.find((it) => it.id === pod.node)?.name ?? "a node that has gone";
+  const why = `pod ${pod.name} on node ${node} has to end before another starts`;
+  return { kind: "hold", release: id, why };
 }
 
 function leave(pod: PodView, because: Extract<Change, { kind: "remove" }>["because"]): Change {
