@@ -16,7 +16,7 @@ const AgentEnv = z.object({
     .regex(/^unix:\/\/\/.+/, "must be a socket such as unix:///run/containerd/containerd.sock"),
   WAYBILL_REGISTRY_HOSTS_DIR: AbsolutePath,
   WAYBILL_CADDY_ADMIN: AbsolutePath,
-  WAYBILL_HTTP_PORT: z.coerce.number().int().min(1).max(65_535),
+  WAYBILL_INGRESS_SOCKET: AbsolutePath,
   WAYBILL_CGROUP_PARENT: z
     .string()
     .regex(/^\/[a-z0-9][a-z0-9-]{0,62}$/, "must be a name below the root, such as /waybill"),

@@ -1,10 +1,11 @@
+import { errorRoutes, nobodyAnswers } from "./errors.ts";
 import { type AppProxy, appProxy, CHECK, HOP, nearProxy, plainText } from "./proxy.ts";
 
 /**
  * A node port: where the other nodes' ingresses ask for one pod of this node. Only this node knows
  * whether the pod takes requests. It says so when it is asked; and a request that comes for a pod that
- * does not goes on to the app's others from here, once. It is not refused: by then the other ingress
- * has given away the request's body, and has nothing to try again with.
+ * does not goes on to the app's others from here. It is not refused: by then the other ingress has
+ * given away the request's body, and has nothing to try again with.
  */
 export type Door = {
   readonly port: number;
@@ -13,10 +14,13 @@ export type Door = {
 };
 
 /** Its server in Caddy. `peers` are the only ones let in, and are believed about whom they ask for. Pure. */
-export function doorServer(door: Door, app: AppProxy, peers: readonly string[]): object {
+export function doorServer(
+  door: Door,
+  app: AppProxy,
+  { peers, ingressSocket }: { readonly peers: readonly string[]; readonly ingressSocket: string },
+): object {
   const host = app.hosts;
   const { pod } = door;
-  const onward = pod === undefined && app.upstreams.length + app.remote.length > 0;
   return {
     listen: [`:${door.port}`],
     automatic_https: { disable: true },
@@ -36,22 +40,30 @@ export function doorServer(door: Door, app: AppProxy, peers: readonly string[]):
         : [
             {
               match: [{ host }],
-              handle: [{ ...nearProxy([pod], { delete: [HOP] }), trusted_proxies: peers }],
+              handle: [{ ...nearProxy([pod]), trusted_proxies: peers }],
               terminal: true,
             },
           ]),
-      ...(onward
-        ? [
-            {
-              match: [{ host, header: { [HOP]: ["1"] } }],
-              handle: [
-                { ...appProxy(app, { asks: app.remote.length, hop: 2 }), trusted_proxies: peers },
-              ],
-              terminal: true,
-            },
-          ]
-        : []),
-      { handle: [plainText(503, "This pod takes no requests.\n", { "retry-after": ["1"] })] },
+      ...(pod === undefined ? onward(app) : []).map(({ hop, handle }) => ({
+        match: [{ host, ...(hop !== undefined && { header: { [HOP]: [String(hop)] } }) }],
+        handle: [{ ...handle, trusted_proxies: peers }],
+        terminal: true,
+      })),
+      { handle: [nobodyAnswers(503)] },
     ],
+    errors: errorRoutes(ingressSocket),
   };
+}
+
+/** Through so many ingresses at most, one of which may know no more than the one before. */
+const MAX_HOPS = 3;
+
+/** Where a request goes on to, by how many ingresses it came through: this node's ready pods are sure to be so. */
+function onward(app: AppProxy): readonly { readonly hop?: number; readonly handle: object }[] {
+  if (app.upstreams.length > 0) return [{ handle: nearProxy(app.upstreams) }];
+  if (app.remote.length === 0) return [];
+  return Array.from({ length: MAX_HOPS - 1 }, (_, index) => {
+    const hop = index + 1;
+    return { hop, handle: appProxy(app, { asks: app.remote.length, hop: hop + 1 }) };
+  });
 }

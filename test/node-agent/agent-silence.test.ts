@@ -21,6 +21,7 @@ let folder = "";
 let api: NodeApi;
 let runtime: MemoryRuntime;
 let agent: Promise<void>;
+const said: string[] = [];
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), "waybill-test-silence-"));
@@ -34,11 +35,11 @@ beforeAll(async () => {
     CONTAINER_RUNTIME_ENDPOINT: "unix:///nowhere",
     WAYBILL_REGISTRY_HOSTS_DIR: join(folder, "hosts"),
     WAYBILL_CADDY_ADMIN: join(folder, "caddy.sock"),
-    WAYBILL_HTTP_PORT: "1",
+    WAYBILL_INGRESS_SOCKET: join(folder, "ingress.sock"),
     WAYBILL_CGROUP_PARENT: cgroup,
     WAYBILL_AGENT_HEALTH: join(folder, "health.sock"),
   });
-  const log = openLog("test", () => undefined);
+  const log = openLog("test", (line) => said.push(line));
   agent = runAgent(env, ending.signal, log, () => runtime);
 });
 afterAll(async () => {
@@ -79,6 +80,9 @@ const document = (said: object) =>
   JSON.stringify({ node: api.node, generation: 1_000, pods: [], routes: [], ...said });
 const ok = (body: string, headers = {}): RawAnswer => ({ status: 200, body, headers });
 
+/** The one that says what is known already, as far as the agent looks. */
+const SAID_AGAIN = "the same generation with nothing in it";
+
 const SILENCES: readonly [string, () => RawAnswer][] = [
   ["nothing", () => ok("")],
   ["an empty object", () => ok("{}")],
@@ -89,7 +93,7 @@ const SILENCES: readonly [string, () => RawAnswer][] = [
   ["half a document", () => ({ ...ok(document({})), cutAt: 30 })],
   ["a connection that breaks", () => ({ ...ok(document({})), cutAt: 0 })],
   ["an older generation", () => ok(document({ generation: generation() - 1 }))],
-  ["the same generation with nothing in it", () => ok(document({ generation: generation() }))],
+  [SAID_AGAIN, () => ok(document({ generation: generation() }))],
   ["another node's document", () => ok(document({ node: randomUUID() }))],
   ["what only looks compressed", () => ok("\u001f\ufffd\b\0", { "content-encoding": "gzip" })],
   ["fifty megabytes", () => ok(`${document({})}${" ".repeat(50 * 1024 ** 2)}`)],
@@ -111,13 +115,15 @@ test("pods run once they are wished for", async () => {
 
 test.each(SILENCES)(
   "an api that answers %s stops nothing, and is heard again",
-  async (_, answer) => {
+  async (what, answer) => {
     const before = await settled();
     const known = generation();
+    said.length = 0;
 
     api.answerWith(answer());
     await heard();
     expect(await running()).toEqual(before);
+    if (what !== SAID_AGAIN) expect(said.join("")).toContain("no news from the api");
     api.answerWith(undefined);
     api.wish(pods);
     await eventually(() => expect(generation()).toBe(known + 1), { withinMs: 10_000 });

@@ -26,7 +26,7 @@ const anApp = (said: Partial<IngressRoute> = {}): IngressRoute => ({
 test("the whole of Caddy's configuration is this", () => {
   const plan = {
     adminSocket: "/run/w/caddy.sock",
-    httpPort: 8080,
+    ingressSocket: "/run/w/ingress.sock",
     routes: [
       anApp({ upstreams: ["10.0.0.2:8080", "10.0.0.3:8080"] }),
       anApp({ app: "cold", hosts: ["cold.localhost"] }),
@@ -49,8 +49,88 @@ test("the whole of Caddy's configuration is this", () => {
               "automatic_https": {
                 "disable": true,
               },
+              "errors": {
+                "routes": [
+                  {
+                    "handle": [
+                      {
+                        "handler": "reverse_proxy",
+                        "headers": {
+                          "request": {
+                            "delete": [
+                              "Waybill-Hop",
+                              "Waybill-Check",
+                            ],
+                            "set": {
+                              "Waybill-Again": [
+                                "{http.request.header.Waybill-Again}x",
+                              ],
+                              "X-Forwarded-For": [
+                                "{http.request.header.X-Forwarded-For}",
+                              ],
+                              "X-Forwarded-Host": [
+                                "{http.request.header.X-Forwarded-Host}",
+                              ],
+                              "X-Forwarded-Port": [
+                                "{http.request.port}",
+                              ],
+                              "X-Forwarded-Proto": [
+                                "{http.request.header.X-Forwarded-Proto}",
+                              ],
+                            },
+                          },
+                        },
+                        "transport": {
+                          "keep_alive": {
+                            "enabled": false,
+                          },
+                          "protocol": "http",
+                        },
+                        "upstreams": [
+                          {
+                            "dial": "unix//run/w/ingress.sock",
+                          },
+                        ],
+                      },
+                    ],
+                    "match": [
+                      {
+                        "expression": "{http.request.duration_ms} < 4900.0 && ({http.request.method} == 'GET' || {http.reverse_proxy.upstream.hostport} == null)",
+                        "not": [
+                          {
+                            "header_regexp": {
+                              "Waybill-Again": {
+                                "pattern": "^x{20}",
+                              },
+                            },
+                          },
+                        ],
+                      },
+                    ],
+                    "terminal": true,
+                  },
+                  {
+                    "handle": [
+                      {
+                        "body": "No pod of this app answers. Ask again in a moment.
+    ",
+                        "handler": "static_response",
+                        "headers": {
+                          "content-type": [
+                            "text/plain; charset=utf-8",
+                          ],
+                          "retry-after": [
+                            "1",
+                          ],
+                        },
+                        "status_code": "{http.error.status_code}",
+                      },
+                    ],
+                  },
+                ],
+              },
               "listen": [
-                ":8080",
+                "unix//run/w/ingress.sock",
               ],
               "routes": [
                 {
@@ -59,9 +139,23 @@ test("the whole of Caddy's configuration is this", () => {
                       "handler": "reverse_proxy",
                       "headers": {
                         "request": {
+                          "delete": [
+                            "Waybill-Check",
+                            "Waybill-Hop",
+                            "Waybill-Again",
+                          ],
                           "set": {
+                            "X-Forwarded-For": [
+                              "{http.request.header.X-Forwarded-For}",
+                            ],
+                            "X-Forwarded-Host": [
+                              "{http.request.header.X-Forwarded-Host}",
+                            ],
                             "X-Forwarded-Port": [
                               "{http.request.port}",
+                            ],
+                            "X-Forwarded-Proto": [
+                              "{http.request.header.X-Forwarded-Proto}",
                             ],
                           },
                         },
@@ -73,6 +167,16 @@ test("the whole of Caddy's configuration is this", () => {
                         },
                       },
                       "load_balancing": {
+                        "retry_match": [
+                          {
+                            "method": [
+                              "GET",
+                            ],
+                          },
+                          {
+                            "expression": "{http.reverse_proxy.upstream.hostport} == null",
+                          },
+                        ],
                         "selection_policy": {
                           "policy": "least_conn",
                         },

@@ -110,6 +110,7 @@ function wire(dir: string, at: { address: string; port: number }, stores: Stores
     runtimeEndpoint: "",
     registryHostsDir: "",
     caddyAdmin: "",
+    ingressSocket: "",
   };
 }
 
