@@ -11,6 +11,8 @@ export type Door = {
   readonly port: number;
   /** `ip:port` of the pod, while it is ready and stays. */
   readonly pod: string | undefined;
+  /** Whoever still asks here does not know the app's newer pods, and is led on to them. */
+  readonly gone: boolean;
 };
 
 /** Its server in Caddy. `peers` are the only ones let in, and are believed about whom they ask for. Pure. */
@@ -21,6 +23,8 @@ export function doorServer(
 ): object {
   const host = app.hosts;
   const { pod } = door;
+  const further = pod === undefined ? onward(app) : [];
+  const isOpen = pod !== undefined || (door.gone && further.length > 0);
   return {
     listen: [`:${door.port}`],
     automatic_https: { disable: true },
@@ -32,7 +36,7 @@ export function doorServer(
       },
       {
         match: [{ host, header: { [CHECK]: ["1"] } }],
-        handle: [plainText(pod === undefined ? 503 : 200, "")],
+        handle: [plainText(isOpen ? 200 : 503, "")],
         terminal: true,
       },
       ...(pod === undefined
@@ -44,7 +48,7 @@ export function doorServer(
               terminal: true,
             },
           ]),
-      ...(pod === undefined ? onward(app) : []).map(({ hop, handle }) => ({
+      ...further.map(({ hop, handle }) => ({
         match: [{ host, ...(hop !== undefined && { header: { [HOP]: [String(hop)] } }) }],
         handle: [{ ...handle, trusted_proxies: peers }],
         terminal: true,

@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { expect, test } from "vitest";
 import { connectionsTo } from "../../node-agent/host/connections.ts";
+import type { Door } from "../../node-agent/ingress/doors.ts";
 import { type Ingress, type IngressWish, openIngress } from "../../node-agent/ingress/keeper.ts";
 import type { IngressRoute } from "../../node-agent/ingress/routes.ts";
 import { eventually } from "../support/eventually.ts";
@@ -22,6 +23,8 @@ const aWish = (said: Partial<IngressRoute>, peers = [HERE]): IngressWish => ({
   routes: [{ app: "shop", hosts: [SHOP], upstreams: [], remote: [], doors: [], ...said }],
   peers,
 });
+
+const aDoor = (port: number, pod?: string, gone = false): Door => ({ port, pod, gone });
 
 type Node = { readonly port: number; readonly ingress: Ingress; kill(): Promise<void> };
 
@@ -118,8 +121,8 @@ test("no request fails while pods of other nodes leave and come, whatever its bo
     aWish({
       upstreams: ready.map((it) => it.at),
       doors: [
-        { port: atOne, pod: ready.find((it) => it === one)?.at },
-        { port: atTwo, pod: ready.find((it) => it === two)?.at },
+        aDoor(atOne, ready.find((it) => it === one)?.at),
+        aDoor(atTwo, ready.find((it) => it === two)?.at),
       ],
     });
   const owner = await aNode(stack, ownersWish([one, two]));
@@ -153,7 +156,7 @@ test("a node that is gone is asked no more, and requests go to the pods of the o
   const owners = [];
   for (const index of [0, 1] as const) {
     const { at } = pods[index];
-    const wish = aWish({ upstreams: [at], doors: [{ port: doors[index], pod: at }] });
+    const wish = aWish({ upstreams: [at], doors: [aDoor(doors[index], at)] });
     owners.push(await aNode(stack, wish));
   }
   const { port } = await aNode(stack, aWish({ remote: doors.map((it) => `${HERE}:${it}`) }));
@@ -173,7 +176,7 @@ test("a pod behind a door is told who asks as one behind its own ingress is, and
   await using stack = new AsyncDisposableStack();
   const pod = await aPod(stack, "one");
   const door = await freePort();
-  await aNode(stack, aWish({ upstreams: [pod.at], doors: [{ port: door, pod: pod.at }] }));
+  await aNode(stack, aWish({ upstreams: [pod.at], doors: [aDoor(door, pod.at)] }));
   const { port } = await aNode(stack, aWish({ remote: [`${HERE}:${door}`] }));
 
   const headers = { "waybill-check": "1", "x-forwarded-for": "192.0.2.7" };
@@ -191,7 +194,7 @@ test("a pod behind a door is told who asks as one behind its own ingress is, and
 test("what no pod answers is told in words after a few seconds, wherever the pods are", async () => {
   await using stack = new AsyncDisposableStack();
   const door = await freePort();
-  await aNode(stack, aWish({ doors: [{ port: door, pod: undefined }] }));
+  await aNode(stack, aWish({ doors: [aDoor(door)] }));
   const nobody = `${HERE}:${await freePort()}`;
   const near = await aNode(stack, aWish({ upstreams: [nobody] }));
   const far = await aNode(stack, aWish({ remote: [`${HERE}:${door}`] }));
@@ -207,7 +210,7 @@ test("a POST waits for a pod as a GET does, where none takes requests just now",
   await using stack = new AsyncDisposableStack();
   const pod = await aPod(stack, "one");
   const door = await freePort();
-  const withDoor = (at?: string) => aWish({ doors: [{ port: door, pod: at }] });
+  const withDoor = (at?: string) => aWish({ doors: [aDoor(door, at)] });
   const owner = await aNode(stack, withDoor());
   const { port } = await aNode(stack, aWish({ remote: [`${HERE}:${door}`] }));
   await eventually(async () => {
@@ -222,11 +225,26 @@ test("a POST waits for a pod as a GET does, where none takes requests just now",
   expect(pod.asked()).toBeLessThan(10);
 });
 
+test("an ingress that knows only pods that have gone is led on by their doors", async () => {
+  await using stack = new AsyncDisposableStack();
+  const pod = await aPod(stack, "new");
+  const [unready, gone, alone] = [await freePort(), await freePort(), await freePort()];
+  const doors = [aDoor(unready), aDoor(gone, undefined, true)];
+  await aNode(stack, aWish({ upstreams: [pod.at], doors }));
+  await aNode(stack, aWish({ doors: [aDoor(alone, undefined, true)] }));
+  const { port } = await aNode(stack, aWish({ remote: [`${HERE}:${gone}`] }));
+
+  const check = { headers: { "waybill-check": "1" } };
+  const checks = [await ask(unready, check), await ask(gone, check), await ask(alone, check)];
+  expect(checks).toEqual(["503 ", "200 ", "503 "]);
+  expect(await ask(port)).toBe("200 new 0");
+});
+
 test("a request that waits for a pod while routes change is answered by the new ones", async () => {
   await using stack = new AsyncDisposableStack();
   const pod = await aPod(stack, "one");
   const door = await freePort();
-  await aNode(stack, aWish({ doors: [{ port: door, pod: undefined }] }));
+  await aNode(stack, aWish({ doors: [aDoor(door)] }));
   const { port, ingress } = await aNode(stack, aWish({ remote: [`${HERE}:${door}`] }));
   const isWaiting = async (asked: Promise<string>) =>
     expect(await Promise.race([asked, sleep(300, "it waits")])).toBe("it waits");
@@ -244,10 +262,7 @@ test("doors that know only of one another pass a request on no further than a fe
   await using stack = new AsyncDisposableStack();
   const doors = [await freePort(), await freePort()] as const;
   for (const [own, other] of [doors, doors.toReversed()])
-    await aNode(
-      stack,
-      aWish({ doors: [{ port: Number(own), pod: undefined }], remote: [`${HERE}:${other}`] }),
-    );
+    await aNode(stack, aWish({ doors: [aDoor(Number(own))], remote: [`${HERE}:${other}`] }));
 
   const hop = { headers: { "waybill-hop": "1" } };
   expect(await ask(doors[0], hop)).toMatch(/^503/);
@@ -282,15 +297,12 @@ test("a door lets in other nodes only, for its own app, and passes a request on,
     stack,
     aWish({
       upstreams: [pod.at],
-      doors: [
-        { port: ready, pod: pod.at },
-        { port: notReady, pod: undefined },
-      ],
+      doors: [aDoor(ready, pod.at), aDoor(notReady)],
     }),
   );
-  await aNode(stack, aWish({ doors: [{ port: elsewhere, pod: undefined }] }));
+  await aNode(stack, aWish({ doors: [aDoor(elsewhere)] }));
   const closed = await freePort();
-  await aNode(stack, aWish({ doors: [{ port: closed, pod: pod.at }] }, ["192.0.2.1"]));
+  await aNode(stack, aWish({ doors: [aDoor(closed, pod.at)] }, ["192.0.2.1"]));
   const check = { headers: { "waybill-check": "1" } };
   const hop = (hops: string) => ({ headers: { "waybill-hop": hops } });
 
@@ -311,7 +323,7 @@ test("a door whose port another program has keeps no other route from changing",
   await once(taken, "listening");
   stack.defer(async () => void taken.close());
   const [busy, free] = [(taken.address() as { port: number }).port, await freePort()];
-  const doors = [busy, free].map((port) => ({ port, pod: pod.at }));
+  const doors = [busy, free].map((port) => aDoor(port, pod.at));
 
   const { port } = await aNode(stack, aWish({ upstreams: [pod.at], doors }));
 

@@ -348,8 +348,8 @@ test("a pod's door leads to it while it is ready, and to nobody else's pod when 
     upstreams: ["10.0.0.2:8080"],
     remote: ["192.0.2.7:31005", "[2001:db8::7]:31006"],
     doors: [
-      { port: 31_001, pod: undefined },
-      { port: 31_002, pod: "10.0.0.2:8080" },
+      { port: 31_001, pod: undefined, gone: true },
+      { port: 31_002, pod: "10.0.0.2:8080", gone: false },
     ],
   });
 });
