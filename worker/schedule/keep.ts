@@ -132,13 +132,8 @@ export function placeWithin(
   wanted: readonly PodView[],
   leaving: readonly PodView[],
 ): readonly Change[] {
-  const ending = endingPods(world);
-  const room = limit - wanted.length - ending.length;
-  const count = Math.min(missing, room);
-  const [last] = ending;
-  if (last && count <= 0 && Math.min(missing, room + ending.length) > 0)
-    return [hasToEnd(world, release, last)];
-  return placeAfter(world, release, count, wanted, leaving);
+  const room = limit - wanted.length - endingPods(world).length;
+  return placeAfter(world, release, Math.min(missing, room), wanted, leaving);
 }
 
 /** Places pods once none may run that they must not stand beside: see strategy.ts. */
@@ -153,13 +148,10 @@ export function placeAfter(
   const ending = [...world.pods.filter((pod) => pod.wanted === "gone"), ...leaving].find(
     (pod) => (release.exclusive || pod.exclusive) && mayStillRun(world, pod),
   );
-  return ending ? [hasToEnd(world, release, ending)] : place(world, release, count, wanted);
-}
-
-function hasToEnd(world: World, { id }: ReleaseView, pod: PodView): Change {
-  const node = world.nodes.find((it) => it.id === pod.node)?.name ?? "a node that has gone";
-  const why = `pod ${pod.name} on node ${node} has to end before another starts`;
-  return { kind: "hold", release: id, why };
+  if (!ending) return place(world, release, count, wanted);
+  const node = world.nodes.find((it) => it.id === ending.node)?.name ?? "a node that has gone";
+  const why = `pod ${ending.name} on node ${node} has to end before another starts`;
+  return [{ kind: "hold", release: release.id, why }];
 }
 
 function leave(pod: PodView, because: Extract<Change, { kind: "remove" }>["because"]): Change {

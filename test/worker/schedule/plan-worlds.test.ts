@@ -36,7 +36,9 @@ function live(start: World, laws: Laws) {
     expectOneWordAPod(after.changes);
     fewestReady = Math.min(fewestReady, wanted.filter(isReady).length);
     mostPods = Math.max(mostPods, running(world, laws).length);
-    const settled = wanted.every((pod) => world.releases.some((it) => it.id === pod.release));
+    const ended = running(world, laws).length === wanted.length;
+    const settled =
+      ended && wanted.every((pod) => world.releases.some((it) => it.id === pod.release));
     if (settled && after.changes.length === 0 && world.releases.every((it) => it.phase === "live"))
       break;
   }
