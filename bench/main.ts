@@ -6,6 +6,7 @@ import { openRunFolder } from "../test/support/run-folder.ts";
 const QUESTIONS: Readonly<Record<string, () => Promise<{ run(): Promise<object> }>>> = {
   deploy: () => import("./deploy.ts"),
   pods: () => import("./pods.ts"),
+  rollout: () => import("./rollout.ts"),
 };
 
 const [name = ""] = process.argv.slice(2);
