@@ -1,5 +1,6 @@
 import { AGAIN, CHECK, FORWARDED, HOP, plainText, TRY_FOR_SECONDS } from "./proxy.ts";
 
+/** Routes may change several times a second, and a request must not go round for ever. */
 const AT_MOST = 20;
 
 /**
