@@ -224,6 +224,7 @@ async function memory({ waybill }: Pick<Lab, "waybill">) {
     "registry",
     "containerd",
     "caddy",
+    "front",
   ];
   const kibOf = (part: Part, pid: number) =>
     part === "postgres" ? familyKib(pid) : residentKib(pid);

@@ -8,6 +8,7 @@ const QUESTIONS: Readonly<Record<string, () => Promise<{ run(): Promise<object> 
   deploy: () => import("./deploy.ts"),
   pods: () => import("./pods.ts"),
   schedule: () => import("./schedule.ts"),
+  rollout: () => import("./rollout.ts"),
 };
 
 const [name = ""] = process.argv.slice(2);

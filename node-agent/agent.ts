@@ -79,7 +79,7 @@ function startLoops(setting: Setting) {
   });
   const ingress = openIngress({
     adminSocket: env.WAYBILL_CADDY_ADMIN,
-    httpPort: env.WAYBILL_HTTP_PORT,
+    ingressSocket: env.WAYBILL_INGRESS_SOCKET,
     signal,
     log,
     onChange: wake,

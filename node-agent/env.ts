@@ -1,7 +1,6 @@
 import { z } from "zod";
 import { CpuQuantity, MemoryQuantity } from "../contract/document/units.ts";
 import { PodRange, reachableAddress } from "../contract/node/host.ts";
-import { NODE_PORTS } from "../contract/node/node-ports.ts";
 import { HostPathPrefixes, HostPortRanges } from "../contract/pod/host-policy.ts";
 import { readEnv } from "../kit/env.ts";
 
@@ -17,15 +16,7 @@ const AgentEnv = z.object({
     .regex(/^unix:\/\/\/.+/, "must be a socket such as unix:///run/containerd/containerd.sock"),
   WAYBILL_REGISTRY_HOSTS_DIR: AbsolutePath,
   WAYBILL_CADDY_ADMIN: AbsolutePath,
-  WAYBILL_HTTP_PORT: z.coerce
-    .number()
-    .int()
-    .min(1)
-    .max(65_535)
-    .refine(
-      (port) => port < NODE_PORTS.first || port > NODE_PORTS.last,
-      `must not be from ${NODE_PORTS.first} to ${NODE_PORTS.last}, where nodes take requests from one another`,
-    ),
+  WAYBILL_INGRESS_SOCKET: AbsolutePath,
   WAYBILL_CGROUP_PARENT: z
     .string()
     .regex(/^\/[a-z0-9][a-z0-9-]{0,62}$/, "must be a name below the root, such as /waybill"),

@@ -28,6 +28,8 @@ export type Surroundings = {
 export type Assembly = {
   /** Embedded stores and the node's side: nothing of ours has to run before them. */
   readonly foundation: readonly Part[];
+  /** Not beside the others: before an upgrade one of them had its port. */
+  readonly front: Part;
   readonly api: Part;
   readonly worker: Part;
   readonly nodeAgent: Part;
@@ -76,6 +78,7 @@ export function assemble(
     runtimeEndpoint: settings.runtimeEndpoint ?? runtime.endpoint,
     registryHostsDir: settings.runtimeEndpoint ? USUAL_HOSTS_DIR : runtime.hostsDir,
     caddyAdmin: caddy.adminSocket,
+    ingressSocket: caddy.ingressSocket,
     more: {
       ...(settings.nodeAddress !== undefined && { WAYBILL_NODE_ADDRESS: settings.nodeAddress }),
       // The api records it, so that no other node is given the same.
@@ -87,10 +90,11 @@ export function assemble(
     ...(settings.redisUrl ? [] : [redisPart(redis)]),
     ...(settings.registryUrl ? [] : [registryPart(registry)]),
     ...(settings.runtimeEndpoint ? [] : [runtime.part]),
-    caddy.part,
+    caddy.router,
   ];
   return {
     foundation,
+    front: caddy.front,
     api: apiPart(wiring),
     worker: workerPart(wiring),
     nodeAgent: nodeAgentPart(wiring),

@@ -40,6 +40,7 @@ const CONFIGS = [
   "redis/redis.conf",
   "registry/config.yml",
   "caddy/first.json",
+  "front/first.json",
   "containerd/config.toml",
 ];
 

@@ -28,6 +28,7 @@ export type PartName =
   | "registry"
   | "containerd"
   | "caddy"
+  | "front"
   | "api"
   | "worker"
   | "node-agent";

@@ -33,7 +33,7 @@ const DATABASE_WORDS = { going: "preparing", done: () => "prepared" };
 export async function startAll(assembly: Assembly, start: Startup): Promise<void> {
   const startup = { ...start, postgres: assembly.postgres };
   const { places, say } = startup;
-  const { api, worker, nodeAgent } = assembly;
+  const { front, api, worker, nodeAgent } = assembly;
   await Promise.all([
     together(startup, assembly.foundation),
     warmUp(startup, [nodeAgent, api, worker]),
@@ -42,7 +42,7 @@ export async function startAll(assembly: Assembly, start: Startup): Promise<void
   const prepare = () => prepareDatabase(assembly.wiring, startup.signal);
   await showing(say, "database", prepare, DATABASE_WORDS);
   await ensureSecretsKey(places.secretsKey);
-  await together(startup, [api, worker]);
+  await together(startup, [front, api, worker]);
   await together(startup, [nodeAgent]);
 }
 

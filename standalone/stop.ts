@@ -14,7 +14,7 @@ export const CONTROL_PLANE: readonly PartName[] = [
   "postgres",
 ];
 /** What keeps apps serving; only `npm run down`, and a start that failed, end it. */
-export const NODE_SIDE: readonly PartName[] = ["node-agent", "caddy", "containerd"];
+export const NODE_SIDE: readonly PartName[] = ["node-agent", "front", "caddy", "containerd"];
 
 const ENDINGS = { "was-gone": "was gone", ended: "stopped", killed: "killed" } as const;
 

@@ -66,8 +66,8 @@ async function stopEverything(
     postgresBin: "",
     homes: { postgres: home("postgres"), redis: home("redis"), registry: home("registry") },
   });
-  const { foundation, api, worker, nodeAgent, containerd, wiring, bridge } = assembly;
-  const parts = [...foundation, api, worker, nodeAgent];
+  const { foundation, front, api, worker, nodeAgent, containerd, wiring, bridge } = assembly;
+  const parts = [...foundation, front, api, worker, nodeAgent];
   for (const name of CONTROL_PLANE) await stopRecorded(name, parts, places, say);
   await endForgottenServer(home("postgres"), undefined);
   const { id } = installation;
@@ -90,6 +90,7 @@ export async function takeNodeDown(node: NodeSide, places: Places, say: Say): Pr
   const { id, parts, bridge } = node;
   await stopRecorded("node-agent", parts, places, say);
   const removed = await removePods(node, places, say);
+  await stopRecorded("front", parts, places, say);
   await stopRecorded("caddy", parts, places, say);
   await stopRecorded("containerd", parts, places, say);
   await cleanUp({ places, bridge, network: `waybill-${id}` }, say);

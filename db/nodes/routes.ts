@@ -1,4 +1,4 @@
-import { and, asc, eq, gt, isNotNull, isNull, or, sql } from "drizzle-orm";
+import { and, asc, eq, isNotNull, isNull, or, sql } from "drizzle-orm";
 import type { AppId, NodeId, PodId } from "../../contract/ids.ts";
 import type { RemotePod, Route } from "../../contract/node/protocol.ts";
 import { anyOf } from "../any-of.ts";
@@ -13,9 +13,18 @@ import { byNode } from "./by-node.ts";
  * node's address and a port that is the pod's there for its life. A node alone opens no such port.
  */
 
-/** A pod's port still leads to its app for so long: an ingress that was not told yet may send there. */
-const LEADS_ON = sql`interval '2 minutes'`;
-/** Nor is it another pod's for so long. */
+/**
+ * A gone pod's port still leads to its app: an ingress that was not told yet may send there. That is so
+ * for two minutes, and for up to an hour while an agent was not heard of since then: its ingress serves
+ * on with the routes that it knows.
+ */
+const leadsOn = sql`(
+  ${pods.goneAt} > now() - interval '2 minutes'
+  or ${pods.goneAt} > now() - interval '1 hour'
+    and ${pods.goneAt} + interval '2 minutes' > (
+      select min(seen_at) from node_status join nodes as peers on peers.id = node_id
+      where address is not null and fenced_at is null))`;
+/** Nor is it another pod's meanwhile. */
 const RESTS = sql`interval '10 minutes'`;
 
 export type Routes = Readonly<{ routes: Route[]; peers: string[] }>;
@@ -48,8 +57,9 @@ export async function readRoutes(
 export const NOW_ROUTED = sql<number>`coalesce((select generation from ${routing}), 0)::float8`;
 
 /**
- * Pods of these apps came or went: every node's routes are to be read again. Not where no request goes to
- * them, and not where there is no second node. Call it last: one transaction at a time holds the row.
+ * Pods of these apps came, went or became ready: every node's routes are to be read again. Not where no
+ * request goes to them, and not where there is no second node. Call it last: one transaction at a time
+ * holds the row.
  */
 export async function renewRoutesTo(tx: Tx, ...ids: readonly AppId[]): Promise<void> {
   const [found] = await tx.execute<{ it: boolean }>(sql`
@@ -72,7 +82,7 @@ export async function renewRoutes(tx: Tx): Promise<void> {
 
 /** It has its node's port, or had it lately. */
 export const holdsNodePort = sql`(${pods.nodePort} is not null and (${pods.wanted} = 'run'
-  or ${podStatus.podId} is not null or ${pods.goneAt} > now() - ${RESTS}))`;
+  or ${podStatus.podId} is not null or ${pods.goneAt} > now() - ${RESTS} or ${leadsOn}))`;
 
 /**
  * The ports of these nodes that pods have or had lately; no entry for a node without any. Two plans that
@@ -100,6 +110,8 @@ type Routed = {
   readonly since: string;
   readonly port: number;
   readonly nodePort: number | null;
+  /** As its node said last. */
+  readonly ready: boolean;
 };
 type Here = Routed & { readonly wanted: "run" | "gone" };
 
@@ -113,6 +125,7 @@ const routed = {
   since: sql<string>`${apps.createdAt}::text`,
   port: sql<number>`${releases.httpPort}`,
   nodePort: pods.nodePort,
+  ready: sql<boolean>`coalesce((${podStatus.status} ->> 'ready')::boolean, false)`,
 };
 
 /** The app was not removed, the release takes requests, and the pod has not run to its end. */
@@ -132,13 +145,7 @@ async function podsHere(
     .innerJoin(apps, eq(apps.id, pods.appId))
     .innerJoin(releases, eq(releases.id, pods.releaseId))
     .leftJoin(podStatus, eq(podStatus.podId, pods.id))
-    .where(
-      and(
-        anyOf(pods.nodeId, ids),
-        takesRequests,
-        or(eq(pods.wanted, "run"), gt(pods.goneAt, sql`now() - ${LEADS_ON}`)),
-      ),
-    )
+    .where(and(anyOf(pods.nodeId, ids), takesRequests, or(eq(pods.wanted, "run"), leadsOn)))
     .orderBy(asc(apps.name), asc(pods.createdAt), asc(pods.id))
     .prepare("pods_here")
     .execute();
@@ -179,6 +186,16 @@ async function ingressesAmong(tx: Tx, ids: readonly NodeId[]): Promise<ReadonlyS
       ),
     );
   return new Set(rows.map(({ node }) => node));
+}
+
+/**
+ * Of other nodes' pods those that are ready, and all of them where none anywhere is. A door knows better
+ * than this whether its pod is ready, but Caddy holds every door that it is just told of for open
+ * until it has asked there; so those of pods that are only starting had better not be among them.
+ */
+function worthAsking(own: readonly Here[], away: readonly Elsewhere[]): readonly Elsewhere[] {
+  const isServed = [...own, ...away].some((it) => it.ready);
+  return isServed ? away.filter((it) => it.ready) : away;
 }
 
 async function knownAddresses(tx: Tx): Promise<ReadonlyMap<NodeId, string>> {
@@ -228,7 +245,7 @@ function routesOf(
         port,
         pods: group.filter((it) => it.wanted === "run").map(({ pod }) => pod),
         nodePorts: withNodePorts ? nodePortsOf(group) : {},
-        remote: index === 0 ? away.flatMap(remotePod) : [],
+        remote: index === 0 ? worthAsking(own, away).flatMap(remotePod) : [],
       };
     });
   });

@@ -19,6 +19,8 @@ export type SightChange<App, Release> = {
   readonly forget: readonly PodId[];
   /** Apps whose scheduler should look: something changed that matters to it. */
   readonly apps: readonly App[];
+  /** Apps of which a pod became ready: other nodes are to send requests there. */
+  readonly readied: readonly App[];
   /** What the apps' histories should say of it. */
   readonly happened: readonly (Happening & { readonly app: App; readonly release: Release })[];
   /** Pods in the report that are not this node's. */
@@ -38,6 +40,7 @@ export function planSight<App, Release>(
   const strangers: PodId[] = [];
   const happened: SightChange<App, Release>["happened"][number][] = [];
   const apps = new Set<App>();
+  const readied = new Set<App>();
   const seen = new Set<PodId>();
   for (const status of reported) {
     const pod = byId.get(status.pod);
@@ -49,11 +52,19 @@ export function planSight<App, Release>(
     const told = happeningsBetween(name, pod.status, status);
     happened.push(...told.map((it) => ({ ...it, app, release })));
     store.push({ status, moved: pod.status === null || hasMoved(pod.status, status) });
+    if (status.ready && pod.status?.ready !== true) readied.add(pod.app);
     if (pod.status === null || matters(pod.status, status)) apps.add(pod.app);
   }
   const forget = known.filter((pod) => pod.status !== null && !seen.has(pod.pod));
   for (const pod of forget) apps.add(pod.app);
-  return { store, forget: forget.map((pod) => pod.pod), apps: [...apps], happened, strangers };
+  return {
+    store,
+    forget: forget.map((pod) => pod.pod),
+    apps: [...apps],
+    readied: [...readied],
+    happened,
+    strangers,
+  };
 }
 
 function hasMoved(before: PodStatus, after: PodStatus): boolean {

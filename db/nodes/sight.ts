@@ -8,6 +8,7 @@ import { announce, nudge } from "../outbox.ts";
 import { nodeStatus, nodes, type PodUsage, podStatus, pods, releases } from "../schema/core.ts";
 import { type AddressTrouble, isStored, storeAddress } from "./addresses.ts";
 import { byNode } from "./by-node.ts";
+import { renewRoutesTo } from "./routes.ts";
 import { planSight, type SightChange } from "./sight-plan.ts";
 import { usageOf, withoutUsage, withUsage } from "./usage.ts";
 
@@ -123,12 +124,14 @@ export async function storeReports(db: Db, all: readonly Said[]): Promise<readon
       await announce(tx, `app:${app}`);
     }
     await tellOfStrangersAgain(tx, changes);
-    // Last: where it moves, one transaction at a time has the routes of all.
+    // Last: where they move, one transaction at a time has the routes of all.
     const troubles = new Map<NodeId, AddressTrouble>();
     for (const { node, report, apis } of newer) {
       if (!isStored(lifeOf(lives, node), report.address))
         troubles.set(node, await storeAddress(tx, node, report.address, apis));
     }
+    const readied = new Set([...changes.values()].flatMap((it) => it.readied));
+    if (readied.size > 0) await renewRoutesTo(tx, ...readied);
     return said.map(({ node }): SightOutcome => {
       const change = changes.get(node);
       if (!change) return { kind: "older", known: lifeOf(lives, node).observedGeneration };

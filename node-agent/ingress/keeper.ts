@@ -30,12 +30,12 @@ const MAX_CONFIG_BYTES = 16 * 1024 * 1024;
 /** Keeps Caddy's configuration what it should be, through its admin socket. */
 export function openIngress(options: {
   readonly adminSocket: string;
-  readonly httpPort: number;
+  readonly ingressSocket: string;
   readonly signal: AbortSignal;
   readonly log: Log;
   readonly onChange: () => void;
 }): Ingress {
-  const { adminSocket, httpPort, signal, log, onChange } = options;
+  const { adminSocket, ingressSocket, signal, log, onChange } = options;
   let plan: IngressWish = { routes: [], peers: [] };
   let wanted:
     | { readonly config: object; readonly text: string; readonly whole: string }
@@ -79,7 +79,7 @@ export function openIngress(options: {
   }
 
   function configOf(wish: IngressWish) {
-    const config = caddyConfig({ adminSocket, httpPort, ...wish });
+    const config = caddyConfig({ adminSocket, ingressSocket, ...wish });
     return { config, text: JSON.stringify(config) };
   }
 

@@ -8,17 +8,41 @@ export type AppProxy = {
   readonly remote: readonly string[];
 };
 
-/** Asks a door whether its pod takes requests; no pod ever sees it. */
+/* What ingresses tell one another, and no pod ever sees. */
+
+/** Asks a door whether its pod takes requests. */
 export const CHECK = "Waybill-Check";
 /** How many ingresses a request has come through. */
 export const HOP = "Waybill-Hop";
+/** How often it has begun anew, a letter each time: see errors.ts. */
+export const AGAIN = "Waybill-Again";
 
-/** How long a request waits for a pod that is just starting again, or for another one. */
-const TRY_FOR = "5s";
+/**
+ * How long a request waits for a pod that is just starting again, or for another one: as long as a
+ * process needs that crashed, and not so long that requests for an app that is down pile up.
+ */
+export const TRY_FOR_SECONDS = 5;
 const TRY_EVERY = "50ms";
+/**
+ * What is tried again: what no pod can have got. Caddy 2.6 by itself lets only a GET wait for a pod
+ * while it knows of none that takes it, and any request where no connection comes about.
+ */
+const TRY_AGAIN = [
+  { method: ["GET"] },
+  { expression: "{http.reverse_proxy.upstream.hostport} == null" },
+];
 const DIAL_TIMEOUT = "2s";
 /** One node's questions to all doors that it knows; in a large fleet each is asked less often. */
 const CHECKS_PER_SECOND = 200;
+
+/** Who asks is what this node's front says: for Caddy itself whoever comes through a socket has no address. */
+export const FORWARDED = {
+  "X-Forwarded-For": ["{http.request.header.X-Forwarded-For}"],
+  "X-Forwarded-Host": ["{http.request.header.X-Forwarded-Host}"],
+  "X-Forwarded-Proto": ["{http.request.header.X-Forwarded-Proto}"],
+  // Of the Host header, and empty where that has none: then the scheme's own port is meant.
+  "X-Forwarded-Port": ["{http.request.port}"],
+};
 
 /** Passes requests on to the app's pods. `asks`: how many questions to doors this ingress has in all. Pure. */
 export function appProxy(
@@ -26,15 +50,15 @@ export function appProxy(
   said: { readonly asks: number; readonly hop?: number },
 ): object {
   const { hop = 1 } = said;
-  // Of the Host header, and empty where that has none: then the scheme's own port is meant.
-  const headers = { "X-Forwarded-Port": ["{http.request.port}"] };
-  if (to.remote.length === 0)
-    return nearProxy(to.upstreams, { set: headers, delete: [CHECK, HOP] });
+  if (to.remote.length === 0) return nearProxy(to.upstreams, FORWARDED);
   return {
-    ...nearProxy([...to.upstreams, ...to.remote], {
-      set: { ...(hop === 1 && headers), [HOP]: [String(hop)] },
-      delete: [CHECK],
-    }),
+    ...nearProxy([...to.upstreams, ...to.remote]),
+    headers: {
+      request: {
+        set: { ...(hop === 1 && FORWARDED), [HOP]: [String(hop)] },
+        delete: [CHECK, AGAIN],
+      },
+    },
     health_checks: {
       // A door that cannot be reached costs one request its dial timeout, and not five.
       passive: { fail_duration: "1s", max_fails: 1 },
@@ -42,7 +66,7 @@ export function appProxy(
         uri: "/",
         headers: { Host: to.hosts.slice(0, 1), [CHECK]: ["1"] },
         interval: `${Math.ceil(said.asks / CHECKS_PER_SECOND)}s`,
-        timeout: "1s",
+        timeout: "2s",
       },
     },
     // A connection that is kept may be closed by the other ingress's reload just when a POST is sent.
@@ -51,15 +75,16 @@ export function appProxy(
 }
 
 /** Passes requests on to pods of this node. */
-export function nearProxy(upstreams: readonly string[], request: object): object {
+export function nearProxy(upstreams: readonly string[], set: object = {}): object {
   return {
     handler: "reverse_proxy",
     upstreams: upstreams.map((dial) => ({ dial })),
-    headers: { request },
+    headers: { request: { set, delete: [CHECK, HOP, AGAIN] } },
     load_balancing: {
       selection_policy: { policy: "least_conn" },
-      try_duration: TRY_FOR,
+      try_duration: `${TRY_FOR_SECONDS}s`,
       try_interval: TRY_EVERY,
+      retry_match: TRY_AGAIN,
     },
     health_checks: { passive: { fail_duration: "1s", max_fails: 5 } },
     transport: {
@@ -71,7 +96,7 @@ export function nearProxy(upstreams: readonly string[], request: object): object
 }
 
 export function plainText(
-  status: number,
+  status: number | string,
   body: string,
   headers: Record<string, string[]> = {},
 ): object {

@@ -1,4 +1,5 @@
-import { type Door, doorServer } from "./doors.ts";
+import { askingDoors, type Door, doorServer } from "./doors.ts";
+import { errorRoutes } from "./errors.ts";
 import { type AppProxy, appProxy, plainText } from "./proxy.ts";
 
 /** What the ingress is to do for an app: where its requests go, and the doors to its pods here. */
@@ -9,7 +10,8 @@ export type IngressRoute = AppProxy & {
 
 export type IngressPlan = {
   readonly adminSocket: string;
-  readonly httpPort: number;
+  /** Where this node's front passes requests on to. */
+  readonly ingressSocket: string;
   readonly routes: readonly IngressRoute[];
   /** Who may come in at the doors. */
   readonly peers: readonly string[];
@@ -23,7 +25,7 @@ export type IngressPlan = {
  */
 export function caddyConfig(plan: IngressPlan): object {
   const routes = plan.routes.filter((it) => it.hosts.length > 0);
-  const said = { peers: plan.peers, asks: asksIn(routes) };
+  const said = { ...plan, asks: asksIn(routes) };
   const doors = routes.flatMap((route) =>
     route.doors.map((door) => [`door-${door.port}`, doorServer(door, route, said)]),
   );
@@ -34,9 +36,10 @@ export function caddyConfig(plan: IngressPlan): object {
       http: {
         servers: {
           waybill: {
-            listen: [`:${plan.httpPort}`],
+            listen: [`unix/${plan.ingressSocket}`],
             automatic_https: { disable: true },
             routes: [...routes.map((it) => appRoute(it, said.asks)), UNKNOWN_HOST],
+            errors: errorRoutes(plan.ingressSocket),
           },
           ...Object.fromEntries(doors),
         },
@@ -45,12 +48,13 @@ export function caddyConfig(plan: IngressPlan): object {
   };
 }
 
-/** The addresses that a configuration sends requests to, wherever in it they stand. */
+/** The addresses that a configuration sends requests to, wherever in it they stand; not its own socket. */
 export function upstreamsIn(config: unknown): ReadonlySet<string> {
   const found = new Set<string>();
   const visit = (value: unknown): void => {
     if (value === null || typeof value !== "object") return;
-    if ("dial" in value && typeof value.dial === "string") found.add(value.dial);
+    if ("dial" in value && typeof value.dial === "string" && !value.dial.startsWith("unix/"))
+      found.add(value.dial);
     for (const inner of Object.values(value)) visit(inner);
   };
   visit(config);
@@ -72,10 +76,9 @@ function appRoute(route: IngressRoute, asks: number): object {
   };
 }
 
-/** How many doors are asked: those of other nodes, and by each door here that passes on, again. */
+/** How many questions are asked: of each door of other nodes, and by each door here that passes on, again. */
 function asksIn(routes: readonly IngressRoute[]): number {
-  const passing = ({ doors }: IngressRoute) => doors.filter((it) => it.pod === undefined).length;
-  return routes.reduce((sum, it) => sum + it.remote.length * (1 + passing(it)), 0);
+  return routes.reduce((sum, it) => sum + it.remote.length * (1 + askingDoors(it, it.doors)), 0);
 }
 
 function nobodyReady(app: string): object {

@@ -48,7 +48,8 @@ export function ingressRoutes({ routes, pods, verdicts }: RoutingView): readonly
   const doorsOf = ({ nodePorts, pods: ofApp, port: ofPod }: Route): readonly Door[] =>
     Object.entries(nodePorts).flatMap(([uid, port]) => {
       const wanted = ofApp.find((it) => it === uid);
-      return port === undefined ? [] : { port, pod: wanted && addressOf(wanted, ofPod) };
+      const pod = wanted && addressOf(wanted, ofPod);
+      return port === undefined ? [] : { port, pod, gone: wanted === undefined };
     });
   return [...Map.groupBy(routes, (it) => it.app).values()].flatMap((group) => {
     const [first] = group;

@@ -7,7 +7,9 @@ import type { HostOptions } from "./env.ts";
 import type { Host } from "./host.ts";
 
 export type HostAssembly = {
-  readonly caddy: Part;
+  readonly router: Part;
+  /** After the router, which had its port before an upgrade. */
+  readonly front: Part;
   readonly nodeAgent: Part;
   /** The container runtime, whose pods get addresses of this range. */
   readonly containerd: (podRange: string) => Part;
@@ -44,13 +46,15 @@ export function assembleHost(
     runtimeEndpoint: endpoint,
     registryHostsDir: hostsDir,
     caddyAdmin: caddy.adminSocket,
+    ingressSocket: caddy.ingressSocket,
     more: {
       ...(host.address !== undefined && { WAYBILL_NODE_ADDRESS: host.address }),
       ...(certificates !== undefined && { NODE_EXTRA_CA_CERTS: certificates }),
     },
   };
   return {
-    caddy: caddy.part,
+    router: caddy.router,
+    front: caddy.front,
     nodeAgent: nodeAgentPart(wiring),
     containerd: (podRange) => runtime(podRange).part,
     wiring,

@@ -126,14 +126,14 @@ async function startNode(
   const around = { root, nodeBinary: process.execPath, handlers };
   const assembly = assembleHost(host, options, places, around);
   if (options.joinToken !== undefined) await writeDurably(places.joinToken, options.joinToken);
-  await Promise.all([together(startup, [assembly.caddy]), warmUp(startup, [assembly.nodeAgent])]);
+  await Promise.all([together(startup, [assembly.router]), warmUp(startup, [assembly.nodeAgent])]);
   const joined = (await readJoined(places, host.api)) ?? (await joinFirst(assembly, host, startup));
   for (const network of overlapping(joined.podRange, await routedNetworks(assembly.bridge))) {
     startup.say(
       `The pods' addresses, ${joined.podRange}, are also of ${network}, to which this host has a route.`,
     );
   }
-  await together(startup, [assembly.containerd(joined.podRange)]);
+  await together(startup, [assembly.front, assembly.containerd(joined.podRange)]);
   await together(startup, [assembly.nodeAgent]);
   return joined;
 }

@@ -38,11 +38,16 @@ export async function takeHostDown({ options, root, say }: HostDown): Promise<nu
       nodeBinary: process.execPath,
       handlers: await findHandlers(PROGRAM_FOLDERS),
     };
-    const { caddy, nodeAgent, ...assembly } = assembleHost(host, NOTHING_SAID, places, around);
+    const { router, front, nodeAgent, ...assembly } = assembleHost(
+      host,
+      NOTHING_SAID,
+      places,
+      around,
+    );
     const joined = await readJoined(places, host.api);
     // One that never joined never had a runtime either.
     const containerd = assembly.containerd(joined?.podRange ?? "");
-    const parts = [nodeAgent, caddy, containerd];
+    const parts = [nodeAgent, front, router, containerd];
     await takeNodeDown({ ...assembly, id: host.id, parts, containerd }, places, say);
     say(`Nothing of this node runs any more. Its data is in ${dataDir}.`);
     if (joined) say(`${host.api} still knows it as ${joined.name}, and cannot reach it.`);

@@ -1,11 +1,11 @@
 export type CaddyOptions = {
   readonly dataDir: string;
-  /** Readable by root only, since whoever reaches the admin socket rules the ingress. */
+  /** Readable by root only, since whoever reaches the admin sockets rules the ingress. */
   readonly runDir: string;
   readonly httpPort: number;
 };
 
-export type CaddyPart = {
+export type CaddyProcess = {
   readonly program: string;
   readonly argv: readonly string[];
   readonly env: Readonly<Record<string, string>>;
@@ -13,53 +13,91 @@ export type CaddyPart = {
   readonly adminSocket: string;
 };
 
+/** The ingress of a node, where `front` passes all requests on to `router` through `ingressSocket`. */
+export type CaddyPart = {
+  readonly front: CaddyProcess;
+  readonly router: CaddyProcess;
+  readonly ingressSocket: string;
+};
+
+/** How long a request waits for a router that is just starting again. */
+const TRY_FOR = "5s";
+
 /**
- * The ingress. The first start reads the file written here; every later one resumes the last routes
- * that the node-agent gave it, from `dataDir`, so that apps serve again before the agent is up. Pure.
+ * The ingress is two processes, since a Caddy that is given other routes closes the connections that
+ * its clients keep, some of them just when a request comes in. People connect to the front, whose
+ * configuration never changes; the router behind it is given other routes whenever a pod comes or goes,
+ * and nobody keeps a connection to it. The router's first start reads the file written here; every
+ * later one resumes the last routes that the node-agent gave it, so that apps serve before the agent
+ * is up. Pure.
  */
-export function caddyPart(o: CaddyOptions): CaddyPart {
-  const home = `${o.dataDir}/caddy`;
-  const adminSocket = `${o.runDir}/caddy-admin.sock`;
+export function caddyPart({ dataDir, runDir, httpPort }: CaddyOptions): CaddyPart {
+  const ingressSocket = `${runDir}/ingress.sock`;
+  const front = caddy(`${dataDir}/front`, `${runDir}/front-admin.sock`, {
+    listen: `:${httpPort}`,
+    handle: passOn(ingressSocket),
+    otherwise: says(502, "The ingress is just starting. Ask again in a moment.\n"),
+  });
+  const router = caddy(`${dataDir}/caddy`, `${runDir}/caddy-admin.sock`, {
+    listen: `unix/${ingressSocket}`,
+    handle: says(404, "No app answers here yet. Deploy one, or ask again in a moment.\n"),
+  });
+  return {
+    front,
+    router: { ...router, argv: ["run", "--resume", ...router.argv.slice(1)] },
+    ingressSocket,
+  };
+}
+
+type Server = { readonly listen: string; readonly handle: object; readonly otherwise?: object };
+
+function caddy(home: string, adminSocket: string, server: Server): CaddyProcess {
   const config = `${home}/first.json`;
   return {
     program: "/usr/bin/caddy",
-    argv: ["run", "--resume", "--config", config],
+    argv: ["run", "--config", config],
     env: {
       PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
       HOME: home,
       XDG_CONFIG_HOME: `${home}/config`,
       XDG_DATA_HOME: `${home}/data`,
     },
-    files: [{ path: config, text: firstConfig(adminSocket, o.httpPort) }],
+    files: [{ path: config, text: configText(adminSocket, server) }],
     adminSocket,
   };
 }
 
-function firstConfig(adminSocket: string, httpPort: number): string {
-  const noRouteYet = {
-    handle: [
-      {
-        handler: "static_response",
-        status_code: 404,
-        headers: { "content-type": ["text/plain; charset=utf-8"] },
-        body: "No app answers here yet. Deploy one, or ask again in a moment.\n",
-      },
-    ],
+/** What it says of the client in X-Forwarded-* is its own word; what a client says there is dropped. */
+function passOn(socket: string): object {
+  return {
+    handler: "reverse_proxy",
+    upstreams: [{ dial: `unix/${socket}` }],
+    load_balancing: { try_duration: TRY_FOR, try_interval: "50ms" },
+    headers: { request: { delete: ["Waybill-Again"] } },
+    transport: { protocol: "http", compression: false, keep_alive: { enabled: false } },
+  };
+}
+
+function says(status: number, body: string): object {
+  return {
+    handler: "static_response",
+    status_code: status,
+    headers: { "content-type": ["text/plain; charset=utf-8"] },
+    body,
+  };
+}
+
+function configText(adminSocket: string, { listen, handle, otherwise }: Server): string {
+  const server = {
+    listen: [listen],
+    automatic_https: { disable: true },
+    routes: [{ handle: [handle] }],
+    ...(otherwise && { errors: { routes: [{ handle: [otherwise] }] } }),
   };
   const config = {
     admin: { listen: `unix/${adminSocket}`, origins: ["localhost"] },
     logging: { logs: { default: { level: "WARN" } } },
-    apps: {
-      http: {
-        servers: {
-          waybill: {
-            listen: [`:${httpPort}`],
-            automatic_https: { disable: true },
-            routes: [noRouteYet],
-          },
-        },
-      },
-    },
+    apps: { http: { servers: { waybill: server } } },
   };
   return `${JSON.stringify(config, undefined, 2)}\n`;
 }

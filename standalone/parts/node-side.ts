@@ -1,5 +1,5 @@
 import { asPowerlessRoot, type Part } from "../part.ts";
-import { type CaddyOptions, type CaddyPart, caddyPart } from "./caddy.ts";
+import { type CaddyOptions, type CaddyProcess, caddyPart } from "./caddy.ts";
 import { type ContainerdOptions, type ContainerdPart, containerdPart } from "./containerd.ts";
 
 /** The container runtime as a part, and what the node-agent has to know of it. */
@@ -25,26 +25,49 @@ export function containerRuntime(o: ContainerdOptions): ContainerdPart & { reado
   return { ...built, part };
 }
 
-/** The ingress as a part, and the socket through which the node-agent routes. */
-export function ingress(o: CaddyOptions): CaddyPart & { readonly part: Part } {
-  const built = caddyPart(o);
-  const { XDG_CONFIG_HOME: configHome } = built.env;
-  const part: Part = {
-    name: "caddy",
+export type Ingress = {
+  readonly router: Part;
+  readonly front: Part;
+  /** Through which the node-agent routes. */
+  readonly adminSocket: string;
+  /** Where the router gets its requests. */
+  readonly ingressSocket: string;
+};
+
+/** The ingress as two parts, and the sockets that the node-agent has to know. */
+export function ingress(o: CaddyOptions): Ingress {
+  const { front, router, ingressSocket } = caddyPart(o);
+  const { XDG_CONFIG_HOME: configHome } = router.env;
+  const routerPart = {
+    ...caddyOf("caddy", router),
+    sockets: [router.adminSocket, ingressSocket],
+    // Routes resumed from before a change of this file would listen where they did then.
+    memories: [`${configHome}/caddy/autosave.json`],
+  };
+  const frontPart = { ...caddyOf("front", front), ports: [o.httpPort] };
+  return {
+    router: routerPart,
+    front: frontPart,
+    adminSocket: router.adminSocket,
+    ingressSocket,
+  };
+}
+
+function caddyOf(name: "caddy" | "front", built: CaddyProcess): Part {
+  return {
+    name,
     ...asPowerlessRoot(built),
     env: built.env,
     folders: foldersOf(built.files),
     files: built.files,
     sockets: [built.adminSocket],
-    // Routes resumed from before a change of port would listen on the old one.
-    memories: [`${configHome}/caddy/autosave.json`],
-    ports: [o.httpPort],
+    memories: [],
+    ports: [],
     adopt: true,
     ready: { kind: "http-on-socket", socket: built.adminSocket, path: "/config/" },
     readyWithinMs: 30_000,
     stop: { signal: "SIGTERM", graceMs: 10_000 },
   };
-  return { ...built, part };
 }
 
 function foldersOf(files: readonly { readonly path: string }[]): Part["folders"] {

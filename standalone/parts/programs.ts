@@ -18,6 +18,7 @@ export type NodeWiring = {
   readonly runtimeEndpoint: string;
   readonly registryHostsDir: string;
   readonly caddyAdmin: string;
+  readonly ingressSocket: string;
   /** Variables that only some nodes have. */
   readonly more?: Readonly<Record<string, string>>;
 };
@@ -125,7 +126,7 @@ function nodeAgentEnv(w: NodeWiring): Readonly<Record<string, string>> {
     CONTAINER_RUNTIME_ENDPOINT: w.runtimeEndpoint,
     WAYBILL_REGISTRY_HOSTS_DIR: w.registryHostsDir,
     WAYBILL_CADDY_ADMIN: w.caddyAdmin,
-    WAYBILL_HTTP_PORT: String(settings.httpPort),
+    WAYBILL_INGRESS_SOCKET: w.ingressSocket,
     WAYBILL_CGROUP_PARENT: places.cgroup,
     WAYBILL_AGENT_HEALTH: places.agentSocket,
     ...named({ WAYBILL_NODE_MEMORY: settings.nodeMemory, WAYBILL_NODE_CPU: settings.nodeCpu }),

@@ -7,10 +7,11 @@ import type { Db } from "../../db/client.ts";
 import { readDesired, wishVersions } from "../../db/nodes/desired.ts";
 import { storeReport } from "../../db/nodes/sight.ts";
 import { fenceNode } from "../../db/nodes/wishes.ts";
-import { apps, nodes, pods } from "../../db/schema/core.ts";
+import { apps, nodeStatus, nodes, pods } from "../../db/schema/core.ts";
 import { scheduleApp } from "../../worker/schedule/run.ts";
 import { aDigest, aReport, built, declareSpec, joinedNode } from "../support/declared.ts";
 import { freshDb } from "../support/postgres.ts";
+import { aStatus } from "../worker/schedule/world.ts";
 
 /** Nodes called a, b and so on that tell these addresses; undefined is one that tells none. */
 async function nodesAt(db: Db, addresses: readonly (string | undefined)[]): Promise<NodeId[]> {
@@ -104,6 +105,26 @@ test("pods that come and go are news for the nodes that have none of them, too",
   expect((await told(pg.db, other)).routes).toEqual([]);
 });
 
+test("other nodes are told of ready pods as soon as there is one, and of all where none is", async () => {
+  await using pg = await freshDb();
+  const all = await nodesAt(pg.db, ["10.9.0.1", "10.9.0.2", "10.9.0.3"]);
+  await placed(pg.db, "shop", 2);
+  const placedPods = await pg.db.select().from(pods);
+  const [first] = placedPods;
+  if (!first) throw new Error("nothing was placed");
+  const other = all.find((it) => placedPods.every(({ nodeId }) => nodeId !== it)) as NodeId;
+  const toldOf = async () => (await told(pg.db, other)).route?.remote.map((it) => it.pod).sort();
+  const before = await tagOf(pg.db, other);
+  expect(await toldOf()).toEqual(placedPods.map((it) => it.id).sort());
+
+  const address = `10.9.0.${all.indexOf(first.nodeId) + 1}`;
+  const report = { ...aReport([aStatus(first.id, { ready: true })]), address };
+  await storeReport(pg.db, first.nodeId, { ...report, observedGeneration: 1 });
+
+  expect(await tagOf(pg.db, other)).not.toBe(before);
+  expect(await toldOf()).toEqual([first.id]);
+});
+
 test("a door stays for a while when its pod has gone, and no other node is told of it", async () => {
   await using pg = await freshDb();
   const all = await nodesAt(pg.db, ["10.9.0.1", "10.9.0.2"]);
@@ -119,6 +140,28 @@ test("a door stays for a while when its pod has gone, and no other node is told 
 
   expect(route).toMatchObject({ pods: [], nodePorts: { [gone.id]: gone.nodePort } });
   expect(others.flatMap((it) => it.route?.remote ?? [])).toEqual([]);
+});
+
+test("a door stays for as long as an ingress may not know that its pod has gone, for an hour at most", async () => {
+  await using pg = await freshDb();
+  const all = await nodesAt(pg.db, ["10.9.0.1", "10.9.0.2"]);
+  await placed(pg.db, "shop", 1);
+  const [gone] = await pg.db.select().from(pods);
+  if (!gone) throw new Error("nothing was placed");
+  const other = all.find((it) => it !== gone.nodeId) as NodeId;
+  const ago = (minutes: number) => new Date(Date.now() - minutes * 60_000);
+  const doorsWhere = async (goneAt: Date, heardOf: Date) => {
+    await pg.db.update(pods).set({ wanted: "gone", goneAt }).where(eq(pods.id, gone.id));
+    await pg.db.update(nodeStatus).set({ seenAt: heardOf }).where(eq(nodeStatus.nodeId, other));
+    const { route } = await told(pg.db, gone.nodeId);
+    return Object.keys(route?.nodePorts ?? {});
+  };
+
+  expect(await doorsWhere(ago(30), ago(40))).toEqual([gone.id]);
+  expect(await doorsWhere(ago(30), ago(0))).toEqual([]);
+  expect(await doorsWhere(ago(70), ago(80))).toEqual([]);
+  await pg.db.update(nodes).set({ fencedAt: new Date() }).where(eq(nodes.id, other));
+  expect(await doorsWhere(ago(30), ago(40))).toEqual([]);
 });
 
 test("a node without an address, or labelled as no ingress, is told of its own pods alone", async () => {

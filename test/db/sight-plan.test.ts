@@ -7,7 +7,7 @@ import { planSight } from "../../db/nodes/sight-plan.ts";
 const id = () => PodId.parse(randomUUID());
 const seen = (pod: PodId, more: object = {}) =>
   PodStatus.parse({ pod, phase: "Running", ready: true, restarts: 0, containers: [], ...more });
-const NOTHING = { store: [], forget: [], apps: [], happened: [], strangers: [] };
+const NOTHING = { store: [], forget: [], apps: [], readied: [], happened: [], strangers: [] };
 const known = (pod: PodId, status: PodStatus | null, app = "shop") => ({
   pod,
   name: "shop-1-x",
@@ -23,6 +23,20 @@ test("the same report again changes nothing", () => {
   const change = planSight([known(pod, status)], [structuredClone(status)]);
 
   expect(change).toEqual(NOTHING);
+});
+
+test("a pod that becomes ready is news for other nodes, once", () => {
+  const pod = id();
+  const [unready, ready] = [seen(pod, { ready: false }), seen(pod)];
+  const readied = (before: PodStatus | null, after: PodStatus) =>
+    planSight([known(pod, before)], [after]).readied;
+
+  expect([readied(null, ready), readied(unready, ready)]).toEqual([["shop"], ["shop"]]);
+  expect([readied(null, unready), readied(ready, ready), readied(ready, unready)]).toEqual([
+    [],
+    [],
+    [],
+  ]);
 });
 
 test("a first sighting, a changed phase, readiness, restart or reason is worth a look", () => {

@@ -53,6 +53,9 @@ const document = (said: object) =>
   JSON.stringify({ node: api.node, generation: 1_000, pods: [], routes: [], ...said });
 const ok = (body: string, headers = {}): RawAnswer => ({ status: 200, body, headers });
 
+/** The one that says what is known already, as far as the agent looks. */
+const SAID_AGAIN = "the same generation with nothing in it";
+
 const SILENCES: readonly [string, () => RawAnswer][] = [
   ["nothing", () => ok("")],
   ["an empty object", () => ok("{}")],
@@ -63,7 +66,7 @@ const SILENCES: readonly [string, () => RawAnswer][] = [
   ["half a document", () => ({ ...ok(document({})), cutAt: 30 })],
   ["a connection that breaks", () => ({ ...ok(document({})), cutAt: 0 })],
   ["an older generation", () => ok(document({ generation: generation() - 1 }))],
-  ["the same generation with nothing in it", () => ok(document({ generation: generation() }))],
+  [SAID_AGAIN, () => ok(document({ generation: generation() }))],
   ["another node's document", () => ok(document({ node: randomUUID() }))],
   ["what only looks compressed", () => ok("\u001f\ufffd\b\0", { "content-encoding": "gzip" })],
   ["fifty megabytes", () => ok(`${document({})}${" ".repeat(50 * 1024 ** 2)}`)],
@@ -85,13 +88,16 @@ test("pods run once they are wished for", async () => {
 
 test.each(SILENCES)(
   "an api that answers %s stops nothing, and is heard again",
-  async (_, answer) => {
+  async (what, answer) => {
     const before = await settled();
     const known = generation();
+    const toldBefore = host.said.length;
 
     api.answerWith(answer());
     await heard();
     expect(await running()).toEqual(before);
+    if (what !== SAID_AGAIN)
+      expect(host.said.slice(toldBefore).join("")).toContain("no news from the api");
     api.answerWith(undefined);
     api.wish(pods);
     await eventually(() => expect(generation()).toBe(known + 1), { withinMs: 10_000 });

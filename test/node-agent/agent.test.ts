@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { request } from "node:http";
 import { join } from "node:path";
@@ -227,21 +228,38 @@ test("without an api the last wish is kept, and brought back when the runtime lo
   }
 });
 
-test("silence stops nothing: an empty, failed or garbled answer leaves every pod where it is", async () => {
+test("silence stops nothing: an empty, failed or garbled answer leaves every pod and route where it is", {
+  timeout: 60_000,
+}, async () => {
   const pod = aPod({ image });
   node.api.wish([pod], [aRoute([pod])]);
   await ready(pod);
   const before = await containers();
   try {
-    for (const body of ["", "{}", '{"pods":[]}', "<html>", "null"]) {
-      node.api.answerWith({ status: 200, body });
-      await new Promise((resolve) => setTimeout(resolve, 300));
+    const heardAfter = async (change: () => void) => {
+      const answered = node.api.answered();
+      change();
+      await eventually(() => expect(node.api.answered()).toBeGreaterThan(answered));
+    };
+    const wish = { node: node.api.node, generation: 0, pods: [], routes: [] };
+    const document = (said: object) => JSON.stringify({ ...wish, ...said });
+    const empty = ["", "{}", "[]", "null", '{"pods":[]}', "<html>", document({}).slice(0, 30)];
+    const others = [document({}), document({ node: randomUUID(), generation: 1_000_000 })];
+    for (const answer of [
+      ...[...empty, ...others].map((body) => ({ status: 200, body })),
+      { status: 401, body: "{}" },
+      { status: 500, body: document({ generation: 1_000_000 }) },
+      { status: 502, body: "<html>502</html>" },
+    ]) {
+      await heardAfter(() => node.api.answerWith(answer));
+      expect((await throughIngress()).status, answer.body).toBe(200);
+      await heardAfter(() => {
+        node.api.answerWith(undefined);
+        node.api.wish([pod], [aRoute([pod])]);
+      });
     }
-    node.api.answerWith({ status: 401, body: "{}" });
-    await new Promise((resolve) => setTimeout(resolve, 300));
 
     expect(await containers()).toEqual(before);
-    expect((await throughIngress()).status).toBe(200);
   } finally {
     node.api.answerWith(undefined);
   }

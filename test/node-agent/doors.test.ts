@@ -1,19 +1,20 @@
 import { once } from "node:events";
-import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, rm } from "node:fs/promises";
 import { Agent, createServer, type IncomingHttpHeaders, request } from "node:http";
+import type { Socket } from "node:net";
 import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { expect, test } from "vitest";
 import { connectionsTo } from "../../node-agent/host/connections.ts";
+import type { Door } from "../../node-agent/ingress/doors.ts";
 import { type Ingress, type IngressWish, openIngress } from "../../node-agent/ingress/keeper.ts";
 import type { IngressRoute } from "../../node-agent/ingress/routes.ts";
-import { caddyPart } from "../../standalone/parts/caddy.ts";
 import { eventually } from "../support/eventually.ts";
 import { freePort } from "../support/free-port.ts";
-import { aProgram } from "../support/program.ts";
+import { anIngress } from "../support/ingress.ts";
 
-/* Several Caddys on loopback, each as a node's: what one sends through another's doors. */
+/* Several ingresses on loopback, each as a node's: what one sends through another's doors. */
 
 const SHOP = "shop.localhost";
 const HERE = "127.0.0.1";
@@ -23,32 +24,29 @@ const aWish = (said: Partial<IngressRoute>, peers = [HERE]): IngressWish => ({
   peers,
 });
 
+const aDoor = (port: number, pod?: string, gone = false): Door => ({ port, pod, gone });
+
 type Node = { readonly port: number; readonly ingress: Ingress; kill(): Promise<void> };
 
-/** A Caddy and its keeper, with the first routes in place. */
+/** An ingress and its keeper, with the first routes in place. */
 async function aNode(stack: AsyncDisposableStack, wish: IngressWish): Promise<Node> {
   const dir = await mkdtemp(join(tmpdir(), "waybill-doors-"));
   stack.defer(() => rm(dir, { recursive: true, force: true }));
   const port = await freePort();
-  const part = caddyPart({ dataDir: dir, runDir: dir, httpPort: port });
-  for (const file of part.files) {
-    await mkdir(dirname(file.path), { recursive: true });
-    await writeFile(file.path, file.text);
-  }
-  const caddy = stack.use(aProgram(part));
-  await caddy.start();
+  const { front, router, ...part } = await anIngress({ dataDir: dir, runDir: dir, httpPort: port });
+  for (const it of [router, front]) await stack.use(it).start();
   const ending = new AbortController();
   const log = { info: () => {}, warn: () => {}, error: () => {} };
   const { signal } = ending;
   await eventually(() => ask(port));
-  const ingress = openIngress({ ...part, httpPort: port, signal, log, onChange: () => {} });
+  const ingress = openIngress({ ...part, signal, log, onChange: () => {} });
   stack.defer(async () => {
     ending.abort();
     await ingress.done;
   });
   await eventually(() => expect(ingress.upstreams()).toBeDefined());
   await routed(ingress, wish);
-  return { port, ingress, kill: () => caddy.end() };
+  return { port, ingress, kill: async () => void (await Promise.all([front.end(), router.end()])) };
 }
 
 /** Asks for these routes, and waits until Caddy has them. */
@@ -80,12 +78,12 @@ async function aPod(stack: AsyncDisposableStack, name: string): Promise<Pod> {
 
 async function ask(
   port: number,
-  said: { host?: string; path?: string; body?: Buffer; headers?: object } = {},
+  said: { host?: string; path?: string; body?: Buffer; headers?: object; agent?: Agent } = {},
 ): Promise<string> {
   const { host = SHOP, path = "/", body } = said;
   const method = body ? "POST" : "GET";
   const headers = { host, ...said.headers };
-  const agent = new Agent({ keepAlive: false });
+  const { agent = new Agent({ keepAlive: false }) } = said;
   const question = request({ host: HERE, port, path, method, headers, agent });
   question.end(body);
   const [answer] = await once(question, "response");
@@ -123,8 +121,8 @@ test("no request fails while pods of other nodes leave and come, whatever its bo
     aWish({
       upstreams: ready.map((it) => it.at),
       doors: [
-        { port: atOne, pod: ready.find((it) => it === one)?.at },
-        { port: atTwo, pod: ready.find((it) => it === two)?.at },
+        aDoor(atOne, ready.find((it) => it === one)?.at),
+        aDoor(atTwo, ready.find((it) => it === two)?.at),
       ],
     });
   const owner = await aNode(stack, ownersWish([one, two]));
@@ -158,7 +156,7 @@ test("a node that is gone is asked no more, and requests go to the pods of the o
   const owners = [];
   for (const index of [0, 1] as const) {
     const { at } = pods[index];
-    const wish = aWish({ upstreams: [at], doors: [{ port: doors[index], pod: at }] });
+    const wish = aWish({ upstreams: [at], doors: [aDoor(doors[index], at)] });
     owners.push(await aNode(stack, wish));
   }
   const { port } = await aNode(stack, aWish({ remote: doors.map((it) => `${HERE}:${it}`) }));
@@ -178,7 +176,7 @@ test("a pod behind a door is told who asks as one behind its own ingress is, and
   await using stack = new AsyncDisposableStack();
   const pod = await aPod(stack, "one");
   const door = await freePort();
-  await aNode(stack, aWish({ upstreams: [pod.at], doors: [{ port: door, pod: pod.at }] }));
+  await aNode(stack, aWish({ upstreams: [pod.at], doors: [aDoor(door, pod.at)] }));
   const { port } = await aNode(stack, aWish({ remote: [`${HERE}:${door}`] }));
   const alone = await aNode(stack, aWish({ upstreams: [pod.at] }));
 
@@ -196,7 +194,104 @@ test("a pod behind a door is told who asks as one behind its own ingress is, and
   expect(Object.keys(pod.headers()).filter((it) => it.startsWith("waybill"))).toEqual([]);
 });
 
-test("a door lets in other nodes only, for its own app, and passes a request on once", async () => {
+test("what no pod answers is told in words after a few seconds, wherever the pods are", async () => {
+  await using stack = new AsyncDisposableStack();
+  const door = await freePort();
+  await aNode(stack, aWish({ doors: [aDoor(door)] }));
+  const nobody = `${HERE}:${await freePort()}`;
+  const near = await aNode(stack, aWish({ upstreams: [nobody] }));
+  const far = await aNode(stack, aWish({ remote: [`${HERE}:${door}`] }));
+
+  const words = "No pod of this app answers. Ask again in a moment.\n";
+  expect(await Promise.all([ask(near.port), ask(far.port)])).toEqual([
+    `502 ${words}`,
+    `503 ${words}`,
+  ]);
+});
+
+test("a POST waits for a pod as a GET does, where none takes requests just now", async () => {
+  await using stack = new AsyncDisposableStack();
+  const pod = await aPod(stack, "one");
+  const door = await freePort();
+  const withDoor = (at?: string) => aWish({ doors: [aDoor(door, at)] });
+  const owner = await aNode(stack, withDoor());
+  const { port } = await aNode(stack, aWish({ remote: [`${HERE}:${door}`] }));
+  await eventually(async () => {
+    const soon = await Promise.race([ask(port), sleep(300, "it waits")]);
+    expect(soon).toBe("it waits");
+  });
+
+  const posted = ask(port, { body: Buffer.alloc(20_000, 97) });
+  owner.ingress.want(withDoor(pod.at));
+
+  expect(await posted).toBe("200 one 20000");
+  expect(pod.asked()).toBeLessThan(10);
+});
+
+test("an ingress that knows only pods that have gone is led on by their doors", async () => {
+  await using stack = new AsyncDisposableStack();
+  const pod = await aPod(stack, "new");
+  const [unready, gone, alone] = [await freePort(), await freePort(), await freePort()];
+  const doors = [aDoor(unready), aDoor(gone, undefined, true)];
+  await aNode(stack, aWish({ upstreams: [pod.at], doors }));
+  await aNode(stack, aWish({ doors: [aDoor(alone, undefined, true)] }));
+  const { port } = await aNode(stack, aWish({ remote: [`${HERE}:${gone}`] }));
+
+  const check = { headers: { "waybill-check": "1" } };
+  const checks = [await ask(unready, check), await ask(gone, check), await ask(alone, check)];
+  expect(checks).toEqual(["503 ", "200 ", "503 "]);
+  expect(await ask(port)).toBe("200 new 0");
+});
+
+test("a request that waits for a pod while routes change is answered by the new ones", async () => {
+  await using stack = new AsyncDisposableStack();
+  const pod = await aPod(stack, "one");
+  const door = await freePort();
+  await aNode(stack, aWish({ doors: [aDoor(door)] }));
+  const { port, ingress } = await aNode(stack, aWish({ remote: [`${HERE}:${door}`] }));
+  const isWaiting = async (asked: Promise<string>) =>
+    expect(await Promise.race([asked, sleep(300, "it waits")])).toBe("it waits");
+  await eventually(() => isWaiting(ask(port)));
+
+  const asked = [ask(port), ask(port, { body: Buffer.alloc(20_000, 97) })];
+  await Promise.all(asked.map(isWaiting));
+  await routed(ingress, aWish({ upstreams: [pod.at] }));
+
+  expect(await Promise.all(asked)).toEqual(["200 one 0", "200 one 20000"]);
+  expect(Object.keys(pod.headers()).filter((it) => it.startsWith("waybill"))).toEqual([]);
+});
+
+test("doors that know only of one another pass a request on no further than a few times", async () => {
+  await using stack = new AsyncDisposableStack();
+  const doors = [await freePort(), await freePort()] as const;
+  for (const [own, other] of [doors, doors.toReversed()])
+    await aNode(stack, aWish({ doors: [aDoor(Number(own))], remote: [`${HERE}:${other}`] }));
+
+  const hop = { headers: { "waybill-hop": "1" } };
+  expect(await ask(doors[0], hop)).toMatch(/^503/);
+});
+
+test("a connection that a client keeps outlives all changes of the routes", async () => {
+  await using stack = new AsyncDisposableStack();
+  const pods = [await aPod(stack, "one"), await aPod(stack, "two")] as const;
+  const wishFor = (index: 0 | 1) => aWish({ upstreams: [pods[index].at] });
+  const { port, ingress } = await aNode(stack, wishFor(0));
+  const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+  stack.defer(async () => agent.destroy());
+  const ports = new Set<number | undefined>();
+  agent.on("free", (socket: Socket) => ports.add(socket.localPort));
+  expect(await ask(port, { agent })).toBe("200 one 0");
+
+  for (const index of [1, 0, 1] as const) {
+    await routed(ingress, wishFor(index));
+    const answer = await ask(port, { agent });
+    expect(answer).toBe(`200 ${index === 0 ? "one" : "two"} 0`);
+  }
+
+  expect(ports.size).toBe(1);
+});
+
+test("a door lets in other nodes only, for its own app, and passes a request on, a few times at most", async () => {
   await using stack = new AsyncDisposableStack();
   const pod = await aPod(stack, "one");
   const doors = [await freePort(), await freePort(), await freePort()] as const;
@@ -205,15 +300,12 @@ test("a door lets in other nodes only, for its own app, and passes a request on 
     stack,
     aWish({
       upstreams: [pod.at],
-      doors: [
-        { port: ready, pod: pod.at },
-        { port: notReady, pod: undefined },
-      ],
+      doors: [aDoor(ready, pod.at), aDoor(notReady)],
     }),
   );
-  await aNode(stack, aWish({ doors: [{ port: elsewhere, pod: undefined }] }));
+  await aNode(stack, aWish({ doors: [aDoor(elsewhere)] }));
   const closed = await freePort();
-  await aNode(stack, aWish({ doors: [{ port: closed, pod: pod.at }] }, ["192.0.2.1"]));
+  await aNode(stack, aWish({ doors: [aDoor(closed, pod.at)] }, ["192.0.2.1"]));
   const check = { headers: { "waybill-check": "1" } };
   const hop = (hops: string) => ({ headers: { "waybill-hop": hops } });
 
@@ -221,7 +313,7 @@ test("a door lets in other nodes only, for its own app, and passes a request on 
   expect(await ask(ready, { host: "other.localhost" })).toMatch(/^503/);
   expect([await ask(ready, check), await ask(notReady, check)]).toEqual(["200 ", "503 "]);
   expect(await ask(notReady, hop("1"))).toBe("200 one 0");
-  expect(await ask(notReady, hop("2"))).toMatch(/^503/);
+  expect(await ask(notReady, hop("3"))).toBe("200 one 0");
   expect(await ask(elsewhere, hop("1"))).toMatch(/^503/);
   await expect(ask(closed)).rejects.toThrow();
   await expect(ask(closed, check)).rejects.toThrow();
@@ -234,7 +326,7 @@ test("a door whose port another program has keeps no other route from changing",
   await once(taken, "listening");
   stack.defer(async () => void taken.close());
   const [busy, free] = [(taken.address() as { port: number }).port, await freePort()];
-  const doors = [busy, free].map((port) => ({ port, pod: pod.at }));
+  const doors = [busy, free].map((port) => aDoor(port, pod.at));
 
   const { port } = await aNode(stack, aWish({ upstreams: [pod.at], doors }));
 

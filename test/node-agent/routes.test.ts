@@ -25,7 +25,7 @@ const anApp = (said: Partial<IngressRoute> = {}): IngressRoute => ({
 
 const aPlan = (...apps: readonly Partial<IngressRoute>[]) => ({
   adminSocket: "/run/w/caddy.sock",
-  httpPort: 8080,
+  ingressSocket: "/run/w/ingress.sock",
   routes: apps.map((it) => anApp(it)),
   peers: [],
 });
@@ -51,8 +51,88 @@ test("the whole of Caddy's configuration is this", () => {
               "automatic_https": {
                 "disable": true,
               },
+              "errors": {
+                "routes": [
+                  {
+                    "handle": [
+                      {
+                        "handler": "reverse_proxy",
+                        "headers": {
+                          "request": {
+                            "delete": [
+                              "Waybill-Hop",
+                              "Waybill-Check",
+                            ],
+                            "set": {
+                              "Waybill-Again": [
+                                "{http.request.header.Waybill-Again}x",
+                              ],
+                              "X-Forwarded-For": [
+                                "{http.request.header.X-Forwarded-For}",
+                              ],
+                              "X-Forwarded-Host": [
+                                "{http.request.header.X-Forwarded-Host}",
+                              ],
+                              "X-Forwarded-Port": [
+                                "{http.request.port}",
+                              ],
+                              "X-Forwarded-Proto": [
+                                "{http.request.header.X-Forwarded-Proto}",
+                              ],
+                            },
+                          },
+                        },
+                        "transport": {
+                          "keep_alive": {
+                            "enabled": false,
+                          },
+                          "protocol": "http",
+                        },
+                        "upstreams": [
+                          {
+                            "dial": "unix//run/w/ingress.sock",
+                          },
+                        ],
+                      },
+                    ],
+                    "match": [
+                      {
+                        "expression": "{http.request.duration_ms} < 4900.0 && ({http.request.method} == 'GET' || {http.reverse_proxy.upstream.hostport} == null)",
+                        "not": [
+                          {
+                            "header_regexp": {
+                              "Waybill-Again": {
+                                "pattern": "^x{20}",
+                              },
+                            },
+                          },
+                        ],
+                      },
+                    ],
+                    "terminal": true,
+                  },
+                  {
+                    "handle": [
+                      {
+                        "body": "No pod of this app answers. Ask again in a moment.
+    ",
+                        "handler": "static_response",
+                        "headers": {
+                          "content-type": [
+                            "text/plain; charset=utf-8",
+                          ],
+                          "retry-after": [
+                            "1",
+                          ],
+                        },
+                        "status_code": "{http.error.status_code}",
+                      },
+                    ],
+                  },
+                ],
+              },
               "listen": [
-                ":8080",
+                "unix//run/w/ingress.sock",
               ],
               "routes": [
                 {
@@ -64,10 +144,20 @@ test("the whole of Caddy's configuration is this", () => {
                           "delete": [
                             "Waybill-Check",
                             "Waybill-Hop",
+                            "Waybill-Again",
                           ],
                           "set": {
+                            "X-Forwarded-For": [
+                              "{http.request.header.X-Forwarded-For}",
+                            ],
+                            "X-Forwarded-Host": [
+                              "{http.request.header.X-Forwarded-Host}",
+                            ],
                             "X-Forwarded-Port": [
                               "{http.request.port}",
+                            ],
+                            "X-Forwarded-Proto": [
+                              "{http.request.header.X-Forwarded-Proto}",
                             ],
                           },
                         },
@@ -79,6 +169,16 @@ test("the whole of Caddy's configuration is this", () => {
                         },
                       },
                       "load_balancing": {
+                        "retry_match": [
+                          {
+                            "method": [
+                              "GET",
+                            ],
+                          },
+                          {
+                            "expression": "{http.reverse_proxy.upstream.hostport} == null",
+                          },
+                        ],
                         "selection_policy": {
                           "policy": "least_conn",
                         },
@@ -171,12 +271,13 @@ test("the whole of Caddy's configuration is this", () => {
 
 test("doors are asked less often the more questions there are, those of doors that pass on included", () => {
   const remote = Array.from({ length: 100 }, (_, at) => `10.9.0.2:${31_000 + at}`);
-  const passing = Array.from({ length: 9 }, (_, at) => ({ port: 31_200 + at, pod: undefined }));
+  const closed = { pod: undefined, gone: false };
+  const passing = Array.from({ length: 9 }, (_, at) => ({ ...closed, port: 31_200 + at }));
   const intervals = (doors: typeof passing) =>
     new Set(JSON.stringify(caddyConfig(aPlan({ remote, doors }))).match(/"interval":"\d+s"/g));
 
   expect(intervals([])).toEqual(new Set(['"interval":"1s"']));
-  expect(intervals(passing)).toEqual(new Set(['"interval":"5s"']));
+  expect(intervals(passing)).toEqual(new Set(['"interval":"10s"']));
 });
 
 test("requests go to ready pods only", () => {
@@ -260,8 +361,8 @@ test("a pod's door leads to it while it is ready, and to nobody else's pod when 
     upstreams: ["10.0.0.2:8080"],
     remote: ["192.0.2.7:31005", "[2001:db8::7]:31006"],
     doors: [
-      { port: 31_001, pod: undefined },
-      { port: 31_002, pod: "10.0.0.2:8080" },
+      { port: 31_001, pod: undefined, gone: true },
+      { port: 31_002, pod: "10.0.0.2:8080", gone: false },
     ],
   });
 });

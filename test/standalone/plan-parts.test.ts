@@ -24,8 +24,8 @@ function assembled(variables: Record<string, string> = {}) {
   return assemble(settings, installation, placesOf("/d", installation.id), around);
 }
 const named = (name: string, variables: Record<string, string> = {}) => {
-  const { foundation, api, worker, nodeAgent } = assembled(variables);
-  const part = [...foundation, api, worker, nodeAgent].find((it) => it.name === name);
+  const { foundation, front, api, worker, nodeAgent } = assembled(variables);
+  const part = [...foundation, front, api, worker, nodeAgent].find((it) => it.name === name);
   if (part === undefined) throw new Error(`no part ${name}`);
   return part;
 };
@@ -107,7 +107,7 @@ test("our programs are told exactly what the contract names", () => {
     CONTAINER_RUNTIME_ENDPOINT: "unix:///run/waybill-0123abcd/containerd.sock",
     WAYBILL_REGISTRY_HOSTS_DIR: "/d/containerd/certs.d",
     WAYBILL_CADDY_ADMIN: "/run/waybill-0123abcd/caddy-admin.sock",
-    WAYBILL_HTTP_PORT: "8080",
+    WAYBILL_INGRESS_SOCKET: "/run/waybill-0123abcd/ingress.sock",
     WAYBILL_CGROUP_PARENT: "/waybill-0123abcd",
     WAYBILL_AGENT_HEALTH: "/run/waybill-0123abcd/node-agent.sock",
     WAYBILL_NODE_CPU: "2",
@@ -129,8 +129,8 @@ test.each([
   expect(told).toContain(value);
 });
 
-test("the ingress runs without root's powers", () => {
-  expect(words("caddy")).toContain("--bounding-set=-all,+net_bind_service -- /usr/bin/caddy run");
+test.each(["front", "caddy"])("the ingress' %s runs without root's powers", (part) => {
+  expect(words(part)).toContain("--bounding-set=-all,+net_bind_service -- /usr/bin/caddy run");
 });
 
 test("what pods may use of the host is told to those who ask it, and to nobody else", () => {

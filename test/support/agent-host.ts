@@ -1,10 +1,10 @@
 import type { ChildProcess } from "node:child_process";
 import { randomUUID } from "node:crypto";
 import { mkdir, writeFile } from "node:fs/promises";
-import { dirname, join } from "node:path";
-import { caddyPart } from "../../standalone/parts/caddy.ts";
+import { join } from "node:path";
 import { NODE_AGENT_FLAGS } from "../../standalone/parts/programs.ts";
 import { type ContainerdSaid, startContainerd, type TestContainerd } from "./containerd.ts";
+import { anIngress, type TestIngress } from "./ingress.ts";
 import { aProgram, type Command } from "./program.ts";
 
 /** What one host runs: containerd and Caddy, which stand, and the agent, which a test starts. */
@@ -19,6 +19,9 @@ export type AgentHost = AsyncDisposable & {
   /** The agent's process, while one was started. */
   agent(): ChildProcess | undefined;
   agentLog(): string;
+  /** What its front and router have said. */
+  ingressLog(): string;
+  /** The router, whose routes are the agent's; the front stays. */
   restartCaddy(): Promise<void>;
   /** Ends everything as a power cut does; what lies in /run is gone. */
   powerOff(): Promise<void>;
@@ -39,21 +42,20 @@ export async function startAgentHost(said: AgentHostSaid): Promise<AgentHost> {
   const stack = new AsyncDisposableStack();
   try {
     const containerd = stack.use(await startContainerd(said));
-    const part = caddyPart({
+    const { front, router, ...part } = await anIngress({
       dataDir: join(containerd.dir, "data"),
       runDir: `/run/${containerd.installation}`,
       httpPort,
+      onHost,
     });
-    for (const file of part.files) {
-      await mkdir(dirname(file.path), { recursive: true });
-      await writeFile(file.path, file.text);
-    }
-    const caddy = stack.use(aProgram(onHost(part)));
-    const env = { ...agentEnv(said, containerd, part.adminSocket), ...said.env };
+    stack.use(front);
+    stack.use(router);
+    const env = { ...agentEnv(said, containerd, part), ...said.env };
     const agent = stack.use(aProgram(onHost(agentCommand(env))));
     const boot = async () => {
       await writeFile(env.WAYBILL_BOOT_ID_FILE, `${randomUUID()}\n`);
-      await caddy.start();
+      await router.start();
+      await front.start();
     };
     await mkdir(env.WAYBILL_AGENT_DIR, { recursive: true });
     await boot();
@@ -67,12 +69,13 @@ export async function startAgentHost(said: AgentHostSaid): Promise<AgentHost> {
       endAgent: agent.end,
       agent: agent.child,
       agentLog: agent.log,
+      ingressLog: () => `${front.log()}${router.log()}`,
       restartCaddy: async () => {
-        await caddy.end();
-        await caddy.start();
+        await router.end();
+        await router.start();
       },
       powerOff: async () => {
-        await Promise.all([agent.end(), caddy.end()]);
+        await Promise.all([agent.end(), front.end(), router.end()]);
         await containerd.powerOff();
       },
       powerOn: async () => {
@@ -97,9 +100,9 @@ function agentCommand(env: Readonly<Record<string, string>>, folder = ROOT): Com
 type AgentEnv = ReturnType<typeof agentEnv>;
 
 function agentEnv(
-  { apiUrl, httpPort }: AgentHostSaid,
+  { apiUrl }: AgentHostSaid,
   containerd: TestContainerd,
-  adminSocket: string,
+  ingress: Pick<TestIngress, "adminSocket" | "ingressSocket">,
 ) {
   const agentDir = join(containerd.dir, "agent");
   return {
@@ -111,8 +114,8 @@ function agentEnv(
     WAYBILL_JOIN_TOKEN_FILE: join(agentDir, "join.token"),
     CONTAINER_RUNTIME_ENDPOINT: containerd.endpoint,
     WAYBILL_REGISTRY_HOSTS_DIR: containerd.hostsDir,
-    WAYBILL_CADDY_ADMIN: adminSocket,
-    WAYBILL_HTTP_PORT: String(httpPort),
+    WAYBILL_CADDY_ADMIN: ingress.adminSocket,
+    WAYBILL_INGRESS_SOCKET: ingress.ingressSocket,
     WAYBILL_CGROUP_PARENT: containerd.cgroupParent,
     WAYBILL_BOOT_ID_FILE: join(agentDir, "boot-id"),
     WAYBILL_AGENT_HEALTH: `/run/${containerd.installation}/agent.sock`,

@@ -19,6 +19,7 @@ export type Part =
   | "registry"
   | "containerd"
   | "caddy"
+  | "front"
   | "api"
   | "worker"
   | "node-agent";

@@ -33,7 +33,7 @@ export async function openMemoryHost(): Promise<MemoryHost> {
     CONTAINER_RUNTIME_ENDPOINT: "unix:///nowhere",
     WAYBILL_REGISTRY_HOSTS_DIR: join(folder, "hosts"),
     WAYBILL_CADDY_ADMIN: join(folder, "caddy.sock"),
-    WAYBILL_HTTP_PORT: "1",
+    WAYBILL_INGRESS_SOCKET: join(folder, "ingress.sock"),
     WAYBILL_CGROUP_PARENT: `/waybill-test-${randomUUID().slice(0, 8)}`,
     WAYBILL_AGENT_HEALTH: join(folder, "health.sock"),
   });

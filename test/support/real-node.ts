@@ -57,7 +57,7 @@ export async function startRealNode(): Promise<RealNode> {
       CONTAINER_RUNTIME_ENDPOINT: containerd.endpoint,
       WAYBILL_REGISTRY_HOSTS_DIR: containerd.hostsDir,
       WAYBILL_CADDY_ADMIN: join(containerd.dir, "no-caddy.sock"),
-      WAYBILL_HTTP_PORT: "8080",
+      WAYBILL_INGRESS_SOCKET: join(containerd.dir, "no-ingress.sock"),
       WAYBILL_CGROUP_PARENT: containerd.cgroupParent,
       WAYBILL_AGENT_HEALTH: `/run/${containerd.installation}/agent.sock`,
     };

@@ -41,6 +41,16 @@ export function mayStillRun(world: World, pod: PodView): boolean {
   return !isOver(pod) && !isFenced(world, pod);
 }
 
+/**
+ * Pods that leave and still run, as far as anybody knows. Not those on silent nodes: nobody knows when
+ * it would be known of them, and no other pod waits for that unless it must not stand beside them.
+ */
+export function endingPods(world: World): readonly PodView[] {
+  return world.pods.filter(
+    (pod) => pod.wanted === "gone" && mayStillRun(world, pod) && !silentNode(world, pod),
+  );
+}
+
 /** Whether the pod proves that its release works. What is over stays so, also on a silent node. */
 export function isProven(world: World, release: ReleaseView, pod: PodView): boolean {
   if (hasSucceeded(pod)) return true;

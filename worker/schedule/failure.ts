@@ -1,6 +1,6 @@
 import { silence } from "../../contract/placement/filter.ts";
 import type { Failure } from "../../db/schema/core.ts";
-import { hasSucceeded, isProven, isReady, silentNode } from "./condition.ts";
+import { endingPods, hasSucceeded, isProven, isReady, silentNode } from "./condition.ts";
 import { diagnose } from "./diagnose.ts";
 import { place, refusal } from "./place.ts";
 import { describeUnready } from "./unready.ts";
@@ -36,6 +36,11 @@ function overdue(
   stuck: PodView | undefined,
   within: string,
 ): Failure {
+  const [ending] = endingPods(world);
+  if (!stuck && ending) {
+    const message = `there was no room ${within}: pod ${ending.name}, which leaves, has not ended`;
+    return { slug: "no-room", message, log: [] };
+  }
   if (!stuck) {
     const why = place(world, target, 1, fresh).flatMap((it) =>
       it.kind === "wait" ? [it.why] : [],
@@ -59,17 +64,22 @@ function overdue(
 
 /**
  * The time that the rollout was given, once it is over. Each pod that becomes ready gives it another
- * deadline, but no pod twice: one that comes and goes does not keep the release without an end.
+ * deadline, but no pod twice: one that comes and goes does not keep the release without an end. While
+ * it only waits for old pods to end, which may have a long grace, no deadline but the whole one runs.
  */
 function spentTime(
-  { nowMs }: World,
-  { phaseAtMs, progressDeadlineMs, replicas }: ReleaseView,
+  world: World,
+  target: ReleaseView,
   fresh: readonly PodView[],
 ): number | undefined {
+  const { nowMs } = world;
+  const { phaseAtMs, progressDeadlineMs, replicas } = target;
+  const waits = endingPods(world).length > 0 && fresh.every((pod) => isProven(world, target, pod));
   const progress = fresh
     .filter((pod) => isReady(pod) || hasSucceeded(pod))
     .map((pod) => pod.seen?.sinceMs ?? 0);
-  if (nowMs - Math.max(phaseAtMs, ...progress) >= progressDeadlineMs) return progressDeadlineMs;
+  if (!waits && nowMs - Math.max(phaseAtMs, ...progress) >= progressDeadlineMs)
+    return progressDeadlineMs;
   const longestMs = progressDeadlineMs * replicas;
   return nowMs - phaseAtMs >= longestMs ? longestMs : undefined;
 }

@@ -2,6 +2,7 @@ import { silence } from "../../contract/placement/filter.ts";
 import { nodeOf } from "../../contract/placement/node-view.ts";
 import {
   bestFirst,
+  endingPods,
   isFenced,
   isHopeless,
   isOver,
@@ -64,10 +65,10 @@ function oneMoreFirst(
   const serving = beside.filter((pod) => !world.lost.has(pod.node)).length;
   const surge = serving > 0 ? live.maxSurge : moving;
   const limit = live.replicas + lost + surge - serving;
-  const count = Math.min(live.replicas - staying.length, limit - rest.length);
+  const missing = live.replicas - staying.length;
   return [
     ...going.map((pod) => leave(pod, why.get(pod) ?? "surplus")),
-    ...placeAfter(world, live, count, rest, [...going, ...leaving]),
+    ...placeWithin(world, live, { missing, limit }, rest, [...going, ...leaving]),
   ];
 }
 
@@ -127,6 +128,21 @@ function heldByNode(world: World, { id }: ReleaseView, own: readonly PodView[]):
   if (!held || !node) return [];
   const why = `pod ${held.name} may still run on node ${node.name}, which is ${silence(node)}; it is started elsewhere once that node is fenced`;
   return [{ kind: "hold", release: id, why }];
+}
+
+/**
+ * Places as many pods as are missing and as may be beside the wanted ones. Those that are ending count,
+ * since they run as long as they need for it: there are never more at once than `limit`.
+ */
+export function placeWithin(
+  world: World,
+  release: ReleaseView,
+  { missing, limit }: { readonly missing: number; readonly limit: number },
+  wanted: readonly PodView[],
+  leaving: readonly PodView[],
+): readonly Change[] {
+  const room = limit - wanted.length - endingPods(world).length;
+  return placeAfter(world, release, Math.min(missing, room), wanted, leaving);
 }
 
 /** Places pods once none may run that they must not stand beside: see strategy.ts. */

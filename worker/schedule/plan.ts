@@ -3,7 +3,7 @@ import { isSilent } from "../../contract/placement/filter.ts";
 import type { Failure } from "../../db/schema/core.ts";
 import { isFenced, isHopeless, isOver, isProven, isReady, silentNode } from "./condition.ts";
 import { failureOf } from "./failure.ts";
-import { keepRunning, placeAfter } from "./keep.ts";
+import { keepRunning, placeWithin } from "./keep.ts";
 import { leaving, leavingFirst, type Rollout, someLeave } from "./leaving.ts";
 import { type Placing, standsInTheWay } from "./place.ts";
 import { recreate } from "./recreate.ts";
@@ -181,8 +181,8 @@ function takePlace({ target, served, old }: Rollout): readonly Change[] {
 
 function goOn(world: World, rollout: Rollout): readonly Change[] {
   const { target, served, limit, fresh, old } = rollout;
-  const count = Math.min(target.replicas - fresh.length, limit - fresh.length - old.length);
-  const placed = placeAfter(world, target, count, [...fresh, ...old], []);
+  const missing = target.replicas - fresh.length;
+  const placed = placeWithin(world, target, { missing, limit }, [...fresh, ...old], []);
   const back = servedAgain(world, served, old);
   const restored = { ...rollout, old: [...without(old, back), ...back] };
   const gone = leaving(world, restored);

@@ -8,7 +8,13 @@ export type PodSeen = {
   readonly containers: readonly { readonly startedAt?: string; readonly restarts: number }[];
 };
 
-/** The spec of an app whose pods answer `<version> <pod> <node>`, each with its own. */
+/** Where a pod of `anApp` takes a POST, and answers how many bytes came, and the same words. */
+export const TELLS_SIZE = "/cgi-bin/size";
+
+/**
+ * The spec of an app whose pods answer `<version> <pod> <node>`, each with its own. Its server has
+ * no handler for SIGTERM, so that it ends by SIGKILL when the pod's grace is over, with all requests in it.
+ */
 export function anApp(
   name: string,
   said: {
@@ -24,12 +30,11 @@ export function anApp(
     name: variable,
     valueFrom: { fieldRef: { fieldPath } },
   });
-  const page = 'echo "$VERSION $POD $NODE" > /www/index.html; exec httpd -f -p 8080 -h /www';
   const memory = said.memory ?? "16Mi";
   const container = {
     name: "web",
     image: "busybox",
-    command: ["sh", "-c", page],
+    command: ["sh", "-c", START],
     env: [
       { name: "VERSION", value: said.version ?? "one" },
       field("POD", "metadata.name"),
@@ -43,10 +48,25 @@ export function anApp(
   return { name, replicas: said.replicas ?? 1, pod, ...said.spec };
 }
 
-/** Declares it, and answers when it is healthy or has failed. */
-export async function deploy({ call }: ControlPlane, spec: object): Promise<Answer> {
+const START = `
+echo "$VERSION $POD $NODE" > /www/index.html
+mkdir -p /www/cgi-bin
+cat > /www${TELLS_SIZE} <<'END'
+#!/bin/sh
+size=$(wc -c)
+printf 'Content-type: text/plain\\n\\n%s' "$size $VERSION $POD $NODE"
+END
+chmod +x /www${TELLS_SIZE}
+exec httpd -f -p 8080 -h /www`;
+
+/** Declares it, and answers when it is healthy or has failed, unless it is told not to wait. */
+export async function deploy(
+  { call }: ControlPlane,
+  spec: object,
+  query = "?wait=healthy&timeout=60",
+): Promise<Answer> {
   const { name } = spec as { name: string };
-  return await call("PUT", `/v1/apps/${name}?wait=healthy&timeout=60`, {
+  return await call("PUT", `/v1/apps/${name}${query}`, {
     body: JSON.stringify(spec),
     headers: { "content-type": "application/json" },
   });

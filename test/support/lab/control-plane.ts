@@ -111,6 +111,7 @@ export function wire(dir: string, at: { address: string; port: number }, stores:
     runtimeEndpoint: "",
     registryHostsDir: "",
     caddyAdmin: "",
+    ingressSocket: "",
   };
 }
 

@@ -10,9 +10,9 @@ const MAX_FAILURES = 1_000;
 const MAX_ANSWERS = 1_000;
 const ANSWER_CHARS = 200;
 
-const failures: Failure[] = [];
-const answers = new Map<string, number>();
-const times: number[] = [];
+let failures: Failure[] = [];
+let answers = new Map<string, number>();
+let times: number[] = [];
 const under = new Set<Promise<void>>();
 let sent = 0;
 let failed = 0;
@@ -27,20 +27,24 @@ process.on("message", async (order: LoadOrder) => {
   }
   const answer: LoadAnswer = { to: order.do, report: report() };
   process.send?.(answer);
+  if (order.do === "lap") forget();
 });
+
+function forget(): void {
+  [failures, answers, times, sent, failed] = [[], new Map(), [], 0, 0];
+}
 
 /** What is due by the clock is sent, also after a moment in which this process did not run. */
 function start({ to, perSecond, keepAlive = false }: LoadPlan): void {
   const agent = new Agent({ keepAlive });
   const startedMs = performance.now();
-  let rounds = 0;
+  let begun = 0;
   timer = setInterval(() => {
-    const due = Math.floor(((performance.now() - startedMs) / 1_000) * perSecond);
-    for (; rounds < due; rounds++) {
-      for (const target of to) {
-        const one = ask(target, agent).finally(() => under.delete(one));
-        under.add(one);
-      }
+    const due = Math.floor(((performance.now() - startedMs) / 1_000) * perSecond * to.length);
+    for (; begun < due; begun++) {
+      const target = to[begun % to.length] as Target;
+      const one = ask(target, agent).finally(() => under.delete(one));
+      under.add(one);
     }
   }, TICK_MS);
 }
@@ -63,10 +67,13 @@ async function ask(target: Target, agent: Agent): Promise<void> {
   }
 }
 
-/** The text of a 200, shortened; throws for all else, an answer that breaks off as well. */
-function answerOf({ address, port, host, path = "/" }: Target, agent: Agent): Promise<string> {
+/** The text of a 200, shortened; throws for all else, a question or answer that breaks off as well. */
+function answerOf(target: Target, agent: Agent): Promise<string> {
+  const { address, port, host, path = "/", bytes } = target;
+  const method = bytes === undefined ? "GET" : "POST";
   return new Promise((resolve, reject) => {
-    const asked = request({ host: address, port, path, headers: { host }, agent }, (answer) => {
+    const to = { host: address, port, method, path, headers: { host }, agent };
+    const asked = request(to, (answer) => {
       let text = "";
       answer.setEncoding("utf8");
       answer.on("data", (chunk: string) => {
@@ -74,7 +81,8 @@ function answerOf({ address, port, host, path = "/" }: Target, agent: Agent): Pr
       });
       answer.on("error", reject);
       answer.on("end", () => {
-        if (answer.statusCode === 200) resolve(text);
+        const whole = bytes === undefined || text.startsWith(`${bytes} `);
+        if (answer.statusCode === 200 && whole) resolve(text);
         else reject(new Error(`${answer.statusCode} ${text}`));
       });
     });
@@ -83,7 +91,7 @@ function answerOf({ address, port, host, path = "/" }: Target, agent: Agent): Pr
     }, ANSWER_MS);
     asked.on("error", reject);
     asked.on("close", () => clearTimeout(patience));
-    asked.end();
+    asked.end(bytes === undefined ? undefined : Buffer.alloc(bytes, "a"));
   });
 }
 

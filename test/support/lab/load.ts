@@ -8,11 +8,13 @@ export type Target = Ingress & {
   /** The Host header. */
   readonly host: string;
   readonly path?: string;
+  /** A POST of so many bytes to what tells how many it got (`TELLS_SIZE` of an-app.ts); else a GET. */
+  readonly bytes?: number;
 };
 
 export type LoadPlan = {
   readonly to: readonly Target[];
-  /** To each of them, evenly, whether the ones before are answered or not. */
+  /** To each of them, all in turn and evenly, whether the ones before are answered or not. */
   readonly perSecond: number;
   /** Connections are used again, as between servers; else each request makes its own, as curl does. */
   readonly keepAlive?: boolean;
@@ -24,7 +26,7 @@ export type Failure = {
   readonly failedAtMs: number;
   /** "web.localhost at 172.20.1.11:8080" */
   readonly to: string;
-  /** Another status than 200 with the beginning of its text, or how the connection broke. */
+  /** Another status than 200 with the beginning of its text, a body that came incomplete, or how the connection broke. */
   readonly why: string;
 };
 
@@ -42,11 +44,13 @@ export type LoadReport = {
 
 export type LoadOrder =
   | { readonly do: "start"; readonly plan: LoadPlan }
-  | { readonly do: "tell" | "stop" };
+  | { readonly do: "tell" | "lap" | "stop" };
 export type LoadAnswer = { readonly to: LoadOrder["do"]; readonly report: LoadReport };
 
 export type Load = AsyncDisposable & {
   soFar(): Promise<LoadReport>;
+  /** Tells what came since the last lap, or the start, and counts anew; what is under way counts later. */
+  lap(): Promise<LoadReport>;
   /** Sends no more, waits for what is on its way, and tells all. */
   stop(): Promise<LoadReport>;
 };
@@ -72,6 +76,7 @@ export async function aLoad(plan: LoadPlan): Promise<Load> {
   await ask({ do: "start", plan });
   return {
     soFar: () => ask({ do: "tell" }),
+    lap: () => ask({ do: "lap" }),
     stop: () => ask({ do: "stop" }),
     async [Symbol.asyncDispose]() {
       if (child.exitCode !== null || child.signalCode !== null) return;

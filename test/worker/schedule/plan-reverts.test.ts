@@ -120,7 +120,7 @@ test("a release whose spec is refused ends in words, and a live one of that kind
   ]);
   expect(planApp(start)).toEqual([{ kind: "wait", release: live.id, why: WORDS }]);
   let world: World = { ...start, nodes: [a], releases: [live, good] };
-  for (let rounds = 0; rounds < 6; rounds++) {
+  for (let rounds = 0; rounds < 10; rounds++) {
     world = round(world, { fate: () => "ready" }).world;
     expect(world.pods.filter((pod) => pod.seen?.status.ready).length).toBeGreaterThanOrEqual(2);
   }

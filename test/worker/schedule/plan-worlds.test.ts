@@ -35,8 +35,10 @@ function live(start: World, laws: Laws) {
     changes.push(...after.changes);
     expectOneWordAPod(after.changes);
     fewestReady = Math.min(fewestReady, wanted.filter(isReady).length);
-    mostPods = Math.max(mostPods, wanted.length);
-    const settled = wanted.every((pod) => world.releases.some((it) => it.id === pod.release));
+    mostPods = Math.max(mostPods, running(world, laws).length);
+    const ended = running(world, laws).length === wanted.length;
+    const settled =
+      ended && wanted.every((pod) => world.releases.some((it) => it.id === pod.release));
     if (settled && after.changes.length === 0 && world.releases.every((it) => it.phase === "live"))
       break;
   }
@@ -45,6 +47,11 @@ function live(start: World, laws: Laws) {
 
 function wantedPods(world: World): readonly PodView[] {
   return world.pods.filter((pod) => pod.wanted === "run");
+}
+
+/** Those that are wanted, and those that are ending; of what silent nodes end nobody hears. */
+function running({ pods }: World, { silent }: Laws): readonly PodView[] {
+  return pods.filter((pod) => pod.wanted === "run" || !silent?.has(pod.node));
 }
 
 function expectOneWordAPod(changes: readonly Change[]) {
