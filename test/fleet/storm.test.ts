@@ -43,7 +43,12 @@ test("whatever people and accidents do, no request fails and as many pods are re
   const accepted = new Map(APPS.map(({ name }) => [name, new Set<number>()]));
   let rollouts = 0;
   const rollOut = async ({ name, replicas }: App, version: number) => {
-    const spec = anApp(name, { replicas, version: `v${version}`, pod: NO_GRACE });
+    const spec = anApp(name, {
+      replicas,
+      version: `v${version}`,
+      warmUpSeconds: 0.5,
+      pod: NO_GRACE,
+    });
     const { status, body } = await declared(spec, version % 4 === 3 ? "" : undefined);
     expect([200, 202], JSON.stringify(body)).toContain(status);
     accepted.get(name)?.add(body.release as number);

@@ -21,6 +21,8 @@ export function anApp(
     readonly replicas?: number;
     readonly version?: string;
     readonly memory?: string;
+    /** For how long it answers 404 before it is ready, as a server does that loads its pages. */
+    readonly warmUpSeconds?: number;
     /** More fields of the app's spec, and of its pod's. */
     readonly spec?: object;
     readonly pod?: object;
@@ -37,6 +39,7 @@ export function anApp(
     command: ["sh", "-c", START],
     env: [
       { name: "VERSION", value: said.version ?? "one" },
+      { name: "WARM_UP", value: String(said.warmUpSeconds ?? 0) },
       field("POD", "metadata.name"),
       field("NODE", "spec.nodeName"),
     ],
@@ -49,14 +52,19 @@ export function anApp(
 }
 
 const START = `
-echo "$VERSION $POD $NODE" > /www/index.html
 mkdir -p /www/cgi-bin
-cat > /www${TELLS_SIZE} <<'END'
+rm -f /www/index.html
+warm_up() {
+  sleep "$WARM_UP"
+  cat > /www${TELLS_SIZE} <<'END'
 #!/bin/sh
 size=$(wc -c)
 printf 'Content-type: text/plain\\n\\n%s' "$size $VERSION $POD $NODE"
 END
-chmod +x /www${TELLS_SIZE}
+  chmod +x /www${TELLS_SIZE}
+  echo "$VERSION $POD $NODE" > /www/index.html
+}
+if [ "$WARM_UP" = 0 ]; then warm_up; else warm_up & fi
 exec httpd -f -p 8080 -h /www`;
 
 /** Declares it, and answers when it is healthy or has failed, unless it is told not to wait. */
