@@ -108,7 +108,8 @@ async function readHeads(tx: Tx, ids: readonly NodeId[]): Promise<ReadonlyMap<No
       generation: nodePlans.generation,
       routing: NOW_ROUTED,
       publicKey: nodes.publicKey,
-      bytes: sql<number>`(select coalesce(sum(wire_bytes), 0)::float8 from pods
+      bytes: sql<number>`(select coalesce(sum(wire_bytes), 0)::float8
+        from pods join pod_texts on pod_texts.id = text_id
         where pods.node_id = ${nodePlans.nodeId} and wanted = 'run')`,
     })
     .from(nodePlans)

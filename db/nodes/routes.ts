@@ -38,17 +38,14 @@ export async function readRoutes(
   ids: readonly NodeId[],
   appsDomain: string,
 ): Promise<(node: NodeId) => Routes> {
-  const [addresses, pods] = await Promise.all([knownAddresses(tx), podsHere(tx, ids)]);
-  const isKnown = ids.some((node) => addresses.has(node)) && addresses.size > 1;
-  const [routed, ingresses] = isKnown
-    ? await Promise.all([podsElsewhere(tx), ingressesAmong(tx, ids)])
-    : [[], new Set<NodeId>()];
+  const [reached, pods] = await Promise.all([reachedNodes(tx), podsHere(tx, ids)]);
+  const sends = (node: NodeId) => reached.get(node)?.isIngress === true && reached.size > 1;
+  const routed = ids.some(sends) ? await podsElsewhere(tx) : [];
   return (node) => {
-    const peers = peersOf(node, addresses);
+    const peers = peersOf(node, reached);
     const alone = peers.length === 0;
     const here = (pods.get(node) ?? []).filter((it) => !alone || it.wanted === "run");
-    const hasAll = !alone && ingresses.has(node);
-    const elsewhere = hasAll ? routed.filter((it) => it.node !== node) : [];
+    const elsewhere = sends(node) ? routed.filter((it) => it.node !== node) : [];
     return { routes: routesOf(here, elsewhere, appsDomain, !alone), peers };
   };
 }
@@ -174,20 +171,6 @@ async function podsElsewhere(tx: Tx): Promise<readonly Elsewhere[]> {
     .orderBy(asc(apps.name), asc(pods.createdAt), asc(pods.id));
 }
 
-/** In a large fleet not every node has to know every pod. */
-async function ingressesAmong(tx: Tx, ids: readonly NodeId[]): Promise<ReadonlySet<NodeId>> {
-  const rows = await tx
-    .select({ node: nodes.id })
-    .from(nodes)
-    .where(
-      and(
-        anyOf(nodes.id, ids),
-        sql`${nodes.labels} ->> 'waybill/ingress' is distinct from 'false'`,
-      ),
-    );
-  return new Set(rows.map(({ node }) => node));
-}
-
 /**
  * Of other nodes' pods those that are ready, and all of them where none anywhere is. A door knows better
  * than this whether its pod is ready, but Caddy holds every door that it is just told of for open
@@ -198,22 +181,34 @@ function worthAsking(own: readonly Here[], away: readonly Elsewhere[]): readonly
   return isServed ? away.filter((it) => it.ready) : away;
 }
 
-async function knownAddresses(tx: Tx): Promise<ReadonlyMap<NodeId, string>> {
+type Reached = {
+  readonly address: string;
+  /** It passes requests on to other nodes' pods: in a large fleet not every node has to know every pod. */
+  readonly isIngress: boolean;
+};
+
+async function reachedNodes(tx: Tx): Promise<ReadonlyMap<NodeId, Reached>> {
   const rows = await tx
-    .select({ node: nodeStatus.nodeId, address: sql<string>`${nodeStatus.address}` })
+    .select({
+      node: nodeStatus.nodeId,
+      address: sql<string>`${nodeStatus.address}`,
+      isIngress: sql<boolean>`${nodes.labels} ->> 'waybill/ingress' is distinct from 'false'`,
+    })
     .from(nodeStatus)
     .innerJoin(nodes, eq(nodes.id, nodeStatus.nodeId))
     .where(and(isNotNull(nodeStatus.address), isNull(nodes.fencedAt)))
     .orderBy(asc(nodeStatus.address))
-    .prepare("known_addresses")
+    .prepare("reached_nodes")
     .execute();
-  return new Map(rows.map(({ node, address }) => [node, address]));
+  return new Map(rows.map(({ node, ...reached }) => [node, reached]));
 }
 
-/** None for a node without an address of its own: the others would refuse what comes from it. */
-function peersOf(node: NodeId, addresses: ReadonlyMap<NodeId, string>): string[] {
-  if (!addresses.has(node)) return [];
-  return [...addresses].flatMap(([other, address]) => (other === node ? [] : [address]));
+/** Whose requests come in at a node's doors. None for one without an address: nobody knows the way there. */
+function peersOf(node: NodeId, reached: ReadonlyMap<NodeId, Reached>): string[] {
+  if (!reached.has(node)) return [];
+  return [...reached].flatMap(([other, { address, isIngress }]) =>
+    other !== node && isIngress ? [address] : [],
+  );
 }
 
 /**

@@ -184,6 +184,21 @@ test("a node without an address, or labelled as no ingress, is told of its own p
   expect(Object.keys(there.route?.nodePorts ?? {})).toEqual(there.own);
 });
 
+test("only those nodes come in at a door that send requests to other nodes' pods", async () => {
+  await using pg = await freshDb();
+  const [first, inner] = (await nodesAt(pg.db, ["10.9.0.1", "10.9.0.2"])) as [NodeId, NodeId];
+  const labels = { "waybill/ingress": "false" };
+  await pg.db.update(nodes).set({ labels }).where(eq(nodes.id, inner));
+  await placed(pg.db, "shop", 2);
+
+  const ingress = await told(pg.db, first);
+  const there = await told(pg.db, inner);
+
+  expect(ingress).toMatchObject({ route: { nodePorts: {} }, peers: [] });
+  expect(ingress.route?.remote).toMatchObject([{ address: "10.9.0.2" }]);
+  expect(there).toMatchObject({ peers: ["10.9.0.1"], route: { remote: [] } });
+});
+
 test("no request goes to a host that somebody says is off, nor is one taken from there", async () => {
   await using pg = await freshDb();
   const [first, second] = (await nodesAt(pg.db, ["10.9.0.1", "10.9.0.2"])) as [NodeId, NodeId];
