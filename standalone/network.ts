@@ -32,31 +32,36 @@ export async function removeBridge(bridge: string): Promise<number> {
 export async function removeMasquerade(network: string): Promise<number> {
   if ((await unlessAbsent(access(IPTABLES).then(() => true))) === undefined) return 0;
   const nat = ["-w", "10", "-t", "nat"];
-  const listing = await exec(
-    IPTABLES,
-    [...nat, "-n", "--line-numbers", "-L", "POSTROUTING"],
-    WITHIN,
-  );
+  const listing = await exec(IPTABLES, [...nat, "-S", "POSTROUTING"], WITHIN);
   const rules = masqueradeRules(listing.stdout, network);
-  for (const { number, chain } of rules.toReversed()) {
-    await exec(IPTABLES, [...nat, "-D", "POSTROUTING", String(number)], WITHIN);
+  for (const { rule, chain } of rules) {
+    await exec(IPTABLES, [...nat, "-D", "POSTROUTING", ...rule], WITHIN);
     await exec(IPTABLES, [...nat, "-F", chain], WITHIN);
     await exec(IPTABLES, [...nat, "-X", chain], WITHIN);
   }
   return rules.length;
 }
 
-/** The rules of one CNI network in `iptables -n --line-numbers -L POSTROUTING`, in its order. Pure. */
+/**
+ * The rules of one CNI network in `iptables -S POSTROUTING`, in its order. By what they say and not by
+ * their numbers: another installation may change its own meanwhile. Pure.
+ */
 export function masqueradeRules(
   listing: string,
   network: string,
-): readonly { readonly number: number; readonly chain: string }[] {
+): readonly { readonly rule: readonly string[]; readonly chain: string }[] {
   return listing.split("\n").flatMap((line) => {
-    if (!line.includes(`name: "${network}"`)) return [];
-    const match = /^(\d+)\s+(CNI-[0-9a-f]+)\s/.exec(line);
-    return match?.[2] === undefined ? [] : [{ number: Number(match[1]), chain: match[2] }];
+    const [, source, comment, chain] = CNI_RULE.exec(line) ?? [];
+    if (source === undefined || comment === undefined || chain === undefined) return [];
+    const said = comment.replaceAll('\\"', '"');
+    if (!said.startsWith(`name: "${network}" `)) return [];
+    const rule = ["-s", source, "-m", "comment", "--comment", said, "-j", chain];
+    return [{ rule, chain }];
   });
 }
+
+const CNI_RULE =
+  /^-A POSTROUTING -s (\S+) -m comment --comment "((?:[^"\\]|\\.)*)" -j (CNI-[0-9a-f]+)$/;
 
 type Link = { readonly ifname: string; readonly master?: string };
 

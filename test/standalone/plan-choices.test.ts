@@ -102,13 +102,14 @@ test("mounts come off in the reverse order, and only those of our folders", () =
 });
 
 test("only the address translation of this installation's network is found", () => {
-  const listing = `Chain POSTROUTING (policy ACCEPT)
-num  target     prot opt source               destination
-1    MASQUERADE  all  --  172.17.0.0/16        0.0.0.0/0
-2    CNI-0af1    all  --  10.64.1.2            0.0.0.0/0            /* name: "waybill-00000001" id: "x" */
-3    CNI-77bb    all  --  10.64.2.2            0.0.0.0/0            /* name: "waybill-00000002" id: "y" */`;
+  const listing = String.raw`-P POSTROUTING ACCEPT
+-A POSTROUTING -s 172.17.0.0/16 -j MASQUERADE
+-A POSTROUTING -s 10.64.1.2/32 -m comment --comment "name: \"waybill-00000001\" id: \"x\"" -j CNI-0af1
+-A POSTROUTING -s 10.64.2.2/32 -m comment --comment "name: \"waybill-00000002\" id: \"y\"" -j CNI-77bb`;
 
-  expect(masqueradeRules(listing, "waybill-00000001")).toEqual([{ number: 2, chain: "CNI-0af1" }]);
+  const comment = 'name: "waybill-00000001" id: "x"';
+  const rule = ["-s", "10.64.1.2/32", "-m", "comment", "--comment", comment, "-j", "CNI-0af1"];
+  expect(masqueradeRules(listing, "waybill-00000001")).toEqual([{ rule, chain: "CNI-0af1" }]);
 });
 
 test("the commands to try can be pasted, whatever the folder is called", () => {

@@ -8,6 +8,7 @@ import { placesIn } from "../../node-agent/disk/places.ts";
 import { killCgroup, removeCgroup } from "../../node-agent/host/cgroups.ts";
 import { mountPoints, unmount } from "../../node-agent/host/mounts.ts";
 import { openCri } from "../../node-agent/runtime/cri.ts";
+import { removeMasquerade } from "../../standalone/network.ts";
 import { containerdPart } from "../../standalone/parts/containerd.ts";
 import type { RuntimeHandler } from "../../standalone/parts/handlers.ts";
 import { eventually } from "./eventually.ts";
@@ -97,6 +98,7 @@ export async function startContainerd(said: ContainerdSaid = {}): Promise<TestCo
     await exec(ip.program, ip.argv, { timeoutMs: 5_000 }).catch((error: unknown) => {
       if (!String(error).includes("Cannot find device")) throw error;
     });
+    await removeMasquerade(`waybill-${id}`);
     await removeCgroup(`/${installation}`);
     await rm(runDir, { recursive: true, force: true });
   }
