@@ -209,6 +209,15 @@ test("what no pod answers is told in words after a few seconds, wherever the pod
   ]);
 });
 
+test("what an ingress itself says has one content type", async () => {
+  await using stack = new AsyncDisposableStack();
+  const { port } = await aNode(stack, aWish({}));
+
+  const { headers } = await fetch(`http://${HERE}:${port}/`);
+
+  expect(headers.get("content-type")).toBe("text/plain; charset=utf-8");
+});
+
 test("a POST waits for a pod as a GET does, where none takes requests just now", async () => {
   await using stack = new AsyncDisposableStack();
   const pod = await aPod(stack, "one");
