@@ -46,5 +46,5 @@ export function errorRoutes(ingressSocket: string): object {
 
 export function nobodyAnswers(status: number | string): object {
   const text = "No pod of this app answers. Ask again in a moment.\n";
-  return plainText(status, text, { "retry-after": ["1"] });
+  return plainText(status, text, { "Retry-After": ["1"] });
 }

@@ -103,7 +103,8 @@ export function plainText(
   return {
     handler: "static_response",
     status_code: status,
-    headers: { "content-type": ["text/plain; charset=utf-8"], ...headers },
+    // Spelled so: by another spelling Caddy adds a second one.
+    headers: { "Content-Type": ["text/plain; charset=utf-8"], ...headers },
     body,
   };
 }

@@ -83,5 +83,5 @@ function asksIn(routes: readonly IngressRoute[]): number {
 
 function nobodyReady(app: string): object {
   const text = `The app "${app}" has no ready pod right now. Ask again in a moment.\n`;
-  return plainText(503, text, { "retry-after": ["1"] });
+  return plainText(503, text, { "Retry-After": ["1"] });
 }

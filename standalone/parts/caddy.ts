@@ -38,9 +38,11 @@ export function caddyPart({ dataDir, runDir, httpPort }: CaddyOptions): CaddyPar
     handle: passOn(ingressSocket),
     otherwise: says(502, "The ingress is just starting. Ask again in a moment.\n"),
   });
-  const router = caddy(`${dataDir}/caddy`, `${runDir}/caddy-admin.sock`, {
+  // Not where the one Caddy of earlier versions had it: an agent of theirs, which lives on until an
+  // upgrade has come to the agent, would have the router listen on the front's port.
+  const router = caddy(`${dataDir}/caddy`, `${runDir}/router-admin.sock`, {
     listen: `unix/${ingressSocket}`,
-    handle: says(404, "No app answers here yet. Deploy one, or ask again in a moment.\n"),
+    handle: says(503, "The ingress does not know its routes yet. Ask again in a moment.\n"),
   });
   return {
     front,
@@ -82,7 +84,8 @@ function says(status: number, body: string): object {
   return {
     handler: "static_response",
     status_code: status,
-    headers: { "content-type": ["text/plain; charset=utf-8"] },
+    // Spelled so: by another spelling Caddy adds a second one.
+    headers: { "Content-Type": ["text/plain; charset=utf-8"], "Retry-After": ["1"] },
     body,
   };
 }

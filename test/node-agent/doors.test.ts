@@ -209,6 +209,15 @@ test("what no pod answers is told in words after a few seconds, wherever the pod
   ]);
 });
 
+test("what an ingress itself says has one content type", async () => {
+  await using stack = new AsyncDisposableStack();
+  const { port } = await aNode(stack, aWish({}));
+
+  const { headers } = await fetch(`http://${HERE}:${port}/`);
+
+  expect(headers.get("content-type")).toBe("text/plain; charset=utf-8");
+});
+
 test("a POST waits for a pod as a GET does, where none takes requests just now", async () => {
   await using stack = new AsyncDisposableStack();
   const pod = await aPod(stack, "one");
@@ -289,6 +298,33 @@ test("a connection that a client keeps outlives all changes of the routes", asyn
   }
 
   expect(ports.size).toBe(1);
+});
+
+test("what a client and a pod say over a WebSocket goes through all ingresses between them", async () => {
+  await using stack = new AsyncDisposableStack();
+  const pod = createServer().listen(0, HERE);
+  await once(pod, "listening");
+  stack.defer(async () => void pod.close());
+  pod.on("upgrade", (question, socket: Socket) => {
+    socket.write(
+      `HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: ${question.headers.upgrade}\r\n\r\n`,
+    );
+    socket.on("data", (heard) => socket.write(`heard ${heard}`));
+  });
+  const at = `${HERE}:${(pod.address() as { port: number }).port}`;
+  const door = await freePort();
+  await aNode(stack, aWish({ upstreams: [at], doors: [aDoor(door, at)] }));
+  const { port } = await aNode(stack, aWish({ remote: [`${HERE}:${door}`] }));
+
+  const headers = { host: SHOP, connection: "upgrade", upgrade: "websocket" };
+  const question = request({ host: HERE, port, headers });
+  question.end();
+  const [, socket] = (await once(question, "upgrade")) as [unknown, Socket];
+  socket.write("hello");
+  const [answer] = await once(socket, "data");
+  socket.destroy();
+
+  expect(String(answer)).toBe("heard hello");
 });
 
 test("a door lets in other nodes only, for its own app, and passes a request on, a few times at most", async () => {

@@ -118,10 +118,10 @@ test("the whole of Caddy's configuration is this", () => {
     ",
                         "handler": "static_response",
                         "headers": {
-                          "content-type": [
+                          "Content-Type": [
                             "text/plain; charset=utf-8",
                           ],
-                          "retry-after": [
+                          "Retry-After": [
                             "1",
                           ],
                         },
@@ -218,10 +218,10 @@ test("the whole of Caddy's configuration is this", () => {
     ",
                       "handler": "static_response",
                       "headers": {
-                        "content-type": [
+                        "Content-Type": [
                           "text/plain; charset=utf-8",
                         ],
-                        "retry-after": [
+                        "Retry-After": [
                           "1",
                         ],
                       },
@@ -244,7 +244,7 @@ test("the whole of Caddy's configuration is this", () => {
     ",
                       "handler": "static_response",
                       "headers": {
-                        "content-type": [
+                        "Content-Type": [
                           "text/plain; charset=utf-8",
                         ],
                       },

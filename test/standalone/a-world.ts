@@ -11,7 +11,7 @@ import { registryPart } from "../../standalone/parts/registry.ts";
 import { type Places, placesOf } from "../../standalone/places.ts";
 import { chooseLoopbackPort } from "../../standalone/ports.ts";
 import { readRecord } from "../../standalone/records.ts";
-import { CONTROL_PLANE, closeDoors } from "../../standalone/stop.ts";
+import { CONTROL_PLANE, closeDoors, NODE_SIDE } from "../../standalone/stop.ts";
 import { shutDown } from "../../standalone/supervise.ts";
 
 /** A data folder of a test's own, in a place that only root may enter, as mkdtemp makes it. */
@@ -41,7 +41,7 @@ export async function aWorld() {
         secret: "secret",
       }),
     [Symbol.asyncDispose]: async () => {
-      for (const name of CONTROL_PLANE) await end(places, name);
+      for (const name of [...NODE_SIDE, ...CONTROL_PLANE]) await end(places, name);
       await closeDoors(places);
       for (const folder of [places.runDir, places.doorsDir, dataDir]) {
         await rm(folder, { recursive: true, force: true });

@@ -4,6 +4,7 @@ import { expect, test } from "vitest";
 import { cleanUp } from "../../standalone/clean.ts";
 import { answers } from "../../standalone/health.ts";
 import type { Part } from "../../standalone/part.ts";
+import { ingress } from "../../standalone/parts/node-side.ts";
 import {
   endForgottenServer,
   ensureCluster,
@@ -88,6 +89,34 @@ test("a part that was left with another configuration is replaced", async () => 
 
   expect(second.adopted).toBe(false);
   expect(isAlive(first.process)).toBe(false);
+});
+
+test("the one Caddy of an earlier version is replaced by two, which its agent cannot reach", async () => {
+  await using world = await aWorld();
+  const { dataDir, places } = world;
+  const { runDir } = places;
+  const httpPort = await chooseLoopbackPort(new Set());
+  const { router, front } = ingress({ dataDir, runDir, httpPort });
+  const agentsSocket = `${runDir}/caddy-admin.sock`;
+  const listen = [`:${httpPort}`];
+  const config = {
+    admin: { listen: `unix/${agentsSocket}`, origins: ["localhost"] },
+    apps: { http: { servers: { waybill: { listen, automatic_https: { disable: true } } } } },
+  };
+  const files = router.files.map(({ path }) => ({ path, text: JSON.stringify(config) }));
+  const ready = { kind: "http-on-socket", socket: agentsSocket, path: "/config/" } as const;
+  const before = await bringUp({ ...router, files, ports: [httpPort], ready }, places);
+  await untilReady(before, never);
+
+  for (const part of [router, front]) {
+    const running = await bringUp(part, places);
+    await untilReady(running, never);
+  }
+
+  expect(isAlive(before.process)).toBe(false);
+  expect(await answers(ready, { path: "", from: 0 })).toBe(false);
+  const answer = await fetch(`http://127.0.0.1:${httpPort}/`);
+  expect([answer.status, answer.headers.get("retry-after")]).toEqual([503, "1"]);
 });
 
 test("a part that nobody recorded is ended by the clean-up after down", async () => {

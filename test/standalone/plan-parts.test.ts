@@ -106,7 +106,7 @@ test("our programs are told exactly what the contract names", () => {
     WAYBILL_JOIN_TOKEN_FILE: "/d/node-agent/join.token",
     CONTAINER_RUNTIME_ENDPOINT: "unix:///run/waybill-0123abcd/containerd.sock",
     WAYBILL_REGISTRY_HOSTS_DIR: "/d/containerd/certs.d",
-    WAYBILL_CADDY_ADMIN: "/run/waybill-0123abcd/caddy-admin.sock",
+    WAYBILL_CADDY_ADMIN: "/run/waybill-0123abcd/router-admin.sock",
     WAYBILL_INGRESS_SOCKET: "/run/waybill-0123abcd/ingress.sock",
     WAYBILL_CGROUP_PARENT: "/waybill-0123abcd",
     WAYBILL_AGENT_HEALTH: "/run/waybill-0123abcd/node-agent.sock",
