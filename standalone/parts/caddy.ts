@@ -20,6 +20,9 @@ export type CaddyPart = {
   readonly ingressSocket: string;
 };
 
+/** What frameworks believe of a proxy, and this one does not say: whoever says it is a client. */
+const TOLD_BY_PROXIES = ["Forwarded", "X-Forwarded-Prefix", "X-Forwarded-Ssl", "X-Real-Ip"];
+
 /** How long a request waits for a router that is just starting again. */
 const TRY_FOR = "5s";
 
@@ -75,7 +78,7 @@ function passOn(socket: string): object {
     handler: "reverse_proxy",
     upstreams: [{ dial: `unix/${socket}` }],
     load_balancing: { try_duration: TRY_FOR, try_interval: "50ms" },
-    headers: { request: { delete: ["Waybill-Again"] } },
+    headers: { request: { delete: ["Waybill-Again", ...TOLD_BY_PROXIES] } },
     transport: { protocol: "http", compression: false, keep_alive: { enabled: false } },
   };
 }

@@ -180,9 +180,14 @@ test("a pod behind a door is told who asks as one behind its own ingress is, and
   const { port } = await aNode(stack, aWish({ remote: [`${HERE}:${door}`] }));
   const alone = await aNode(stack, aWish({ upstreams: [pod.at] }));
 
-  const headers = { "waybill-check": "1", "waybill-hop": "1", "x-forwarded-for": "192.0.2.7" };
+  const proxied = ["forwarded", "x-forwarded-prefix", "x-forwarded-ssl", "x-real-ip"];
+  const headers = {
+    ...{ "waybill-check": "1", "waybill-hop": "1", "x-forwarded-for": "192.0.2.7" },
+    ...Object.fromEntries(proxied.map((it) => [it, "for=192.0.2.7"])),
+  };
   expect(await ask(alone.port, { headers })).toBe("200 one 0");
   expect(Object.keys(pod.headers()).filter((it) => it.startsWith("waybill"))).toEqual([]);
+  expect(Object.keys(pod.headers()).filter((it) => proxied.includes(it))).toEqual([]);
   expect(await ask(port, { host: `${SHOP}:8080`, headers })).toBe("200 one 0");
 
   expect(pod.headers()).toMatchObject({
