@@ -7,6 +7,7 @@ import { makeToken } from "../../contract/token.ts";
 import { insertToken, revokeNodeTokens, useJoinToken } from "../../db/access/tokens.ts";
 import { renewWish } from "../../db/nodes/desired.ts";
 import { claimPodRange, ensureNode, type RangeOutcome, storeNodeKey } from "../../db/nodes/join.ts";
+import { renewRoutes } from "../../db/nodes/routes.ts";
 import { claimSession, wakeAgents } from "../../db/nodes/sessions.ts";
 import { auditDeniedOnce, change } from "../apps/change.ts";
 import { sha256Bytes } from "../deps.ts";
@@ -67,6 +68,8 @@ async function joinOnce(call: KnownCall, request: JoinRequest): Promise<JoinAnsw
     });
     await revokeNodeTokens(tx, "node", name, token.id);
     await wakeAgents(tx, node);
+    // By its labels it passes requests on, or does not: it and those whose pods it reaches are to know.
+    if (joining.labels) await renewRoutes(tx);
     return {
       status: 201,
       value: { node, podRange: outcome.range },

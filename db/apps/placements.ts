@@ -105,6 +105,7 @@ export type PodRow = {
   readonly node: NodeId;
   readonly wanted: "run" | "gone";
   readonly createdAt: Date;
+  readonly goneAt: Date | null;
   /** One object for all pods that share it. */
   readonly text: PodText;
   readonly status: PodStatus | null;
@@ -125,6 +126,7 @@ export async function standingPods(tx: Tx, ids: readonly AppId[]): Promise<reado
       node: pods.nodeId,
       wanted: pods.wanted,
       createdAt: pods.createdAt,
+      goneAt: pods.goneAt,
       textId: pods.textId,
       status: podStatus.status,
       since: podStatus.since,

@@ -1,7 +1,7 @@
 import { and, eq, sql } from "drizzle-orm";
 import type { NodeId } from "../../contract/ids.ts";
 import type { Tx } from "../client.ts";
-import { nodePlans, nodes, pods } from "../schema/core.ts";
+import { nodePlans, nodeStatus, nodes, pods } from "../schema/core.ts";
 import { type NodeView, viewNode } from "./nodes.ts";
 import { renewRoutes } from "./routes.ts";
 
@@ -9,6 +9,7 @@ import { renewRoutes } from "./routes.ts";
 
 /** The node of this name, held against every other change of it until the transaction ends. */
 export async function holdNode(tx: Tx, name: string): Promise<NodeView | undefined> {
+  await holdSight(tx, name);
   await tx.select({ id: nodes.id }).from(nodes).where(eq(nodes.name, name)).for("no key update");
   return await viewNode(tx, name);
 }
@@ -19,11 +20,22 @@ export async function holdNode(tx: Tx, name: string): Promise<NodeView | undefin
  */
 export async function holdNodeAlone(tx: Tx, name: string): Promise<NodeView | undefined> {
   const which = eq(nodes.name, name);
+  await holdSight(tx, name);
   const [node] = await tx.select({ id: nodes.id }).from(nodes).where(which).for("update");
   if (node === undefined) return undefined;
   const plan = eq(nodePlans.nodeId, node.id);
   await tx.select({ node: nodePlans.nodeId }).from(nodePlans).where(plan).for("update");
   return await viewNode(tx, name);
+}
+
+/** First of all, as its reports do: each of those may then ask PostgreSQL whether the node is there. */
+async function holdSight(tx: Tx, name: string): Promise<void> {
+  await tx
+    .select({ node: nodeStatus.nodeId })
+    .from(nodeStatus)
+    .innerJoin(nodes, eq(nodes.id, nodeStatus.nodeId))
+    .where(eq(nodes.name, name))
+    .for("update", { of: nodeStatus });
 }
 
 /** What people wish of a node: no new pods there, or none at all; and since when they say that it is off. */

@@ -1,8 +1,10 @@
 import { randomUUID } from "node:crypto";
 import { sql } from "drizzle-orm";
 import { expect, test } from "vitest";
+import { NodeId } from "../../contract/ids.ts";
 import { POD_RANGES, SESSION_HEADER } from "../../contract/node/host.ts";
 import { JoinAnswer } from "../../contract/node/protocol.ts";
+import { wishVersions } from "../../db/nodes/desired.ts";
 import { type AskOptions, startApi, type TestApi } from "../support/api.ts";
 import { aReport } from "../support/declared.ts";
 import { joined } from "../support/joined.ts";
@@ -163,6 +165,23 @@ test("joining again without labels keeps them", async () => {
   await join(api, (await newToken(api, { name: "web-1" })).body.token);
 
   expect((await shown(api, "web-1")).labels).toEqual({ zone: "a" });
+});
+
+test("a node that joins again with other labels is told its routes anew, and so are the others", async () => {
+  await using api = await startApi();
+  const { node } = await joined(api, "other");
+  const labels = { "waybill/ingress": "false" };
+  const tell = async (json: object) =>
+    await join(api, (await newToken(api, { name: "web-1", ...json })).body.token);
+  const routing = async () =>
+    (await wishVersions(api.db, [NodeId.parse(node)])).get(NodeId.parse(node))?.routing ?? 0;
+  await tell({ labels });
+  const before = await routing();
+
+  await tell({});
+  expect(await routing()).toBe(before);
+  await tell({ labels: {} });
+  expect(await routing()).toBeGreaterThan(before);
 });
 
 test("a host keeps the pod addresses that it has, and nobody else gets them", async () => {

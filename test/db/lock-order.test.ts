@@ -60,3 +60,25 @@ test("calls that name the same new volumes in another order do not wait in a cir
 
   await eventually(async () => expect(await deadlocks(api)).toBe(0));
 });
+
+test("a node is forgotten while a report of it is stored: neither gives way", async () => {
+  await using api = await startApi();
+  await joinedNode(api.db, "web-1");
+  const other = anotherCaller(api.db);
+  // As a report does: its row first, and once more when its address is another.
+  const touch = sql`update node_status set seen_at = now()`;
+
+  const removing = Promise.withResolvers<void>();
+  const reported = api.db.transaction(async (tx) => {
+    await tx.execute(touch);
+    await removing.promise;
+    await tx.execute(touch);
+  });
+  const removed = api.ask("/v1/nodes/web-1", { method: "DELETE" });
+  await other.untilSomebodyWaits();
+  removing.resolve();
+
+  await reported;
+  expect((await removed).status).toBe(200);
+  expect(await deadlocks(api)).toBe(0);
+});

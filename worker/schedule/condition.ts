@@ -41,14 +41,23 @@ export function mayStillRun(world: World, pod: PodView): boolean {
   return !isOver(pod) && !isFenced(world, pod);
 }
 
+/** What an agent needs beside a pod's own time to end it: to be told, and to let its requests come to an end. */
+const ENDING_MS = 60_000;
+
 /**
- * Pods that leave and still run, as far as anybody knows. Not those on silent nodes: nobody knows when
- * it would be known of them, and no other pod waits for that unless it must not stand beside them.
+ * Pods that leave and still run, as far as anybody knows. Not those on silent nodes, nor those that have
+ * had their time: nobody knows when they end, and no other pod waits for that unless it must not stand
+ * beside them.
  */
 export function endingPods(world: World): readonly PodView[] {
-  return world.pods.filter(
-    (pod) => pod.wanted === "gone" && mayStillRun(world, pod) && !silentNode(world, pod),
-  );
+  return world.pods.filter((pod) => pod.wanted === "gone" && isEnding(world, pod));
+}
+
+/** The same of a pod that is told to leave only now. */
+export function isEnding(world: World, pod: PodView): boolean {
+  const { goneAtMs = world.nowMs, graceMs } = pod;
+  if (!mayStillRun(world, pod) || silentNode(world, pod)) return false;
+  return world.nowMs - goneAtMs < graceMs + ENDING_MS;
 }
 
 /** Whether the pod proves that its release works. What is over stays so, also on a silent node. */

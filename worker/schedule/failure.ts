@@ -2,6 +2,7 @@ import { silence } from "../../contract/placement/filter.ts";
 import type { Failure } from "../../db/schema/core.ts";
 import { endingPods, hasSucceeded, isProven, isReady, silentNode } from "./condition.ts";
 import { diagnose } from "./diagnose.ts";
+import { mustEndFirst } from "./keep.ts";
 import { place, refusal } from "./place.ts";
 import { describeUnready } from "./unready.ts";
 import type { PodView, ReleaseView, World } from "./world.ts";
@@ -36,20 +37,15 @@ function overdue(
   stuck: PodView | undefined,
   within: string,
 ): Failure {
-  const [ending] = endingPods(world);
+  const ending = awaited(world, target);
   if (!stuck && ending) {
     const message = `there was no room ${within}: pod ${ending.name}, which leaves, has not ended`;
     return { slug: "no-room", message, log: [] };
   }
   if (!stuck) {
-    const why = place(world, target, 1, fresh).flatMap((it) =>
-      it.kind === "wait" ? [it.why] : [],
-    );
-    return {
-      slug: "no-room",
-      message: `no node could take the pod ${within}: ${why.join("; ")}`,
-      log: [],
-    };
+    const [found] = place(world, target, 1, fresh);
+    const why = found?.kind === "wait" ? found.why : "there was room too late";
+    return { slug: "no-room", message: `no node could take the pod ${within}: ${why}`, log: [] };
   }
   const silent = silentNode(world, stuck);
   const { slug, message } = silent
@@ -63,23 +59,37 @@ function overdue(
 }
 
 /**
- * The time that the rollout was given, once it is over. Each pod that becomes ready gives it another
- * deadline, but no pod twice: one that comes and goes does not keep the release without an end. While
- * it only waits for old pods to end, which may have a long grace, no deadline but the whole one runs.
+ * The time that the rollout was given, once it is over. Each pod that is made or becomes ready gives it
+ * another deadline, but no pod twice: one that comes and goes does not keep the release without an end.
+ * While it only waits for old pods to end, no deadline but the whole one runs, which has as long as each of
+ * them may take.
  */
 function spentTime(
   world: World,
   target: ReleaseView,
   fresh: readonly PodView[],
 ): number | undefined {
-  const { nowMs } = world;
+  const { nowMs, releases } = world;
   const { phaseAtMs, progressDeadlineMs, replicas } = target;
-  const waits = endingPods(world).length > 0 && fresh.every((pod) => isProven(world, target, pod));
-  const progress = fresh
-    .filter((pod) => isReady(pod) || hasSucceeded(pod))
-    .map((pod) => pod.seen?.sinceMs ?? 0);
-  if (!waits && nowMs - Math.max(phaseAtMs, ...progress) >= progressDeadlineMs)
-    return progressDeadlineMs;
-  const longestMs = progressDeadlineMs * replicas;
+  const progress = fresh.flatMap((pod) => [
+    pod.createdAtMs,
+    isReady(pod) || hasSucceeded(pod) ? (pod.seen?.sinceMs ?? 0) : 0,
+  ]);
+  const isOverdue = nowMs - Math.max(phaseAtMs, ...progress) >= progressDeadlineMs;
+  if (isOverdue && !onlyWaits(world, target, fresh)) return progressDeadlineMs;
+  const graceMs = Math.max(...releases.map((it) => it.graceMs));
+  const longestMs = (progressDeadlineMs + graceMs) * replicas;
   return nowMs - phaseAtMs >= longestMs ? longestMs : undefined;
+}
+
+/** All of its pods work, and others come once old ones have ended, or now that they have. */
+function onlyWaits(world: World, target: ReleaseView, fresh: readonly PodView[]): boolean {
+  if (!fresh.every((pod) => isProven(world, target, pod))) return false;
+  return (
+    awaited(world, target) !== undefined || place(world, target, 1, fresh)[0]?.kind === "place"
+  );
+}
+
+function awaited(world: World, target: ReleaseView): PodView | undefined {
+  return endingPods(world)[0] ?? mustEndFirst(world, target);
 }

@@ -3,6 +3,7 @@ import { nodeOf } from "../../contract/placement/node-view.ts";
 import {
   bestFirst,
   endingPods,
+  isEnding,
   isFenced,
   isHopeless,
   isOver,
@@ -132,7 +133,7 @@ function heldByNode(world: World, { id }: ReleaseView, own: readonly PodView[]):
 
 /**
  * Places as many pods as are missing and as may be beside the wanted ones. Those that are ending count,
- * since they run as long as they need for it: there are never more at once than `limit`.
+ * and those that go just now: they run as long as they need for it, and never more at once than `limit`.
  */
 export function placeWithin(
   world: World,
@@ -141,11 +142,23 @@ export function placeWithin(
   wanted: readonly PodView[],
   leaving: readonly PodView[],
 ): readonly Change[] {
-  const room = limit - wanted.length - endingPods(world).length;
+  const ending = [...endingPods(world), ...leaving.filter((pod) => isEnding(world, pod))];
+  const room = limit - wanted.length - ending.length;
   return placeAfter(world, release, Math.min(missing, room), wanted, leaving);
 }
 
-/** Places pods once none may run that they must not stand beside: see strategy.ts. */
+/** A pod that leaves and may still run, where none of this release may start beside it: see strategy.ts. */
+export function mustEndFirst(
+  world: World,
+  release: ReleaseView,
+  leaving: readonly PodView[] = [],
+): PodView | undefined {
+  return [...world.pods.filter((pod) => pod.wanted === "gone"), ...leaving].find(
+    (pod) => (release.exclusive || pod.exclusive) && mayStillRun(world, pod),
+  );
+}
+
+/** Places pods once none may run that they must not stand beside. */
 export function placeAfter(
   world: World,
   release: ReleaseView,
@@ -154,9 +167,7 @@ export function placeAfter(
   leaving: readonly PodView[],
 ): readonly Change[] {
   if (count <= 0) return [];
-  const ending = [...world.pods.filter((pod) => pod.wanted === "gone"), ...leaving].find(
-    (pod) => (release.exclusive || pod.exclusive) && mayStillRun(world, pod),
-  );
+  const ending = mustEndFirst(world, release, leaving);
   if (!ending) return place(world, release, count, wanted);
   const node = world.nodes.find((it) => it.id === ending.node)?.name ?? "a node that has gone";
   const why = `pod ${ending.name} on node ${node} has to end before another starts`;

@@ -1,4 +1,4 @@
-import { bestFirst, isReady, silentNode } from "./condition.ts";
+import { bestFirst, endingPods, isReady, silentNode } from "./condition.ts";
 import { standsInTheWay } from "./place.ts";
 import type { PodView, ReleaseView, World } from "./world.ts";
 
@@ -53,13 +53,8 @@ export function leaving(world: World, rollout: Rollout): readonly PodView[] {
  */
 export function leavingFirst(world: World, rollout: Rollout): PodView | undefined {
   const { target, fresh, proven } = rollout;
-  if (someLeave(world) || proven.length < fresh.length) return undefined;
+  if (endingPods(world).length > 0 || proven.length < fresh.length) return undefined;
   return standsInTheWay(world, target, leastNeededFirst(rollout));
-}
-
-/** Room is about to come: but for what is on silent nodes, of which nobody knows when. */
-export function someLeave(world: World): boolean {
-  return world.pods.some((pod) => pod.wanted === "gone" && !silentNode(world, pod));
 }
 
 function leastNeededFirst({ served, old }: Rollout): readonly PodView[] {

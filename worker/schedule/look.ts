@@ -129,6 +129,7 @@ function releaseSight(
       ...said,
       restartPolicy: pod.spec.restartPolicy,
       settleMs: isProbed(pod) ? 0 : UNPROBED_SETTLE_MS,
+      graceMs: graceMs(pod),
       demands: demandsOf(pod),
       wish: { ...wish, textBytes: jsonBytes(pod) },
       fingerprint: fingerprintText(pod),
@@ -141,6 +142,10 @@ function releaseSight(
     const asksNothing = { ...refusedView(id, error), wish: { ...wish, textBytes: 0 } };
     return { row, pod: undefined, view: { ...said, ...asksNothing, exclusive: spec.singleton } };
   }
+}
+
+function graceMs({ spec }: Pod): number {
+  return spec.terminationGracePeriodSeconds * 1_000;
 }
 
 function isExclusive(pod: Shared): boolean {
@@ -159,14 +164,18 @@ function anyPod(release: ReleaseId): PodId {
 }
 
 /** What pods of one text have in common. */
-type Likeness = Pick<PodView, "fingerprint" | "exclusive">;
+type Likeness = Pick<PodView, "fingerprint" | "exclusive" | "graceMs">;
 
 function likeness(spec: Pod): Likeness {
-  return { fingerprint: fingerprintOf(spec), exclusive: isExclusive(spec) };
+  return {
+    fingerprint: fingerprintOf(spec),
+    exclusive: isExclusive(spec),
+    graceMs: graceMs(spec),
+  };
 }
 
 function podView(pod: PodRow, alike: Likeness): PodView {
-  const { id, name, release, node, wanted, createdAt, text, status, since } = pod;
+  const { id, name, release, node, wanted, createdAt, goneAt, text, status, since } = pod;
   return {
     id,
     name,
@@ -174,6 +183,7 @@ function podView(pod: PodRow, alike: Likeness): PodView {
     node,
     wanted,
     createdAtMs: createdAt.getTime(),
+    goneAtMs: goneAt?.getTime(),
     textBytes: text.wireBytes,
     ...alike,
     seen: status && since ? { status, sinceMs: since.getTime() } : undefined,

@@ -53,6 +53,7 @@ export function standsInTheWay(
   old: readonly PodView[],
   { room } = { room: isBound(world, release) },
 ): PodView | undefined {
+  if (release.refused !== undefined) return undefined;
   return old.find((pod) => {
     const node = nodeOf(world.nodes, pod.node);
     const tenant = node?.tenants.find((it) => it.pod === pod.id);

@@ -1,10 +1,18 @@
 import type { PodId, ReleaseId } from "../../contract/ids.ts";
 import { isSilent } from "../../contract/placement/filter.ts";
 import type { Failure } from "../../db/schema/core.ts";
-import { isFenced, isHopeless, isOver, isProven, isReady, silentNode } from "./condition.ts";
+import {
+  endingPods,
+  isFenced,
+  isHopeless,
+  isOver,
+  isProven,
+  isReady,
+  silentNode,
+} from "./condition.ts";
 import { failureOf } from "./failure.ts";
 import { keepRunning, placeWithin } from "./keep.ts";
-import { leaving, leavingFirst, type Rollout, someLeave } from "./leaving.ts";
+import { leaving, leavingFirst, type Rollout } from "./leaving.ts";
 import { type Placing, standsInTheWay } from "./place.ts";
 import { recreate } from "./recreate.ts";
 import { takenBack, takenOver } from "./take-over.ts";
@@ -83,8 +91,8 @@ function keep(world: World, live: ReleaseView, wanted: readonly PodView[]): read
   const beside = serving.slice(0, needed);
   const leaving = without(old, beside);
   const changes = keepRunning(world, live, kept, { beside, leaving });
-  const stuck =
-    !someLeave(world) && leaving.length === 0 && changes.some((it) => it.kind === "wait");
+  const isRoomComing = endingPods(world).length > 0 || leaving.length > 0;
+  const stuck = !isRoomComing && changes.some((it) => it.kind === "wait");
   const isLast = [...kept, ...beside].filter(isReady).length <= 1;
   const first =
     stuck && !isLast && !roomMayReturn(world)

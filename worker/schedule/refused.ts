@@ -21,6 +21,7 @@ export function refusedView(id: ReleaseId, error: unknown) {
     refused: words.replaceAll(/\s+/g, " ").slice(0, WHY_CHARS),
     restartPolicy: "Always",
     settleMs: 0,
+    graceMs: 0,
     demands: NOTHING,
     fingerprint: `refused ${id}`,
   } as const;

@@ -19,6 +19,8 @@ export type ReleaseView = Asked & {
   readonly progressDeadlineMs: number;
   /** For how long a pod of it has to be ready before that proves anything, in ms. */
   readonly settleMs: number;
+  /** How long its pods may take to end, in ms. */
+  readonly graceMs: number;
   /** What its pods are, but for labels and annotations: a pod of the same text need not be made anew. */
   readonly fingerprint: string;
   /** No pod of an earlier release is taken over, however equal. */
@@ -38,6 +40,10 @@ export type PodView = {
   readonly node: NodeId;
   readonly wanted: "run" | "gone";
   readonly createdAtMs: number;
+  /** Since when it is to leave, ms since the epoch; undefined while it is wanted. */
+  readonly goneAtMs: number | undefined;
+  /** As of a release. */
+  readonly graceMs: number;
   readonly fingerprint: string;
   /** Of its text, as its node is told it. */
   readonly textBytes: number;

@@ -66,7 +66,7 @@ export function freeze(
 export function placedPod(spec: Pod, of: ReleaseView, node: NodeId, nowMs: number): PodView {
   return {
     ...{ id: spec.metadata.uid, name: spec.metadata.name, release: of.id, node, wanted: "run" },
-    ...{ createdAtMs: nowMs, seen: undefined },
+    ...{ createdAtMs: nowMs, goneAtMs: undefined, graceMs: of.graceMs, seen: undefined },
     ...{ fingerprint: of.fingerprint, textBytes: of.wish.textBytes, exclusive: of.exclusive },
   };
 }

@@ -175,7 +175,8 @@ export function openWorker(setting: {
 
   function remove(row: PodRow): void {
     const goneGeneration = (db.nodes.get(row.view.node)?.generation ?? 0) + 1;
-    db.setPod({ ...row, goneGeneration, view: { ...row.view, wanted: "gone" } });
+    const goneAtMs = timeline.nowMs();
+    db.setPod({ ...row, goneGeneration, view: { ...row.view, wanted: "gone", goneAtMs } });
   }
 
   function podRow(id: PodId): PodRow {

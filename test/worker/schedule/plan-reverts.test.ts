@@ -128,5 +128,20 @@ test("a release whose spec is refused ends in words, and a live one of that kind
   expect(world.pods).toHaveLength(3);
 });
 
+test("what serves is not taken away for a release of which no pod can be made", () => {
+  const { world, live } = aHalfway();
+  const pods = world.pods.slice(0, 3);
+  const nodes = world.nodes.map((node) =>
+    pods
+      .filter((pod) => pod.node === node.id)
+      .reduce((it, pod) => withTenant(it, { pod: pod.id, demands: demands() }), node),
+  );
+  const releases = [{ ...live, refused: "spec.hostNetwork: not allowed" }];
+
+  expect(planApp({ ...world, nodes, releases, pods })).toEqual([
+    { kind: "wait", release: live.id, why: WORDS },
+  ]);
+});
+
 const WORDS =
   "its spec is not accepted any more (spec.hostNetwork: not allowed); declare the app anew";

@@ -57,6 +57,7 @@ export function aRelease(overrides: Partial<ReleaseView> = {}): ReleaseView {
     maxSurge: 1,
     progressDeadlineMs: 300_000,
     settleMs: 0,
+    graceMs: 0,
     demands: demands(),
     wish: { textBytes: 1_000, door: false, materials: new Map() },
     fingerprint: id,
@@ -99,6 +100,8 @@ export function aPod(
     node: node.id,
     wanted: "run",
     createdAtMs: 1_000_000,
+    goneAtMs: undefined,
+    graceMs: release.graceMs,
     fingerprint: release.fingerprint,
     textBytes: release.wish.textBytes,
     exclusive: release.exclusive,
@@ -146,7 +149,9 @@ export function apply(world: World, change: Change): World {
     case "remove":
       return {
         ...world,
-        pods: world.pods.map((pod) => (pod.id === change.pod ? { ...pod, wanted: "gone" } : pod)),
+        pods: world.pods.map((pod) =>
+          pod.id === change.pod ? { ...pod, wanted: "gone", goneAtMs: world.nowMs } : pod,
+        ),
       };
     case "roll":
       return moved("rolling");
@@ -186,6 +191,8 @@ export type Laws = {
   readonly demands?: ReadonlyMap<string, Demands>;
   /** Nodes whose agents say nothing more. */
   readonly silent?: ReadonlySet<NodeId>;
+  /** How long a pod takes to end; a round where it is not said. */
+  readonly endsInMs?: number;
 };
 
 /** One round: agents report what they see, then the plan is carried out. */
@@ -193,11 +200,12 @@ export function round(world: World, laws: Laws): { world: World; changes: readon
   const nowMs = world.nowMs + 10_000;
   const tenants = (node: NodeView) =>
     world.pods
-      .filter((pod) => pod.node === node.id && !isEnding(pod))
+      .filter((pod) => pod.node === node.id && !hasEnded(pod))
       .map((pod) => ({ pod: pod.id, demands: laws.demands?.get(pod.fingerprint) ?? demands() }));
   const empty = { tenants: [], used: { cpuMillis: 0, memoryBytes: 0, pods: 0 } };
   const isSilent = (id: NodeId) => laws.silent?.has(id) ?? false;
-  const isEnding = ({ seen }: PodView) => seen?.status.phase === "Terminating";
+  const hasEnded = ({ seen, goneAtMs = nowMs }: PodView) =>
+    seen?.status.phase === "Terminating" && nowMs - goneAtMs >= (laws.endsInMs ?? 0);
   const seen: World = {
     ...world,
     nowMs,
@@ -206,7 +214,7 @@ export function round(world: World, laws: Laws): { world: World; changes: readon
       return tenants(node).reduce(withTenant, { ...node, ...empty, seenAtMs });
     }),
     pods: world.pods
-      .filter((pod) => !isEnding(pod))
+      .filter((pod) => !hasEnded(pod))
       .map((pod) =>
         isSilent(pod.node) ? pod : { ...pod, seen: sighting(pod, laws.fate(pod), nowMs) },
       ),
