@@ -8,8 +8,8 @@ import { type Players, startPlayers } from "./agents/players.ts";
 import { openStage, type Server, type Stage } from "./agents/stage.ts";
 import { median } from "./pairs.ts";
 
-/** As many as 20,000 open files allow where each of them may poll and report at the same moment. */
-const AGENTS = Number(process.env.WAYBILL_BENCH_AGENTS ?? 9_000);
+/** As many as two cores carry with those who play them; 20,000 open files would allow 9,000. */
+const AGENTS = Number(process.env.WAYBILL_BENCH_AGENTS ?? 4_000);
 const ROUNDS = Number(process.env.WAYBILL_BENCH_ROUNDS ?? 3);
 const COMMITS = 200;
 const SETTLE_MS = 3_000;

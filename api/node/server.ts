@@ -9,6 +9,8 @@ import type { WebSocketDoor } from "./web-sockets.ts";
 /** Longer than any pause of an honest sender, shorter than a file descriptor is worth. */
 const BODY_IDLE_MS = 60_000;
 const HEADERS_MS = 10_000;
+/** Who has connected and waits for its turn: thousands of agents come at once when the api is back. */
+const BACKLOG = 4_096;
 
 export type Listening = {
   readonly port: number;
@@ -57,7 +59,7 @@ export async function listen(
     const app = fetch as (request: Request, bindings: unknown) => Promise<Response>;
     address.webSockets?.enter(app, request, socket, head).catch(() => socket.destroy());
   });
-  server.listen(address.port, address.host);
+  server.listen({ port: address.port, host: address.host, backlog: BACKLOG });
   await once(server, "listening");
   return {
     port: (server.address() as AddressInfo).port,
