@@ -1,4 +1,5 @@
 import type { NodeId, PodId } from "../../../contract/ids.ts";
+import type { NodeView } from "../../../contract/placement/node-view.ts";
 import { SINGLETON } from "../../../contract/placement/strategy.ts";
 import { POD_LABELS } from "../../../contract/pod/pod.ts";
 import { effectiveRequests } from "../../../contract/pod/requests.ts";
@@ -89,15 +90,28 @@ export function openRules(setting: {
     const removed = new Set(changes.flatMap((it) => (it.kind === "remove" ? [it.pod] : [])));
     const after = serving.filter((pod) => !removed.has(pod.id)).length;
     const asked = Math.min(...world.releases.map((it) => it.replicas));
-    // What is left of a failed release goes where there is no room else, and none can come back.
-    const crowded = changes.some((it) => it.kind === "wait") && removed.size === 1;
-    if (
-      crowded &&
-      world.nodes.every((it) => it.fenced || world.lost.has(it.id) || isHeard(world, it.id))
-    )
+    if (isCrowded({ app, world, changes })) {
+      reached.set(app.name, Math.min(asked, reached.get(app.name) ?? 0) - 1);
       return;
+    }
     if (after < Math.min(serving.length, asked))
       throw new Error(`${app.name} goes from ${serving.length} ready pods to ${after} of ${asked}`);
+  }
+
+  /**
+   * One of those that a failed release left goes where the live one has no room else, and none can come
+   * back: there it serves with one fewer until what comes in its place is ready. Both could not be
+   * promised on full nodes; without this the pods of a bad release would serve on for ever.
+   */
+  function isCrowded({ world, changes }: Decision): boolean {
+    const [live, ...others] = world.releases;
+    const [gone, ...more] = changes.flatMap((it) => (it.kind === "remove" ? [it.pod] : []));
+    const isLeft = world.pods.some((it) => it.id === gone && it.release !== live?.id);
+    const isFull = changes.some((it) => it.kind === "wait");
+    const mayReturn = ({ id, fenced }: NodeView) =>
+      !fenced && !world.lost.has(id) && !isHeard(world, id);
+    if (others.length > 0 || more.length > 0 || !isLeft || !isFull) return false;
+    return !world.nodes.some(mayReturn);
   }
 
   function standSideBySide(app: string): boolean {
