@@ -20,6 +20,8 @@ export type Said = {
   readonly node: NodeId;
   readonly observedGeneration: number;
   readonly pods: readonly PodStatus[];
+  /** When it became what there is to say, by no host's clock; the api is not told. */
+  readonly newsAtMs: number;
 };
 
 /** What is on a host's disk: it outlives the agent and the boot. */
@@ -116,7 +118,8 @@ export function startAgent(setting: {
       ...{ failuresOf: () => [], usage: new Map(), unrouted: new Set<PodId>() },
     };
     const { node, generation } = desired;
-    tell({ node, observedGeneration: generation, pods: podStatuses(sight) });
+    const pods = podStatuses(sight);
+    tell({ node, observedGeneration: generation, pods, newsAtMs: timeline.nowMs() });
   }
 
   function tell(now: Said): void {
