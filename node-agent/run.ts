@@ -1,5 +1,5 @@
 import { setImmediate } from "node:timers/promises";
-import type { PodId } from "../contract/ids.ts";
+import type { NodeId, PodId } from "../contract/ids.ts";
 import type { DesiredState, NodeReport, Usage } from "../contract/node/protocol.ts";
 import type { Pod } from "../contract/pod/pod.ts";
 import type { Log } from "../kit/log.ts";
@@ -40,7 +40,7 @@ export type PassDeps = {
   /** Whether the api has said that the ledger's wish stands: by itself it may be long outdated. */
   readonly confirmed: () => boolean;
   readonly usage: () => ReadonlyMap<string, Usage>;
-  readonly offer: (report: NodeReport) => void;
+  readonly offer: (node: NodeId, report: NodeReport) => void;
   /** Asks for another pass: a step has ended, or something is due. */
   readonly wake: () => void;
 };
@@ -151,7 +151,8 @@ export function openNodePass(deps: PassDeps): NodePass {
       nowMs: Date.now(),
     });
     const pods = await Promise.all(statuses.map((it) => withLogTail(it, seen, deps.places)));
-    deps.offer({ ...deps.facts(), observedGeneration: desired.generation, pods });
+    const { node, generation } = desired;
+    deps.offer(node, { ...deps.facts(), observedGeneration: generation, pods });
   }
 
   /** Asks and routes to the pods that stay; answers which are not reached through the ingress yet. */

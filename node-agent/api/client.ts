@@ -1,4 +1,5 @@
 import { z } from "zod";
+import type { NodeId } from "../../contract/ids.ts";
 import { PodRange, reachableAddress, SESSION_HEADER } from "../../contract/node/host.ts";
 import {
   DesiredState,
@@ -48,7 +49,11 @@ export type ApiClient = {
    * first where that is needed.
    */
   fetchDesired(held: string | undefined, signal: AbortSignal, atOnce?: boolean): Promise<Heard>;
-  putReport(report: NodeReport, signal: AbortSignal): Promise<Sent>;
+  /**
+   * Sends what was seen with the wish of `node` in hand, and only while this is that node: one that joined
+   * anew as another holds the wish of the one it was, whose generations say nothing of its own.
+   */
+  putReport(node: NodeId, report: NodeReport, signal: AbortSignal): Promise<Sent>;
   /** Any other question, in this node's name: an answer of whatever status, or why there is none. */
   ask(question: NodeQuestion, signal: AbortSignal): Promise<HttpAnswer | string>;
   /** This host's own address on its way to the api, if another host could reach it there. */
@@ -86,6 +91,7 @@ const JOIN_AGAIN_MS = 60_000;
 /** While another agent speaks for this node, only the question for the wish asks whether it still does. */
 const TAKEN_MS = 10_000;
 const TAKEN = "another agent speaks for this node";
+const ANOTHERS_WISH = "this node, which joined anew, has not been told its own wish yet";
 const LEAVE_MS = 1_000;
 const REFUSALS: ReadonlyMap<number, Refused> = new Map([
   [401, "unknown"],
@@ -191,8 +197,9 @@ export async function openApiClient(options: ApiClientOptions): Promise<ApiClien
       const because = heard.because.replace(/\.$/, "");
       return { ...heard, because: `${because}; joining anew: ${joinTrouble}` };
     },
-    async putReport(report, signal) {
+    async putReport(node, report, signal) {
       if (!identity) return { kind: "not-sent", because: "this node has not joined yet" };
+      if (identity.node !== node) return { kind: "not-sent", because: ANOTHERS_WISH };
       if (isTaken()) return { kind: "not-sent", because: TAKEN };
       const who = identity;
       const answer = await ask(options.apiUrl, {

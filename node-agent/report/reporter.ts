@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
+import type { NodeId } from "../../contract/ids.ts";
 import type { NodeReport } from "../../contract/node/protocol.ts";
 import type { Log } from "../../kit/log.ts";
 import { startLoop } from "../../kit/loop.ts";
@@ -7,8 +8,11 @@ import { fitting } from "./fitting.ts";
 import { urgentPart } from "./report.ts";
 
 export type Reporter = {
-  /** Keeps the newest report; it is sent at once where it says something that somebody waits for. */
-  offer(report: NodeReport): void;
+  /**
+   * Keeps the newest report, made of the wish of this node; it is sent at once where it says something
+   * that somebody waits for.
+   */
+  offer(node: NodeId, report: NodeReport): void;
   readonly done: Promise<void>;
 };
 
@@ -26,7 +30,7 @@ export function openReporter(options: {
   readonly log: Log;
 }): Reporter {
   const { client, signal, log } = options;
-  let latest: NodeReport | undefined;
+  let latest: { readonly node: NodeId; readonly report: NodeReport } | undefined;
   let sent: { readonly urgent: string; readonly text: string; readonly atMs: number } | undefined;
   let misfits: ReadonlySet<string> = new Set();
   let silent = false;
@@ -46,12 +50,12 @@ export function openReporter(options: {
   async function pass(): Promise<void> {
     const pauseMs = SHORTEST_PAUSE_MS - sinceSentMs();
     if (pauseMs > 0) await sleep(pauseMs, undefined, { signal });
-    const report = latest;
-    if (!report) return;
-    const draft = { urgent: urgencyOf(report), text: withoutMeasures(report) };
+    if (!latest) return;
+    const { node, report } = latest;
+    const draft = { urgent: urgencyOf(node, report), text: withoutMeasures(report) };
     const due = sinceSentMs() >= HEARTBEAT_MS;
     if (!due && draft.urgent === sent?.urgent && draft.text === sent.text) return;
-    const outcome = await client.putReport(fitted(report), signal);
+    const outcome = await client.putReport(node, fitted(report), signal);
     if (outcome.kind === "sent") sent = { ...draft, atMs: performance.now() };
     else if (!silent) log.warn("the report was not taken", { because: outcome.because });
     silent = outcome.kind !== "sent";
@@ -64,9 +68,9 @@ export function openReporter(options: {
     onError: (error) => log.error("a report could not be sent", error),
   });
   return {
-    offer(report) {
-      latest = report;
-      if (urgencyOf(report) !== sent?.urgent && !silent) loop.wake();
+    offer(node, report) {
+      latest = { node, report };
+      if (urgencyOf(node, report) !== sent?.urgent && !silent) loop.wake();
     },
     done: loop.done,
   };
@@ -78,6 +82,6 @@ function withoutMeasures(report: NodeReport): string {
   );
 }
 
-function urgencyOf(report: NodeReport): string {
-  return `${report.observedGeneration} ${urgentPart(report.pods)}`;
+function urgencyOf(node: NodeId, report: NodeReport): string {
+  return `${node} ${report.observedGeneration} ${urgentPart(report.pods)}`;
 }

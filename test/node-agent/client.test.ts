@@ -3,6 +3,7 @@ import { mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
+import { NodeId } from "../../contract/ids.ts";
 import { openApiClient } from "../../node-agent/api/client.ts";
 import { openSession } from "../../node-agent/disk/session.ts";
 import { aReport } from "../support/declared.ts";
@@ -24,6 +25,7 @@ afterEach(async () => {
 });
 
 const session = randomUUID();
+const thisNode = () => NodeId.parse(api.node);
 const identityFile = () => join(folder, "node.json");
 const open = (publicKey = new Uint8Array(32), more: { podRange?: string } = {}) =>
   openApiClient({
@@ -137,11 +139,23 @@ test("an agent whose node is another's asks for nothing but the wish, until the 
     refused: "taken",
   });
   api.answerWith(undefined);
-  expect(await client.putReport(aReport([]), forever)).toMatchObject({ kind: "not-sent" });
+  expect(await client.putReport(thisNode(), aReport([]), forever)).toMatchObject({
+    kind: "not-sent",
+  });
   expect(api.reports).toEqual([]);
 
   expect(await client.fetchDesired('"0"', forever)).toEqual({ kind: "unchanged" });
-  expect(await client.putReport(aReport([]), forever)).toEqual({ kind: "sent" });
+  expect(await client.putReport(thisNode(), aReport([]), forever)).toEqual({ kind: "sent" });
+});
+
+test("a node that joined anew as another tells nothing of what it saw with that one's wish in hand", async () => {
+  const client = await open();
+  await client.fetchDesired(undefined, forever);
+  const before = NodeId.parse(randomUUID());
+
+  expect(await client.putReport(before, aReport([]), forever)).toMatchObject({ kind: "not-sent" });
+  expect(api.reports).toEqual([]);
+  expect(await client.putReport(thisNode(), aReport([]), forever)).toEqual({ kind: "sent" });
 });
 
 test("a node with pod addresses of its own tells them, and joins again where it has not", async () => {

@@ -1,5 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { NodeId } from "../../contract/ids.ts";
 import { type NodeReport, PodStatus } from "../../contract/node/protocol.ts";
 import { openLog } from "../../kit/log.ts";
 import type { ApiClient } from "../../node-agent/api/client.ts";
@@ -12,6 +13,7 @@ const fixed = {
   version: "1",
   capacity: { cpuMillis: 1, memoryBytes: 1, pods: 1 },
 };
+const node = NodeId.parse(randomUUID());
 let ending = new AbortController();
 let reporter: Reporter;
 let sent: NodeReport[] = [];
@@ -21,7 +23,7 @@ beforeEach(() => {
   ending = new AbortController();
   [sent, lines] = [[], []];
   const client = {
-    async putReport(report: NodeReport) {
+    async putReport(_node: NodeId, report: NodeReport) {
       sent.push(report);
       return { kind: "sent" } as const;
     },
@@ -45,7 +47,7 @@ const aStatus = (said: Partial<PodStatus> = {}) => ({
   ...said,
 });
 const offer = (...pods: PodStatus[]) =>
-  reporter.offer({ ...fixed, handlers: [], purgedVolumes: [], observedGeneration: 1, pods });
+  reporter.offer(node, { ...fixed, handlers: [], purgedVolumes: [], observedGeneration: 1, pods });
 
 test("a pod that does not fit into a report takes no other with it, and is complained about once", async () => {
   const [fine, odd] = [aStatus(), aStatus({ reason: "x".repeat(501) })];

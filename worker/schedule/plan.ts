@@ -93,9 +93,10 @@ function keep(world: World, live: ReleaseView, wanted: readonly PodView[]): read
   const changes = keepRunning(world, live, kept, { beside, leaving });
   const isRoomComing = endingPods(world).length > 0 || leaving.length > 0;
   const stuck = !isRoomComing && changes.some((it) => it.kind === "wait");
+  const isNextComing = kept.some((pod) => !silentNode(world, pod) && isComing(world, live, pod));
   const isLast = [...kept, ...beside].filter(isReady).length <= 1;
   const first =
-    stuck && !isLast && !roomMayReturn(world)
+    stuck && !isNextComing && !isLast && !roomMayReturn(world)
       ? standsInTheWay(world, live, beside, { room: true })
       : undefined;
   const gone = first ? [first] : leaving;
@@ -108,7 +109,7 @@ function keep(world: World, live: ReleaseView, wanted: readonly PodView[]): read
 
 /**
  * What a failed release left that works: it goes when what comes in its place does, or for lack of room,
- * one by one and never the last that serves.
+ * one by one, each once what came in the last one's place is ready, and never the last that serves.
  * That its node is silent proves nothing against it.
  */
 function servesOn(world: World, live: ReleaseView, pod: PodView): boolean {

@@ -15,7 +15,14 @@ import { STEP_MS, type Timeline } from "./timeline.ts";
 
 /* An agent: its own planners and words, over a host that is simulated; what its shells do, in a few lines. */
 
-export type Said = { readonly observedGeneration: number; readonly pods: readonly PodStatus[] };
+export type Said = {
+  /** Whose wish it had in hand: after joining anew that is another's, until the first answer. */
+  readonly node: NodeId;
+  readonly observedGeneration: number;
+  readonly pods: readonly PodStatus[];
+  /** When it became what there is to say, by no host's clock; the api is not told. */
+  readonly newsAtMs: number;
+};
 
 /** What is on a host's disk: it outlives the agent and the boot. */
 export type Disk = { wish: DesiredState | undefined; outcomes: Map<PodId, PodOutcome> };
@@ -110,11 +117,13 @@ export function startAgent(setting: {
       ...{ departing: new Set(departing), busy: new Set(going.keys()) },
       ...{ failuresOf: () => [], usage: new Map(), unrouted: new Set<PodId>() },
     };
-    tell({ observedGeneration: desired.generation, pods: podStatuses(sight) });
+    const { node, generation } = desired;
+    const pods = podStatuses(sight);
+    tell({ node, observedGeneration: generation, pods, newsAtMs: timeline.nowMs() });
   }
 
   function tell(now: Said): void {
-    const words = `${now.observedGeneration} ${urgentPart(now.pods)}`;
+    const words = `${now.node} ${now.observedGeneration} ${urgentPart(now.pods)}`;
     if (words === urgent) return;
     [said, urgent] = [now, words];
     setting.onNews(now);

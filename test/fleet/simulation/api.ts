@@ -27,6 +27,7 @@ export function openApi(setting: {
   const sessions = new Map<NodeId, { readonly session: string; readonly atMs: number }>();
   const tokens = new Map<NodeId, string>();
   const lastPods = new Map<NodeId, Said["pods"]>();
+  const newsAtMs = new Map<NodeId, { readonly last: number; readonly newest: number }>();
   let up = true;
 
   function claim(node: NodeId, session: string): boolean {
@@ -71,13 +72,20 @@ export function openApi(setting: {
     /** Undefined for one that does not speak for the node. */
     desired: (who: Speaker): DesiredState | undefined =>
       admits(who) ? db.desired(who.node) : undefined,
-    report(who: Speaker, { observedGeneration, pods }: Said): void {
+    /** What it believes of this node came late: later news of the same generation were there before. */
+    isBehind(node: NodeId): boolean {
+      const { last, newest } = newsAtMs.get(node) ?? { last: 0, newest: 0 };
+      return last < newest;
+    },
+    report(who: Speaker, { observedGeneration, pods, newsAtMs: last }: Said): void {
       const before = db.nodes.get(who.node);
       if (!admits(who) || !before) return;
       const observed = Math.max(before.observed, observedGeneration);
       db.setNode(who.node, { seenAtMs: timeline.nowMs(), observed });
       if (observedGeneration < before.observed || lastPods.get(who.node) === pods) return;
       lastPods.set(who.node, pods);
+      const newest = Math.max(last, newsAtMs.get(who.node)?.newest ?? 0);
+      newsAtMs.set(who.node, { last, newest });
       store(before, pods);
     },
     /** A token for the host of this name, which is a new node where there is none; undefined: it is refused. */

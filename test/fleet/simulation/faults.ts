@@ -83,12 +83,12 @@ export function openFaults(setting: {
 
   function away(part: Api | Worker, name: string): void {
     if (!part.isUp()) return;
-    const ms = someTimeMs(900_000);
+    const sinceMs = timeline.nowMs();
     part.setUp(false);
     tell(`the ${name} is away`);
-    until(ms, () => {
+    until(someTimeMs(900_000), () => {
       part.setUp(true);
-      if (ms >= AWAY_MS) rules.cameBack();
+      if (timeline.nowMs() - sinceMs >= AWAY_MS) rules.cameBack();
       tell(`the ${name} is back`);
     });
   }

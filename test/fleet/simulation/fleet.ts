@@ -67,7 +67,7 @@ export function openFleet(setting: {
 
   function report(host: Host, said: Said | undefined): void {
     const { who } = host;
-    if (who && said) send(host, "out", () => api.report(who, said));
+    if (who && who.node === said?.node) send(host, "out", () => api.report(who, said));
   }
 
   function ask(host: Host): void {

@@ -1,14 +1,16 @@
 import type { NodeId, PodId } from "../../../contract/ids.ts";
+import type { NodeView } from "../../../contract/placement/node-view.ts";
 import { SINGLETON } from "../../../contract/placement/strategy.ts";
 import { POD_LABELS } from "../../../contract/pod/pod.ts";
 import { effectiveRequests } from "../../../contract/pod/requests.ts";
 import type { PodView, World } from "../../../worker/schedule/world.ts";
 import type { Api } from "./api.ts";
 import type { Database } from "./database.ts";
+import { DEADLINE_MS } from "./declared.ts";
 import type { Fleet, Host } from "./fleet.ts";
 import { running } from "./machine.ts";
 import type { Timeline } from "./timeline.ts";
-import { type Decision, isActive } from "./worker.ts";
+import { AWAY_MS, type Decision, isActive } from "./worker.ts";
 
 /* What must hold in every step: of the hosts as they are, and of each decision by what its side knows. */
 
@@ -17,14 +19,12 @@ const GRACE_MS = 90_000;
 const HEARD_MS = 45_000;
 /** Whoever was heard of in so long a time before was there when others vanished. */
 const THERE_MS = 700_000;
-/** Calm begins with a look, and the first reports come in until the next one. */
-const LOOKS_APART_MS = 5_000;
 
 export type Rules = ReturnType<typeof openRules>;
 
 export function openRules(setting: {
   readonly db: Database;
-  readonly api: Pick<Api, "speaks">;
+  readonly api: Pick<Api, "speaks" | "isBehind">;
   readonly fleet: () => Fleet;
   readonly timeline: Timeline;
   /** Nothing that runs breaks by itself, so that no request has a reason to fail. */
@@ -33,6 +33,8 @@ export function openRules(setting: {
   const { db, timeline, gentle } = setting;
   /** Apps of which a person has said that they do not run where they do. */
   const waived = new Set<string>();
+  /** Nodes that a copy of their host has spoken for. */
+  const copied = new Set<NodeId>();
   /** How many of each app serve at least, of those that were ever asked for. */
   const reached = new Map<string, number>();
   const newestLive = new Map<string, number>();
@@ -89,19 +91,41 @@ export function openRules(setting: {
     const removed = new Set(changes.flatMap((it) => (it.kind === "remove" ? [it.pod] : [])));
     const after = serving.filter((pod) => !removed.has(pod.id)).length;
     const asked = Math.min(...world.releases.map((it) => it.replicas));
-    // What is left of a failed release goes where there is no room else, and none can come back.
-    const crowded = changes.some((it) => it.kind === "wait") && removed.size === 1;
-    if (
-      crowded &&
-      world.nodes.every((it) => it.fenced || world.lost.has(it.id) || isHeard(world, it.id))
-    )
+    if (isCrowded({ app, world, changes })) {
+      reached.set(app.name, Math.min(asked, reached.get(app.name) ?? 0) - 1);
       return;
+    }
     if (after < Math.min(serving.length, asked))
       throw new Error(`${app.name} goes from ${serving.length} ready pods to ${after} of ${asked}`);
   }
 
+  /**
+   * One of those that a failed release left goes where the live one has no room else, and none can come
+   * back: there it serves with one fewer until what comes in its place is ready, and no second one goes
+   * before. Both could not be promised on full nodes; without this the pods of a bad release would serve
+   * on for ever.
+   */
+  function isCrowded({ world, changes }: Decision): boolean {
+    const [live, ...others] = world.releases;
+    const [gone, ...more] = changes.flatMap((it) => (it.kind === "remove" ? [it.pod] : []));
+    const isLeft = world.pods.some((it) => it.id === gone && it.release !== live?.id);
+    const isFull = changes.some((it) => it.kind === "wait");
+    const mayReturn = ({ id, fenced }: NodeView) =>
+      !fenced && !world.lost.has(id) && !isHeard(world, id);
+    const isComing = (pod: PodView) =>
+      pod.release === live?.id && pod.wanted === "run" && isYoung(world, pod);
+    if (others.length > 0 || more.length > 0 || !isLeft || !isFull) return false;
+    return !world.nodes.some(mayReturn) && !world.pods.some(isComing);
+  }
+
   function standSideBySide(app: string): boolean {
     return db.apps.get(app)?.releases.every((it) => it.asked.kind === "plain") ?? false;
+  }
+
+  /** Not ready, and on its way as far as anybody knows. */
+  function isYoung(world: World, { node, seen, createdAtMs }: PodView): boolean {
+    if (seen?.status.ready || !isHeard(world, node)) return false;
+    return world.nowMs - createdAtMs < DEADLINE_MS;
   }
 
   function isHeard({ nodes, nowMs }: World, id: NodeId): boolean {
@@ -109,10 +133,13 @@ export function openRules(setting: {
     return node !== undefined && !node.fenced && nowMs - node.seenAtMs <= HEARD_MS;
   }
 
-  /** Both brakes of decision 0018, by what has happened and not by what is known of it. */
+  /**
+   * Both brakes of decision 0018, by what has happened and not by what is known of it. Calm begins with a
+   * look, and while two of them are less than `AWAY_MS` apart nobody notices that the api came back between.
+   */
   function braked({ lost, nowMs }: World): void {
     if (lost.size === 0) return;
-    if (nowMs - backAtMs < GRACE_MS - LOOKS_APART_MS)
+    if (nowMs - backAtMs < GRACE_MS - AWAY_MS)
       throw new Error("nodes are given up right after the control plane came back");
     const silent = vanished.nodes.filter(isSilentSinceThen);
     const there = [...db.nodes.values()].filter((it) => it.seenAtMs >= vanished.atMs - THERE_MS);
@@ -155,7 +182,8 @@ export function openRules(setting: {
           throw new Error(`the singleton ${app} runs on ${other} and on ${host.name}`);
         singles.set(app, host.name);
       }
-      if (memoryBytes > host.offers.memoryBytes || pods > host.offers.pods)
+      const isTooFull = memoryBytes > host.offers.memoryBytes || pods > host.offers.pods;
+      if (isTooFull && !(host.who && copied.has(host.who.node)))
         throw new Error(`${host.name} runs more than it can: ${pods} pods, ${memoryBytes} bytes`);
       if (gentle)
         for (const pod of host.runtime.serving()) {
@@ -166,18 +194,30 @@ export function openRules(setting: {
     if (gentle) enoughServe(serving);
   }
 
-  /** Where a host is silent its copy speaks for it; only a person could have told that there is one. */
+  /**
+   * Where a host is silent its copy speaks for it; only a person could have told that there is one. Its apps
+   * may run twice, and when it is heard of again it finds others in the room of what it still runs.
+   */
   function letCopySpeak({ who }: Host): void {
-    if (who && setting.api.speaks(who)) for (const { app } of db.podsOn(who.node)) waived.add(app);
+    if (!who || !setting.api.speaks(who)) return;
+    copied.add(who.node);
+    for (const { app } of db.podsOn(who.node)) waived.add(app);
   }
 
-  /** Whatever is deployed, and whoever of the control plane and the agents dies meanwhile. */
+  /**
+   * Whatever is deployed, and whoever of the control plane and the agents dies meanwhile. Not while a report
+   * that came after a newer one is believed, which no generation tells apart: by what it says, a pod that
+   * serves does not, and may be taken away as such. The next report sets that right, and decisions are
+   * held to what is known all the while: see `noneTooFewBy`.
+   */
   function enoughServe(serving: ReadonlyMap<string, number>): void {
     for (const app of db.apps.values()) {
       const active = app.releases.filter((it) => isActive(it.phase));
       if (app.deleted || !standSideBySide(app.name)) continue;
       if (!active.some((it) => it.phase === "live")) continue;
       const asked = Math.min(...active.map((it) => it.view.replicas));
+      if (db.podsOf(app.name).some(({ view }) => setting.api.isBehind(view.node)))
+        reached.delete(app.name);
       const ready = serving.get(app.name) ?? 0;
       // What asks for more is not there yet, and what asked for less may have been and gone.
       const least = Math.min(asked, reached.get(app.name) ?? 0);

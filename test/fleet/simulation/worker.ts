@@ -13,7 +13,7 @@ import { STEP_MS, type Timeline } from "./timeline.ts";
 
 export const REPLACE_AFTER_MS = 300_000;
 /** As db/nodes/control-plane.ts says: between two looks there is never so long. */
-const AWAY_MS = 30_000;
+export const AWAY_MS = 30_000;
 const RING_AGAIN_MS = 30_000;
 
 export type Decision = {

@@ -85,6 +85,30 @@ test("what serves goes for want of room, and not while a silent node may come ba
   expect(podsGone(planApp({ ...world, nodes: cordoned }))).toEqual([]);
 });
 
+test("for want of room no more goes while a pod that was made in its place may become ready", () => {
+  const { requests } = demands();
+  const small = { allocatable: { ...requests, memoryBytes: requests.memoryBytes } };
+  const nodes = ["node-a", "node-b"].map((name) => aNode({ name, ...small }));
+  const [a, b] = nodes as [NodeView, NodeView];
+  const drained = aNode({ name: "node-c", draining: true });
+  const live = aRelease({ number: 1, phase: "live", replicas: 3, maxSurge: 2 });
+  const left = [a, drained].map((it) => aPod(aRelease({ number: 2 }), it, { ready: true }));
+  const own = aPod(live, drained, { ready: true });
+  const coming = aPod(live, b);
+  const pods = [own, ...left, coming];
+  const full = nodes.map((node) =>
+    pods
+      .filter((pod) => pod.node === node.id)
+      .reduce((it, pod) => withTenant(it, { pod: pod.id, demands: demands() }), node),
+  );
+  const world = aWorld({ nodes: [...full, drained], releases: [live], pods });
+
+  expect(podsGone(planApp(world))).toEqual([]);
+  const works = { ...coming, seen: own.seen };
+  const last = { ...world, pods: [own, works, ...left.slice(0, 1)] };
+  expect(podsGone(planApp(last))).toEqual([left[0]?.id]);
+});
+
 test("a pod that its node has not been told of is not one that had its time", () => {
   const { world, live, left } = aHalfway();
   const [own] = world.pods as [PodView];
