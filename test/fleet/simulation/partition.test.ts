@@ -144,6 +144,7 @@ test("nodes that know more than a restored database go on with what they know", 
     const before = fleet.hosts.map(podsOn);
 
     restore();
+    life.rules.restored();
     api.restart();
     worker.flush();
     lives(life, 30 * MINUTE_MS);

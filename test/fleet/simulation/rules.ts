@@ -38,6 +38,8 @@ export function openRules(setting: {
   /** How many of each app serve at least, of those that were ever asked for. */
   const reached = new Map<string, number>();
   const newestLive = new Map<string, number>();
+  /** Agents may know wishes that the database has lost. */
+  let isRestored = false;
   let backAtMs = Number.NEGATIVE_INFINITY;
   let vanished = { nodes: [] as readonly NodeId[], atMs: 0 };
 
@@ -192,6 +194,14 @@ export function openRules(setting: {
         }
     }
     if (gentle) enoughServe(serving);
+    if (!isRestored) knownAreMade();
+  }
+
+  /** No node is taken to know a wish that nobody has made yet: what it says of older ones is not believed. */
+  function knownAreMade(): void {
+    for (const { name, observed, generation } of db.nodes.values())
+      if (observed > generation)
+        throw new Error(`${name} is said to know wish ${observed} of ${generation}`);
   }
 
   /**
@@ -229,6 +239,10 @@ export function openRules(setting: {
   return {
     ...{ decided, stopped, step },
     waive: (app: string) => void waived.add(app),
+    /** The database is an earlier one from now on. */
+    restored(): void {
+      isRestored = true;
+    },
     /** The control plane was away for so long that its nodes' silence means nothing. */
     cameBack(): void {
       backAtMs = timeline.nowMs();
