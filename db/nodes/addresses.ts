@@ -39,8 +39,8 @@ export type AddressTrouble = "unusable" | "another-nodes" | "of-pods" | "the-api
 /**
  * Takes the address that a node tells, unless it is another's: requests for its pods would go there, and
  * what comes from there would be believed. That is another node's, a pod's, or `apis`, the api's own. It
- * has it until it tells another one, is fenced or is removed. Every node is told its routes anew when
- * one moves.
+ * has it until it tells another one, is fenced or is removed: an agent that has just started knows none
+ * yet. Every node is told its routes anew when one moves.
  */
 export async function storeAddress(
   tx: Tx,
@@ -65,12 +65,13 @@ export async function storeAddress(
   return isNews && told !== undefined ? trouble : undefined;
 }
 
-/** Whether what a node tells is what is known of it, and taken. */
+/** Whether what a node tells is what is known of it, and taken; so is nothing, which says nothing of it. */
 export function isStored(
   known: { readonly address: string | null; readonly told: string | null },
   told: string | undefined,
 ): boolean {
-  const wanted = told === undefined ? undefined : reachableAddress(told);
+  if (told === undefined) return true;
+  const wanted = reachableAddress(told);
   return (known.told ?? undefined) === told && (known.address ?? undefined) === wanted;
 }
 

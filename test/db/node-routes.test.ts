@@ -211,6 +211,18 @@ test("no request goes to a host that somebody says is off, nor is one taken from
   expect(await told(pg.db, first)).toMatchObject({ route: { remote: [] }, peers: [] });
 });
 
+test("a node whose agent has just started, and tells no address yet, is reached where it was", async () => {
+  await using pg = await freshDb();
+  const [first, second] = (await nodesAt(pg.db, ["10.9.0.1", "10.9.0.2"])) as [NodeId, NodeId];
+  await placed(pg.db, "shop", 2);
+  const before = await told(pg.db, first);
+
+  await storeReport(pg.db, second, aReport([], 1));
+
+  expect(before.route?.remote).toHaveLength(1);
+  expect(await told(pg.db, first)).toEqual(before);
+});
+
 test("nodes that are read together are told what each is told alone", async () => {
   await using pg = await freshDb();
   const all = await nodesAt(pg.db, ["10.9.0.1", "10.9.0.2", undefined]);

@@ -85,12 +85,12 @@ test("an address that another node had is taken once that one gave it up, and on
   await store(pg.db, node, report);
 
   expect(await repeats(pg.db, node, report)).toBe(false);
-  await storeAddress(pg.db, other, undefined);
+  await storeAddress(pg.db, other, "10.9.0.2");
   await store(pg.db, node, report);
-  expect(await addresses()).toEqual(["10.9.0.1", null]);
+  expect(await addresses()).toEqual(["10.9.0.1", "10.9.0.2"]);
   await store(pg.db, node, report);
   expect(await repeats(pg.db, node, report)).toBe(true);
-  await storeAddress(pg.db, node, undefined);
+  await storeAddress(pg.db, node, "10.9.0.3");
   expect(await repeats(pg.db, node, report)).toBe(false);
 });
 
