@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { Most } from "../../contract/node/host.ts";
+import { howToJoinAnew, Most } from "../../contract/node/host.ts";
 import { isSilent as silentSince } from "../../contract/placement/filter.ts";
 import type { NodeView, PodOnNode, Staying } from "../../db/nodes/nodes.ts";
 
@@ -20,6 +20,8 @@ export const NodeAnswer = z.strictObject({
   draining: z.boolean(),
   /** Since when a person says that it is off. */
   fencedAt: z.string().nullable(),
+  /** What to do for it to come back, where it has no token any more that the api takes. */
+  joinAnew: z.string().nullable(),
   labels: z.record(z.string(), z.string()),
   version: z.string().nullable(),
   /** Where the other nodes reach it; null: nowhere, and no other node's ingress has routes to its pods. */
@@ -87,12 +89,13 @@ export function isSilent({ seenAt }: Pick<NodeView, "seenAt">, nowMs: number): b
 }
 
 export function nodeAnswer(node: NodeView, nowMs: number): NodeAnswer {
-  const { id: _, asked, toldAddress, capacity, ...rest } = node;
+  const { id: _, asked, known, toldAddress, capacity, ...rest } = node;
   return {
     ...rest,
     status: statusOf(node, nowMs),
     ready: node.fencedAt === null && !isSilent(node, nowMs),
     fencedAt: node.fencedAt?.toISOString() ?? null,
+    joinAnew: known ? null : howToJoinAnew(node.name),
     labels: { ...node.labels },
     addressRefused: node.address === null ? toldAddress : null,
     capacity,

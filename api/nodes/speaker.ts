@@ -1,6 +1,6 @@
 import { z } from "zod";
 import type { NodeId, PodId } from "../../contract/ids.ts";
-import { NO_SESSION, SESSION_HEADER } from "../../contract/node/host.ts";
+import { howToJoinAnew, NO_SESSION, SESSION_HEADER } from "../../contract/node/host.ts";
 import { Problem } from "../../contract/problem.ts";
 import { findNode, podsOfOthers } from "../../db/nodes/nodes.ts";
 import { noteRefusal } from "../../db/nodes/sessions.ts";
@@ -70,8 +70,5 @@ export function nodeName(caller: Caller): string {
 }
 
 function shutOut(name: string): Problem {
-  return new Problem(
-    "token-invalid",
-    `This token of ${name} has ended; the host has to join anew.`,
-  );
+  return new Problem("token-invalid", howToJoinAnew(name));
 }

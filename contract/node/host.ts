@@ -46,6 +46,11 @@ export const JoinTokenRequest = z.strictObject({
 });
 export type JoinTokenRequest = z.infer<typeof JoinTokenRequest>;
 
+/** What a person does for a node whose token has ended, in words. */
+export function howToJoinAnew(name: string): string {
+  return `The token of ${name} has ended. To take it back, make a join token for it (POST /v1/nodes/join-tokens {"name": "${name}"}) and type on that host: npm run agent -- --join TOKEN`;
+}
+
 /** What a node offers of what it reports. */
 export function offered(reported: Amounts, { cpu, memory, pods }: Most): Amounts {
   const within = (amount: number, bound: number | undefined) => Math.min(amount, bound ?? amount);

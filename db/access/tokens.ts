@@ -1,16 +1,22 @@
-import { and, eq, gt, isNull, lt, ne, or, sql } from "drizzle-orm";
+import { and, eq, gt, inArray, isNull, lt, ne, or, sql } from "drizzle-orm";
 import type { ProjectId } from "../../contract/ids.ts";
 import type { Most } from "../../contract/node/host.ts";
 import type { TokenKind } from "../../contract/token.ts";
 import { anyOf } from "../any-of.ts";
 import type { Tx } from "../client.ts";
+import { controlPlane } from "../schema/control.ts";
 import { projects, type Scope, tokens } from "../schema/core.ts";
 
 /** Who made a token that no person asked for. */
 export const INSTALLATION = "installation";
 
-/** How long a node's token lives after its last use, and a join token after its making. */
+/** How long a node's token lives after its last use, in time in which it could have been used. */
 const NODE_TOKEN_LIFE = sql`interval '24 hours'`;
+/** No node's token lives unused for longer, whoever was away. */
+const UNUSED_AT_MOST = sql`interval '30 days'`;
+const LAST_USE = sql`coalesce(${tokens.lastUsedAt}, ${tokens.createdAt})`;
+/** When a worker last found that nodes can be heard; null before any did. See nodes/control-plane.ts. */
+const LAST_LOOK = sql`(select ${controlPlane.lastPassAt} from ${controlPlane})`;
 
 export type TokenRow = {
   readonly id: string;
@@ -47,7 +53,7 @@ export async function findLiveTokens(
     })
     .from(tokens)
     .innerJoin(projects, eq(projects.id, tokens.projectId))
-    .where(and(anyOf(tokens.id, ids), isNull(tokens.revokedAt), notExpired()))
+    .where(and(anyOf(tokens.id, ids), isLive()))
     .prepare("live_tokens")
     .execute();
   return new Map(rows.map((row) => [row.id, row]));
@@ -55,7 +61,7 @@ export async function findLiveTokens(
 
 /**
  * Notes the use of tokens, a minute's grain. A node's token slides: each use gives it another 24
- * hours, so that only a node that was away for a day has to join again.
+ * hours, so that only a node that was away for a day by itself has to join again.
  */
 export async function touchTokens(tx: Tx, ids: readonly string[]): Promise<void> {
   await tx
@@ -70,6 +76,25 @@ export async function touchTokens(tx: Tx, ids: readonly string[]): Promise<void>
         or(isNull(tokens.lastUsedAt), lt(tokens.lastUsedAt, sql`now() - interval '1 minute'`)),
       ),
     );
+}
+
+/**
+ * Gives the tokens of nodes the time back in which nobody could have heard them, since the last look: each
+ * lives on with what was left to it then, or at its last use since. One that had ended by then stays so.
+ * Those that are held are being used this moment: waiting for them, and they for these, could end in a knot.
+ */
+export async function resumeNodeTokens(tx: Tx): Promise<void> {
+  const resting = tx
+    .select({ id: tokens.id })
+    .from(tokens)
+    .where(and(eq(tokens.kind, "node"), isNull(tokens.revokedAt)))
+    .for("no key update", { skipLocked: true });
+  await tx
+    .update(tokens)
+    .set({
+      expiresAt: sql`${tokens.expiresAt} + (now() - greatest(${LAST_USE}, ${LAST_LOOK}))`,
+    })
+    .where(inArray(tokens.id, resting));
 }
 
 export type NewToken = {
@@ -178,6 +203,21 @@ export async function revokeNodeTokens(
         isNull(tokens.revokedAt),
       ),
     );
+}
+
+/**
+ * Of a token that it was not revoked and has not expired. For a node's it is as late as at the last look: while
+ * nobody looks, or no node can be heard, time stands still for it.
+ */
+export function isLive() {
+  const lasts = and(
+    gt(tokens.expiresAt, sql`least(now(), ${LAST_LOOK})`),
+    gt(LAST_USE, sql`now() - ${UNUSED_AT_MOST}`),
+  );
+  return and(
+    isNull(tokens.revokedAt),
+    or(and(eq(tokens.kind, "node"), lasts), and(ne(tokens.kind, "node"), notExpired())),
+  );
 }
 
 function notExpired() {

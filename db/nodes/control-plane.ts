@@ -1,5 +1,6 @@
-import { eq, inArray, sql } from "drizzle-orm";
+import { eq, inArray, not, sql } from "drizzle-orm";
 import type { AppId, NodeId } from "../../contract/ids.ts";
+import { resumeNodeTokens } from "../access/tokens.ts";
 import type { Db, Tx } from "../client.ts";
 import { controlPlane } from "../schema/control.ts";
 import { nodeStatus, nodes, pods } from "../schema/core.ts";
@@ -8,29 +9,38 @@ import { nodeStatus, nodes, pods } from "../schema/core.ts";
 
 /** Between two looks at the nodes there is never so long, unless the workers or the database were away. */
 const AWAY = sql`interval '30 seconds'`;
+/** The last look is long ago; or still to come, where a clock was wrong and was set back. */
+const wasAway = sql<boolean>`${controlPlane.lastPassAt} not between now() - ${AWAY} and now() + ${AWAY}`;
 
 /** Since when reports come in as ever, ms since the epoch; Infinity while nobody has looked lately. */
 export async function calmSince(tx: Tx): Promise<number> {
   const [row] = await tx
     .select({ calmSince: controlPlane.calmSince })
     .from(controlPlane)
-    .where(sql`${controlPlane.lastPassAt} >= now() - ${AWAY}`);
+    .where(not(wasAway));
   return row?.calmSince.getTime() ?? Number.POSITIVE_INFINITY;
 }
 
-/** Says that the nodes were looked at, and that calm begins anew where nobody did for long, or with `troubled`. */
+/**
+ * Says that the nodes were looked at, and that calm begins anew where nobody did for long, or with `troubled`.
+ * Such a look is not noted as one: reports may have come to nobody. The first that is noted after long gives
+ * nodes' tokens the time back.
+ */
 export async function recordLook(db: Db, { troubled }: { troubled: boolean }): Promise<void> {
-  await db
-    .insert(controlPlane)
-    .values({})
-    .onConflictDoUpdate({
-      target: controlPlane.id,
-      set: {
-        calmSince: sql`case when ${troubled} or ${controlPlane.lastPassAt} < now() - ${AWAY}
-          then now() else ${controlPlane.calmSince} end`,
-        lastPassAt: sql`now()`,
-      },
-    });
+  await db.transaction(async (tx) => {
+    const [last] = await tx.select({ wasAway }).from(controlPlane).for("update");
+    if (last?.wasAway && !troubled) await resumeNodeTokens(tx);
+    await tx
+      .insert(controlPlane)
+      .values({})
+      .onConflictDoUpdate({
+        target: controlPlane.id,
+        set: {
+          calmSince: sql`case when ${troubled} or ${wasAway} then now() else ${controlPlane.calmSince} end`,
+          lastPassAt: sql`case when ${troubled} then ${controlPlane.lastPassAt} else now() end`,
+        },
+      });
+  });
 }
 
 export type NodeSightRow = {

@@ -3,10 +3,20 @@ import { type NodeId, NodeId as NodeIdSchema, type PodId } from "../../contract/
 import { type Most, offered } from "../../contract/node/host.ts";
 import type { PodStatus } from "../../contract/node/protocol.ts";
 import type { Amounts } from "../../contract/pod/requests.ts";
+import { isLive } from "../access/tokens.ts";
 import { notYetGone } from "../apps/placements.ts";
 import { askedByText, demandsIn } from "../apps/pod-texts.ts";
 import type { Tx } from "../client.ts";
-import { apps, nodeStatus, nodes, podStatus, pods, podTexts, projects } from "../schema/core.ts";
+import {
+  apps,
+  nodeStatus,
+  nodes,
+  podStatus,
+  pods,
+  podTexts,
+  projects,
+  tokens,
+} from "../schema/core.ts";
 
 export type NodeView = {
   readonly id: NodeId;
@@ -15,6 +25,8 @@ export type NodeView = {
   readonly cordoned: boolean;
   readonly draining: boolean;
   readonly fencedAt: Date | null;
+  /** It has a token that the api takes. */
+  readonly known: boolean;
   readonly joinedAt: Date;
   readonly podRange: string | null;
   readonly seenAt: Date | null;
@@ -43,6 +55,8 @@ const VIEW = {
   cordoned: nodes.cordoned,
   draining: nodes.draining,
   fencedAt: nodes.fencedAt,
+  known: sql<boolean>`${nodes.name} in (
+    select ${tokens.nodeName} from ${tokens} where ${tokens.kind} = 'node' and ${isLive()})`,
   joinedAt: nodes.joinedAt,
   podRange: nodes.podRange,
   seenAt: nodeStatus.seenAt,

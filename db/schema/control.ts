@@ -1,7 +1,7 @@
 import { bigint, boolean, pgTable } from "drizzle-orm/pg-core";
 import { now } from "./columns.ts";
 
-/** Written by worker/nodes. One row: since when reports come in as ever, and when a worker last looked at the nodes. */
+/** Written by worker/nodes. One row: since when reports come in as ever, and when a worker last found that they do. */
 export const controlPlane = pgTable("control_plane", {
   id: boolean("id").primaryKey().default(true),
   calmSince: now("calm_since"),

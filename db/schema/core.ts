@@ -66,6 +66,7 @@ export const tokens = pgTable("tokens", {
   scopes: text("scopes").array().notNull().$type<Scope[]>(),
   createdBy: text("created_by").notNull(),
   createdAt: now("created_at"),
+  /** A node's also by worker/nodes: it gives time back in which no node could be heard. */
   expiresAt: at("expires_at"),
   lastUsedAt: at("last_used_at"),
   revokedAt: at("revoked_at"),

@@ -1,3 +1,4 @@
+import { howToJoinAnew } from "../../contract/node/host.ts";
 import { wishTag } from "../../contract/node/protocol.ts";
 import { backoffMs } from "../../kit/backoff.ts";
 import type { Log } from "../../kit/log.ts";
@@ -41,7 +42,10 @@ export async function followDesired(deps: {
     } else {
       const { because, refused } = missed;
       silence.missed(because, refused !== undefined);
-      if (because !== told) log.warn("no news from the api; what runs here goes on", { because });
+      const name = client.identity()?.name;
+      const todo = refused === "unknown" && name !== undefined && { todo: howToJoinAnew(name) };
+      if (because !== told)
+        log.warn("no news from the api; what runs here goes on", { because, ...todo });
       told = because;
       await rest(backoffMs(failures, refused === "taken" ? TAKEN_RETRY : RETRY), signal);
       failures += 1;

@@ -36,6 +36,7 @@ export function aPodOf(said: {
   readonly init?: readonly SaidContainer[];
   readonly main?: readonly SaidContainer[];
   readonly labels?: Readonly<Record<string, string>>;
+  readonly volumes?: readonly object[];
 }): Pod {
   return Pod.parse({
     apiVersion: "v1",
@@ -44,6 +45,7 @@ export function aPodOf(said: {
     spec: {
       initContainers: (said.init ?? []).map(container),
       containers: (said.main ?? [{ name: "web" }]).map(container),
+      volumes: said.volumes ?? [],
       restartPolicy: said.policy ?? "Always",
       terminationGracePeriodSeconds: 9,
     },

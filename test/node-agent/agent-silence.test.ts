@@ -106,6 +106,16 @@ test.each(SILENCES)(
   },
 );
 
+test("an agent that is refused says in its log what to type", async () => {
+  const toldBefore = host.said.length;
+
+  api.answerWith({ status: 401, body: "{}" });
+  await eventually(() =>
+    expect(host.said.slice(toldBefore).join("")).toContain("npm run agent -- --join TOKEN"),
+  );
+  api.answerWith(undefined);
+});
+
 test("a newer wish is an order", async () => {
   api.wish(pods.slice(0, 1));
 

@@ -7,6 +7,9 @@ import { wishOf } from "../../node-agent/plan/wish.ts";
 import { aPodOf, aSandbox, aWorld, fp, uidOf } from "./a-world.ts";
 
 const other = aPodOf({});
+const keeping = aPodOf({
+  volumes: [{ name: "v", persistentVolumeClaim: { claimName: "data" } }],
+});
 const bare = aPodOf({});
 const single = {
   ...bare,
@@ -15,7 +18,8 @@ const single = {
 const steps = (...args: Parameters<typeof aWorld>) => planNode(aWorld(...args)).map((it) => it.do);
 
 test("after a boot a singleton waits for the api's word, and nothing else does", () => {
-  expect(steps([other], [], { confirmed: false })).toEqual(["start-pod"]);
+  for (const pod of [other, keeping])
+    expect(steps([pod], [], { confirmed: false })).toEqual(["start-pod"]);
   expect(steps([single], [], { confirmed: false })).toEqual([]);
   expect(steps([single], [], { confirmed: true })).toEqual(["start-pod"]);
 });
