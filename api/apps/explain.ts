@@ -5,8 +5,9 @@ import { jsonBytes } from "../../contract/node/wish-size.ts";
 import { demandsOf } from "../../contract/placement/demands.ts";
 import { draftOf } from "../../contract/placement/draft.ts";
 import { forecast, whyThere, withoutPod } from "../../contract/placement/explain.ts";
+import { mayStay } from "../../contract/placement/filter.ts";
 import { findPlaces } from "../../contract/placement/find-places.ts";
-import type { Asked, Surroundings } from "../../contract/placement/node-view.ts";
+import { type Asked, nodeOf, type Surroundings } from "../../contract/placement/node-view.ts";
 import { strategyOf, strategyWords } from "../../contract/placement/strategy.ts";
 import { canonicalJson } from "../../contract/pod/pod.ts";
 import { type AppRow, withDefaults } from "../../db/apps/apps.ts";
@@ -61,7 +62,7 @@ export async function explainApp(tx: Tx, call: KnownCall, app: AppRow): Promise<
     app: app.name,
     release: release?.number ?? null,
     strategy: looked.refused ?? strategyWords(looked.strategy),
-    pods: pods.map((pod) => placed(looked.around, pods, pod)),
+    pods: pods.map((pod) => placed(looked, pods, pod)),
     waiting: release ? await waitingOf(tx, looked, release, pods) : [],
     unreached: takesRequests ? await unreached(tx, nodesOf(pods)) : [],
   };
@@ -94,7 +95,11 @@ export async function planPods(
   const base = app && (await wantedRelease(tx, app));
   const pods = app ? await wantedPods(tx, app) : [];
   const looked = await lookAt(tx, call, wish, (base?.number ?? 0) + 1, pods, around);
-  const alike = base && runsAs(base, wish) ? pods.filter((it) => it.release === base.id) : [];
+  const { nodeSelector } = looked.asked.demands;
+  const stays = ({ release, node, text }: PodRow) =>
+    release === base?.id &&
+    mayStay(nodeOf(around.nodes, node), text.demands.nodeSelector, nodeSelector);
+  const alike = base && runsAs(base, wish) ? pods.filter(stays) : [];
   const staying = alike.slice(0, wish.spec.replicas);
   const coming = forecast(looked.around, looked.asked, {
     count: wish.spec.replicas - staying.length,
@@ -106,7 +111,7 @@ export async function planPods(
   return {
     strategy: strategyWords(looked.strategy),
     pods: [
-      ...staying.map((pod) => placed(looked.around, pods, pod)),
+      ...staying.map((pod) => placed(looked, pods, pod)),
       ...coming.placed.map((it) => ({ pod: null, ...it })),
     ],
     waiting: waiting
@@ -135,8 +140,10 @@ async function lookAt(
   { nodes, versions }: Around,
 ): Promise<Looked> {
   const refused = refusedToday(spec);
-  const draft = draftOf(refused === undefined ? spec : NOTHING, caller.projectName, release);
-  const demands = demandsOf(draft);
+  const known = refused === undefined ? spec : NOTHING;
+  const draft = draftOf(known, caller.projectName, release);
+  const { nodeSelector, spreadBy } = known.placement;
+  const demands = demandsOf(draft, nodeSelector);
   const keys = versionKeys({ project: caller.projectId, materials });
   const wish = {
     textBytes: jsonBytes(draft),
@@ -149,7 +156,7 @@ async function lookAt(
   const ofProject = claims.map((name) => ({ project: caller.projectId, name }));
   const homes = (await volumeHomes(tx, ofProject)).get(caller.projectId) ?? [];
   const around = { nowMs: Date.now(), nodes, volumes: new Map([...unbound, ...homes]) };
-  return { around, asked: { demands, wish }, strategy: strategyOf(draft), refused };
+  return { around, asked: { demands, wish, spreadBy }, strategy: strategyOf(draft), refused };
 }
 
 /** What the rules of today have against a spec that was stored under those of its time; undefined: nothing. */
@@ -173,9 +180,9 @@ async function wantedPods(tx: Tx, app: AppRow): Promise<readonly PodRow[]> {
     .sort((a, b) => a.createdAt.getTime() - b.createdAt.getTime());
 }
 
-function placed(around: Surroundings, all: readonly PodRow[], pod: PodRow) {
-  const node = around.nodes.find((it) => it.id === pod.node);
-  const asked = { demands: pod.text.demands, wish: NOTHING_MORE };
+function placed({ around, asked: { spreadBy } }: Looked, all: readonly PodRow[], pod: PodRow) {
+  const node = nodeOf(around.nodes, pod.node);
+  const asked = { demands: pod.text.demands, wish: NOTHING_MORE, spreadBy };
   const siblings = all.filter((it) => it !== pod && it.release === pod.release);
   const nodes = siblings.map((it) => it.node);
   return {
@@ -225,6 +232,6 @@ function noNode({ nodes }: Surroundings): string {
 /** Whether pods of this release need not be made anew; as far as that is known before images are. */
 function runsAs(release: ReleaseRow, wish: Wished): boolean {
   const podsOf = ({ spec, materials }: Wished) =>
-    canonicalJson({ ...spec, replicas: 0, rollout: {}, materials });
+    canonicalJson({ ...spec, replicas: 0, rollout: {}, placement: {}, materials });
   return podsOf(release) === podsOf(wish);
 }

@@ -3,7 +3,7 @@ import { hasRoom, verdictOn, withTenant } from "./filter.ts";
 import { beginnings } from "./neighbours.ts";
 import type { Asked, NodeView, Surroundings } from "./node-view.ts";
 import { queueOf } from "./queue.ts";
-import { isBetter, rank, ranked } from "./score.ts";
+import { isBetter, spreadOf } from "./score.ts";
 import { withPart } from "./wish.ts";
 
 export type Found =
@@ -16,7 +16,8 @@ export type Found =
  * `taken` are the nodes of the pods that stand already, once for each.
  *
  * A node is asked only when no better one is left: again after it was given a pod, and never again once it
- * refused, since one more of these pods makes no other node take what it did not take before.
+ * refused, since one more of these pods makes no other node take what it did not take before. A pod makes
+ * all nodes of its place worse: each is ranked anew when it comes to be the first.
  */
 export function findPlaces(
   world: Surroundings,
@@ -28,7 +29,8 @@ export function findPlaces(
   const given = new Map<NodeId, NodeView>();
   // In a fleet most nodes that are full are known by that alone.
   const roomy = world.nodes.filter((it) => hasRoom(it, asked.demands.requests));
-  const queue = queueOf(ranked(roomy, taken), isBetter);
+  const spread = spreadOf(world.nodes, asked.spreadBy, taken);
+  const queue = queueOf(roomy.map(spread.rank), isBetter);
   let around = world;
   let beginning = beginnings(asked.demands, world.nodes);
   while (found.length < count) {
@@ -37,6 +39,10 @@ export function findPlaces(
       const nodes = world.nodes.map((it) => given.get(it.id) ?? it);
       return [...found, { kind: "wait", against: allAgainst({ ...around, nodes }, asked) }];
     }
+    if (!spread.isCurrent(first)) {
+      queue.replaceFirst(spread.rank(first.node));
+      continue;
+    }
     if (!verdictOn(first.node, asked, around, beginning).fits) {
       queue.dropFirst();
       continue;
@@ -44,7 +50,8 @@ export function findPlaces(
     const node = withPod(first.node, asked);
     found.push({ kind: "place", node: node.id });
     given.set(node.id, node);
-    queue.replaceFirst(rank(node, first.siblings + 1));
+    spread.add(node);
+    queue.replaceFirst(spread.rank(node));
     around = { ...around, volumes: withClaims(around, asked, node.id) };
     beginning = new Set();
   }

@@ -1,3 +1,4 @@
+import { placementOf } from "../../contract/app/app-spec.ts";
 import { durationMs } from "../../contract/document/units.ts";
 import { type AppId, type NodeId, PodId, type ReleaseId } from "../../contract/ids.ts";
 import { jsonBytes } from "../../contract/node/wish-size.ts";
@@ -113,6 +114,7 @@ function releaseSight(
 ): ReleaseSight {
   const { id, number, phase, phaseAt, spec, newPods, imageRepository, imageDigest } = row;
   if (!imageRepository || !imageDigest) throw new Error(`release ${id} is ${phase} without image`);
+  const { nodeSelector, spreadBy } = placementOf(spec);
   const versions = versionKeys({ project: projectId, materials: row.materials });
   const wish = {
     door: row.httpPort !== null,
@@ -120,7 +122,7 @@ function releaseSight(
   };
   const said = {
     ...{ id, number, phase, newPods, phaseAtMs: phaseAt.getTime(), source: sourceOf(spec) },
-    ...{ replicas: spec.replicas, maxSurge: spec.rollout.maxSurge },
+    ...{ replicas: spec.replicas, maxSurge: spec.rollout.maxSurge, spreadBy },
     progressDeadlineMs: durationMs(spec.rollout.progressDeadline) ?? 0,
   };
   try {
@@ -130,7 +132,7 @@ function releaseSight(
       restartPolicy: pod.spec.restartPolicy,
       settleMs: isProbed(pod) ? 0 : UNPROBED_SETTLE_MS,
       graceMs: graceMs(pod),
-      demands: demandsOf(pod),
+      demands: demandsOf(pod, nodeSelector),
       wish: { ...wish, textBytes: jsonBytes(pod) },
       fingerprint: fingerprintText(pod),
       exclusive: isExclusive(pod),
@@ -185,6 +187,7 @@ function podView(pod: PodRow, alike: Likeness): PodView {
     createdAtMs: createdAt.getTime(),
     goneAtMs: goneAt?.getTime(),
     textBytes: text.wireBytes,
+    nodeSelector: text.demands.nodeSelector,
     ...alike,
     seen: status && since ? { status, sinceMs: since.getTime() } : undefined,
   };

@@ -1,5 +1,6 @@
 import type { NodeId, PodId, ReleaseId } from "../../contract/ids.ts";
 import type { PodStatus } from "../../contract/node/protocol.ts";
+import type { Labels } from "../../contract/placement/demands.ts";
 import type { Asked, Surroundings } from "../../contract/placement/node-view.ts";
 import type { Pod } from "../../contract/pod/pod.ts";
 import type { Source } from "./pod.ts";
@@ -47,6 +48,8 @@ export type PodView = {
   readonly fingerprint: string;
   /** Of its text, as its node is told it. */
   readonly textBytes: number;
+  /** What was asked of its node when it was placed, or taken over. */
+  readonly nodeSelector: Labels;
   /** As of a release: while it may run, no other pod of its app is started. */
   readonly exclusive: boolean;
   readonly seen: PodSight | undefined;

@@ -68,6 +68,7 @@ export function placedPod(spec: Pod, of: ReleaseView, node: NodeId, nowMs: numbe
     ...{ id: spec.metadata.uid, name: spec.metadata.name, release: of.id, node, wanted: "run" },
     ...{ createdAtMs: nowMs, goneAtMs: undefined, graceMs: of.graceMs, seen: undefined },
     ...{ fingerprint: of.fingerprint, textBytes: of.wish.textBytes, exclusive: of.exclusive },
+    nodeSelector: of.demands.nodeSelector,
   };
 }
 

@@ -1,7 +1,8 @@
 import { expect, test } from "vitest";
+import type { Labels } from "../../../contract/placement/demands.ts";
 import { planApp } from "../../../worker/schedule/plan.ts";
 import type { ReleaseView } from "../../../worker/schedule/world.ts";
-import { aContainer, aNode, aPod, aRelease, aWorld, MIB } from "./world.ts";
+import { aContainer, aNode, aPod, aRelease, aWorld, demands, MIB } from "./world.ts";
 
 const node = aNode();
 const LONG_AGO = 0;
@@ -22,6 +23,39 @@ test("a release that asks for what runs already is live at once, and nothing is 
     { kind: "roll", release: target.id },
     { kind: "go-live", release: target.id },
     { kind: "retire", release: old.id },
+  ]);
+});
+
+test("other labels of nodes move the pods whose nodes lack them, and no other", () => {
+  const [fast, slow, bare] = [
+    aNode({ labels: { disk: "fast", pool: "x" } }),
+    aNode({ name: "node-b", labels: { disk: "slow", pool: "x" } }),
+    aNode({ name: "node-c" }),
+  ];
+  const asking = (nodeSelector: Labels) => ({ replicas: 2, demands: demands({ nodeSelector }) });
+  const after = (now: Labels, was: Labels = {}, nodes = [fast, slow]) => {
+    const { old, target } = equals(asking(now), asking(was));
+    const pods = nodes.map((it) => aPod(old, it, { ready: true }));
+    const changes = planApp(aWorld({ releases: [old, target], nodes: [fast, slow, bare], pods }));
+    const words = changes.flatMap((it) => {
+      if (it.kind === "place") return [`place on ${it.node === fast.id ? "fast" : "another"}`];
+      const at = "pod" in it ? pods.findIndex((pod) => pod.id === it.pod) : -1;
+      return at < 0 ? [] : [`${it.kind} ${nodes[at]?.name}`];
+    });
+    return words.toSorted();
+  };
+
+  expect(after({ pool: "x" })).toEqual(["adopt node-a", "adopt node-b"]);
+  expect(after({}, { disk: "fast" })).toEqual(["adopt node-a", "adopt node-b"]);
+  expect(after({ disk: "fast" })).toEqual(["adopt node-a", "place on fast"]);
+  // What they were placed by is not asked again of nodes that have lost it since.
+  expect(after({ pool: "x" }, { pool: "x" }, [bare, bare])).toEqual([
+    "adopt node-c",
+    "adopt node-c",
+  ]);
+  expect(after({ disk: "fast", pool: "x" }, { pool: "x" }, [bare, fast])).toEqual([
+    "adopt node-a",
+    "place on fast",
   ]);
 });
 

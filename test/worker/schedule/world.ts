@@ -5,7 +5,7 @@ import type { Demands } from "../../../contract/placement/demands.ts";
 import { withTenant } from "../../../contract/placement/filter.ts";
 import type { NodeView } from "../../../contract/placement/node-view.ts";
 import { NOTHING_TOLD } from "../../../contract/placement/wish.ts";
-import { POD_LABELS } from "../../../contract/pod/pod.ts";
+import { HOSTNAME_LABEL, POD_LABELS } from "../../../contract/pod/pod.ts";
 import { type Change, planApp } from "../../../worker/schedule/plan.ts";
 import type { PodView, ReleaseView, World } from "../../../worker/schedule/world.ts";
 
@@ -60,6 +60,7 @@ export function aRelease(overrides: Partial<ReleaseView> = {}): ReleaseView {
     graceMs: 0,
     demands: demands(),
     wish: { textBytes: 1_000, door: false, materials: new Map() },
+    spreadBy: HOSTNAME_LABEL,
     fingerprint: id,
     newPods: false,
     exclusive: false,
@@ -104,6 +105,7 @@ export function aPod(
     graceMs: release.graceMs,
     fingerprint: release.fingerprint,
     textBytes: release.wish.textBytes,
+    nodeSelector: release.demands.nodeSelector,
     exclusive: release.exclusive,
     seen: seen && { status: aStatus(id, seen), sinceMs: 1_000_000 },
   };
