@@ -17,7 +17,7 @@ import {
   type ReleaseRow,
   wantedAndLive,
 } from "../../db/apps/history.ts";
-import { type PodRow, standingPods } from "../../db/apps/placements.ts";
+import { heldReleases, type PodRow, standingPods } from "../../db/apps/placements.ts";
 import type { Tx } from "../../db/client.ts";
 import { withoutAddress } from "../../db/nodes/addresses.ts";
 import { type Fleet, readFleet } from "../../db/nodes/fleet.ts";
@@ -31,6 +31,9 @@ import type { ExplainAnswer, PlanAnswer } from "./answers.ts";
 
 /** What no node could take, as the scheduler wrote it down. */
 const NO_NODE = "no node can take the pod";
+/** Of a pod that is only there for people. */
+const HELD =
+  "its release failed, and it stays to be looked into until the next one: rollout.autoRevert is false";
 /** As many nodes are told in one answer: of thousands most say the same. */
 const NODES_TOLD = 100;
 const NOTHING_MORE = { textBytes: 0, door: false, materials: new Map<string, number>() };
@@ -55,6 +58,7 @@ export async function explainApp(tx: Tx, call: KnownCall, app: AppRow): Promise<
   const release = await wantedRelease(tx, app);
   const wish = release ?? { spec: withDefaults(app.spec), materials: NO_MATERIALS };
   const pods = await wantedPods(tx, app);
+  const held = (await heldReleases(tx, [app.id])).get(app.id);
   const around = await lookAround(tx, call, [wish]);
   const looked = await lookAt(tx, call, wish, release?.number ?? 0, pods, around);
   const takesRequests = release !== undefined && release.httpPort !== null;
@@ -62,7 +66,10 @@ export async function explainApp(tx: Tx, call: KnownCall, app: AppRow): Promise<
     app: app.name,
     release: release?.number ?? null,
     strategy: looked.refused ?? strategyWords(looked.strategy),
-    pods: pods.map((pod) => placed(looked, pods, pod)),
+    pods: pods.map((pod) => ({
+      ...placed(looked, pods, pod),
+      ...(pod.release === held && { why: HELD }),
+    })),
     waiting: release ? await waitingOf(tx, looked, release, pods) : [],
     unreached: takesRequests ? await unreached(tx, nodesOf(pods)) : [],
   };

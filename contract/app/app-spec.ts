@@ -69,9 +69,8 @@ const Rollout = z
       (text) => (durationMs(text) ?? 0) <= MAX_PROGRESS_DEADLINE_MS,
       "must be at most 24h",
     ).default("300s"),
-    autoRevert: z
-      .literal(true, "an app that keeps a bad release is not supported yet")
-      .default(true),
+    /** Where it is false, the pods of a release that fails stay for people to look into, until the next one. */
+    autoRevert: z.boolean().default(true),
   })
   .prefault({});
 

@@ -18,6 +18,8 @@ export type ReleaseView = Asked & {
   readonly replicas: number;
   readonly maxSurge: number;
   readonly progressDeadlineMs: number;
+  /** Whether its pods go if it fails; else they are held: see held.ts. */
+  readonly autoRevert: boolean;
   /** For how long a pod of it has to be ready before that proves anything, in ms. */
   readonly settleMs: number;
   /** How long its pods may take to end, in ms. */
@@ -59,6 +61,8 @@ export type World = Surroundings & {
   readonly appDeleted: boolean;
   /** The app's releases that are built, rolling or live. */
   readonly releases: readonly ReleaseView[];
+  /** The newest release that was built, where it failed and its pods are to stay: see held.ts. */
+  readonly held: ReleaseId | undefined;
   /** The app's pods that are wanted, or gone and not known to have ended. */
   readonly pods: readonly PodView[];
   /** Nodes not heard of for so long that what ran there should run elsewhere: see nodes/plan.ts. */

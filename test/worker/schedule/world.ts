@@ -56,6 +56,7 @@ export function aRelease(overrides: Partial<ReleaseView> = {}): ReleaseView {
     replicas: 1,
     maxSurge: 1,
     progressDeadlineMs: 300_000,
+    autoRevert: true,
     settleMs: 0,
     graceMs: 0,
     demands: demands(),
@@ -116,6 +117,7 @@ export function aWorld(overrides: Partial<World> = {}): World {
     nowMs: 1_000_000,
     appDeleted: false,
     releases: [],
+    held: undefined,
     pods: [],
     nodes: [aNode()],
     volumes: new Map(),
@@ -162,8 +164,11 @@ export function apply(world: World, change: Change): World {
     case "retire":
     case "supersede":
     case "cancel":
-    case "fail":
       return dropped();
+    case "fail": {
+      const failed = world.releases.find((it) => it.id === change.release);
+      return { ...dropped(), held: failed?.autoRevert ? undefined : change.release };
+    }
     case "wait":
     case "hold":
       return world;
