@@ -47,6 +47,7 @@ export function openRules(setting: {
     newestWins(decision);
     noMoreThanAsked(decision);
     noneTooFewBy(decision);
+    noneForHeld(decision);
     braked(decision.world);
   }
 
@@ -100,6 +101,19 @@ export function openRules(setting: {
     }
     if (after < Math.min(serving.length, asked))
       throw new Error(`${app.name} goes from ${serving.length} ready pods to ${after} of ${asked}`);
+  }
+
+  /** Promise 5: what is held of a failed release takes the place of none that is live. */
+  function noneForHeld({ app, world, changes }: Decision): void {
+    const [live, ...others] = world.releases;
+    if (world.appDeleted || !world.held || !live || others.length > 0) return;
+    const removed = new Set(changes.flatMap((it) => (it.kind === "remove" ? [it.pod] : [])));
+    const own = world.pods.filter(
+      (it) => it.wanted === "run" && it.release === live.id && isHeard(world, it.node),
+    );
+    const after = own.filter((it) => !removed.has(it.id)).length;
+    if (standSideBySide(app.name) && after < Math.min(own.length, live.replicas))
+      throw new Error(`${app.name} goes from ${own.length} live pods to ${after} beside held ones`);
   }
 
   /**
