@@ -1,9 +1,9 @@
 import type { NodeId } from "../ids.ts";
 import { hasRoom, verdictOn, withTenant } from "./filter.ts";
+import { inLanes } from "./lanes.ts";
 import { beginnings } from "./neighbours.ts";
 import type { Asked, NodeView, Surroundings } from "./node-view.ts";
-import { queueOf } from "./queue.ts";
-import { isBetter, spreadOf } from "./score.ts";
+import { spreadOf } from "./score.ts";
 import { withPart } from "./wish.ts";
 
 export type Found =
@@ -16,8 +16,7 @@ export type Found =
  * `taken` are the nodes of the pods that stand already, once for each.
  *
  * A node is asked only when no better one is left: again after it was given a pod, and never again once it
- * refused, since one more of these pods makes no other node take what it did not take before. A pod makes
- * all nodes of its place worse: each is ranked anew when it comes to be the first.
+ * refused, since one more of these pods makes no other node take what it did not take before.
  */
 export function findPlaces(
   world: Surroundings,
@@ -30,7 +29,7 @@ export function findPlaces(
   // In a fleet most nodes that are full are known by that alone.
   const roomy = world.nodes.filter((it) => hasRoom(it, asked.demands.requests));
   const spread = spreadOf(world.nodes, asked.spreadBy, taken);
-  const queue = queueOf(roomy.map(spread.rank), isBetter);
+  const queue = inLanes(roomy, spread);
   let around = world;
   let beginning = beginnings(asked.demands, world.nodes);
   while (found.length < count) {
@@ -38,10 +37,6 @@ export function findPlaces(
     if (!first) {
       const nodes = world.nodes.map((it) => given.get(it.id) ?? it);
       return [...found, { kind: "wait", against: allAgainst({ ...around, nodes }, asked) }];
-    }
-    if (!spread.isCurrent(first)) {
-      queue.replaceFirst(spread.rank(first.node));
-      continue;
     }
     if (!verdictOn(first.node, asked, around, beginning).fits) {
       queue.dropFirst();

@@ -21,8 +21,6 @@ export type Spread = {
   readonly by: string;
   add(node: NodeView): void;
   rank(node: NodeView): Ranked;
-  /** Whether no pod was added since that changes it. One that was made it worse, and never better. */
-  isCurrent(ranked: Ranked): boolean;
 };
 
 /** `taken` are the nodes of the app's pods, once for each. */
@@ -51,8 +49,6 @@ export function spreadOf(nodes: readonly NodeView[], by: string, taken: readonly
       const fullness = used.memoryBytes / Math.max(1, allocatable.memoryBytes);
       return { node, peers: peersOf(node), siblings: siblingsOf(node), fullness };
     },
-    isCurrent: ({ node, peers, siblings }) =>
-      peers === peersOf(node) && siblings === siblingsOf(node),
   };
 }
 
@@ -62,7 +58,11 @@ export function spreadOf(nodes: readonly NodeView[], by: string, taken: readonly
  * piece. Ties break by name, so the same world always gives the same answer.
  */
 export function isBetter(a: Ranked, b: Ranked): boolean {
-  if (a.peers !== b.peers) return a.peers < b.peers;
+  return a.peers === b.peers ? isBetterThere(a, b) : a.peers < b.peers;
+}
+
+/** The same of two nodes in one place. */
+export function isBetterThere(a: Ranked, b: Ranked): boolean {
   if (a.siblings !== b.siblings) return a.siblings < b.siblings;
   if (a.fullness !== b.fullness) return a.fullness > b.fullness;
   return a.node.name < b.node.name;
