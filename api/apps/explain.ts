@@ -59,6 +59,9 @@ export async function explainApp(tx: Tx, call: KnownCall, app: AppRow): Promise<
   const wish = release ?? { spec: withDefaults(app.spec), materials: NO_MATERIALS };
   const pods = await wantedPods(tx, app);
   const held = (await heldReleases(tx, [app.id])).get(app.id);
+  const standing = pods.filter(
+    (it) => it.release === release?.id || (it.release === held && it.status?.ready),
+  );
   const around = await lookAround(tx, call, [wish]);
   const looked = await lookAt(tx, call, wish, release?.number ?? 0, pods, around);
   const takesRequests = release !== undefined && release.httpPort !== null;
@@ -70,7 +73,7 @@ export async function explainApp(tx: Tx, call: KnownCall, app: AppRow): Promise<
       ...placed(looked, pods, pod),
       ...(pod.release === held && { why: HELD }),
     })),
-    waiting: release ? await waitingOf(tx, looked, release, pods) : [],
+    waiting: release ? await waitingOf(tx, looked, release, standing) : [],
     unreached: takesRequests ? await unreached(tx, nodesOf(pods)) : [],
   };
 }
@@ -203,10 +206,9 @@ async function waitingOf(
   tx: Tx,
   { around, asked, refused }: Looked,
   release: ReleaseRow,
-  pods: readonly PodRow[],
+  standing: readonly PodRow[],
 ): Promise<PlanAnswer["waiting"]> {
-  const own = pods.filter((it) => it.release === release.id);
-  const missing = release.spec.replicas - own.length;
+  const missing = release.spec.replicas - standing.length;
   if (missing <= 0) return [];
   const waits = (why: string, nodes: readonly string[] = []) => [
     { pods: missing, why, nodes: someOf(nodes) },
@@ -221,7 +223,7 @@ async function waitingOf(
     around,
     asked,
     1,
-    own.map((it) => it.node),
+    standing.map((it) => it.node),
   );
   if (found?.kind === "wait") return waits(noNode(around), found.against);
   return waits("no node could take the pod when the scheduler last looked; it looks again soon");

@@ -37,6 +37,7 @@ async function rollsOut(
   api: TestApi,
   nodes: readonly NodeId[],
   fate: Partial<PodStatus>,
+  fateOfFirst = fate,
 ): Promise<void> {
   const [row] = await api.db.execute<{ id: string; app: string; phase: string }>(
     sql`select id, app_id as app, phase from releases order by number desc limit 1`,
@@ -48,10 +49,12 @@ async function rollsOut(
   for (let turn = 0; turn < 6; turn++) {
     await scheduleApp(api.db, app);
     const pods = await wantedPods(api.db);
+    const first = pods.find((it) => it.releaseId === release);
+    const fates = (it: (typeof pods)[number]) => (it === first ? fateOfFirst : fate);
     for (const node of nodes) {
       const sights = pods
         .filter((it) => it.nodeId === node)
-        .map((it) => aStatus(it.id, it.releaseId === release ? fate : READY));
+        .map((it) => aStatus(it.id, it.releaseId === release ? fates(it) : READY));
       await storeReport(api.db, node, aReport(sights, await generation(api.db, node)));
     }
   }
@@ -91,6 +94,24 @@ test("a failed release says why and is left to be looked into, while the one bef
   expect(await releasesOf(api)).toEqual([1, 1, 2]);
   await rollsOut(api, nodes, READY);
   expect(await releasesOf(api)).toEqual([3, 3]);
+});
+
+test("a rollout that fails half-way stays so, and is made up for once its own serve no longer", async () => {
+  await using api = await startApi();
+  const nodes = [await joinedNode(api.db)];
+  await put(api, "one");
+  await rollsOut(api, nodes, READY);
+  await put(api, "two");
+
+  await rollsOut(api, nodes, CRASHES, READY);
+  const halfway = await releasesOf(api);
+  const explained = (await api.ask("/v1/apps/shop/explain")).body;
+  await rollsOut(api, nodes, CRASHES);
+
+  expect(halfway).toEqual([1, 2, 2]);
+  expect(explained).toMatchObject({ release: 1, waiting: [] });
+  expect(await releasesOf(api)).toEqual([1, 1, 2, 2]);
+  expect((await api.ask("/v1/apps/shop/releases/2")).body.phase).toBe("failed");
 });
 
 test.each<[string, object | undefined, number]>([
