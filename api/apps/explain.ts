@@ -5,9 +5,9 @@ import { jsonBytes } from "../../contract/node/wish-size.ts";
 import { demandsOf } from "../../contract/placement/demands.ts";
 import { draftOf } from "../../contract/placement/draft.ts";
 import { forecast, whyThere, withoutPod } from "../../contract/placement/explain.ts";
-import { mayStay } from "../../contract/placement/filter.ts";
 import { findPlaces } from "../../contract/placement/find-places.ts";
 import { type Asked, nodeOf, type Surroundings } from "../../contract/placement/node-view.ts";
+import { mayStay, mostSpread } from "../../contract/placement/staying.ts";
 import { strategyOf, strategyWords } from "../../contract/placement/strategy.ts";
 import { canonicalJson } from "../../contract/pod/pod.ts";
 import { type AppRow, withDefaults } from "../../db/apps/apps.ts";
@@ -110,7 +110,9 @@ export async function planPods(
     release === base?.id &&
     mayStay(nodeOf(around.nodes, node), text.demands.nodeSelector, nodeSelector);
   const alike = base && runsAs(base, wish) ? pods.filter(stays) : [];
-  const staying = alike.slice(0, wish.spec.replicas);
+  const { spreadBy } = looked.asked;
+  const unready = ({ status }: PodRow) => Number(!status?.ready);
+  const staying = mostSpread(around.nodes, spreadBy, alike, wish.spec.replicas, unready);
   const coming = forecast(looked.around, looked.asked, {
     count: wish.spec.replicas - staying.length,
     strategy: looked.strategy,

@@ -1,5 +1,5 @@
 import type { Amounts } from "../pod/requests.ts";
-import type { Demands, Labels } from "./demands.ts";
+import type { Demands } from "./demands.ts";
 import { beginnings, neighbourTrouble } from "./neighbours.ts";
 import { type Asked, labelOf, type NodeView, type Surroundings, type Tenant } from "./node-view.ts";
 import { wishTrouble } from "./wish.ts";
@@ -77,15 +77,6 @@ function labelTrouble(node: NodeView, { nodeSelector }: Demands): readonly strin
       ? `has no label ${key}=${value}`
       : `has the label ${key}=${has}, not ${value}`;
   });
-}
-
-/**
- * Whether a pod whose node had to have the labels `was` may stay there when others are asked for. A node
- * that has lost a label since keeps its pods: only what is asked now is asked of it.
- */
-export function mayStay(node: NodeView | undefined, was: Labels, now: Labels): boolean {
-  const isNew = Object.entries(now).filter(([key, value]) => was[key] !== value);
-  return isNew.every(([key, value]) => node !== undefined && labelOf(node, key) === value);
 }
 
 function volumeTrouble(

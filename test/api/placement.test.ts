@@ -72,6 +72,11 @@ test("pods spread over zones, and to spread them otherwise moves none that runs"
   const again = await put(api, { replicas: 3, placement: { spreadBy: "disk" } }, "?dryRun=true");
   await put(api, { replicas: 3 });
   await settle(api, nodes);
+  const still = await podsOf(api);
+  const fewer = { replicas: 2, placement: { spreadBy: "zone" } };
+  const two = (await put(api, fewer, "?dryRun=true")).body.plan.pods;
+  await put(api, fewer);
+  await settle(api, nodes);
 
   const ofZone = (zone: string, pods: number) =>
     `one with zone=${zone}, which has the fewest pods of the app (${pods})`;
@@ -93,8 +98,13 @@ test("pods spread over zones, and to spread them otherwise moves none that runs"
   expect(again.body.plan.pods.map((it: { pod: string }) => it.pod).toSorted()).toEqual(
     spread.map((it) => it.name).toSorted(),
   );
-  expect((await api.ask("/v1/apps/shop")).body).toMatchObject({ live: 2, wanted: 2 });
-  expect(await podsOf(api)).toEqual(expect.arrayContaining(spread));
+  expect((await api.ask("/v1/apps/shop")).body).toMatchObject({ live: 3, wanted: 3 });
+  expect(still).toHaveLength(3);
+  expect(still).toEqual(expect.arrayContaining(spread));
+  expect(await nodesOf(api)).toContain("node-c");
+  expect((await podsOf(api)).map((it) => it.name)).toEqual(
+    expect.arrayContaining(two.map((it: { pod: string }) => it.pod)),
+  );
 });
 
 test("labels that nodes have to have move the pods that stand elsewhere, and only those", async () => {

@@ -1,8 +1,8 @@
 import type { NodeId } from "../../contract/ids.ts";
 import { MAX_WISH_BYTES } from "../../contract/node/wish-size.ts";
-import { mayStay } from "../../contract/placement/filter.ts";
 import { nodeOf } from "../../contract/placement/node-view.ts";
-import { bestFirst, hasSucceeded, isReady, silentNode } from "./condition.ts";
+import { mayStay, mostSpread } from "../../contract/placement/staying.ts";
+import { bestFirst, hasSucceeded, isReady, silentNode, worth } from "./condition.ts";
 import { diagnose } from "./diagnose.ts";
 import type { PodView, ReleaseView, World } from "./world.ts";
 
@@ -43,7 +43,7 @@ export function takenBack(
 
 function equals(
   { nodes }: Pick<World, "nodes">,
-  { fingerprint, wish, demands: { nodeSelector } }: ReleaseView,
+  { fingerprint, wish, spreadBy, demands: { nodeSelector } }: ReleaseView,
   others: readonly PodView[],
   count: number,
 ): readonly PodView[] {
@@ -54,7 +54,7 @@ function equals(
       mayStay(nodeOf(nodes, pod.node), pod.nodeSelector, nodeSelector),
   );
   const chosen: PodView[] = [];
-  for (const pod of bestFirst(equal).slice(0, Math.max(0, count))) {
+  for (const pod of mostSpread(nodes, spreadBy, bestFirst(equal), count, worth)) {
     // Its text is another where labels and annotations are, and that has to reach its node as well.
     const growth = wish.textBytes - pod.textBytes;
     const after = (told.get(pod.node) ?? nodeOf(nodes, pod.node)?.wish.bytes ?? 0) + growth;

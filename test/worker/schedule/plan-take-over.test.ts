@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
 import type { Labels } from "../../../contract/placement/demands.ts";
+import type { NodeView } from "../../../contract/placement/node-view.ts";
 import { planApp } from "../../../worker/schedule/plan.ts";
 import type { ReleaseView } from "../../../worker/schedule/world.ts";
 import { aContainer, aNode, aPod, aRelease, aWorld, demands, MIB } from "./world.ts";
@@ -79,6 +80,29 @@ test("those that are made beside a pod that stays go where it is not", () => {
   const changes = planApp(aWorld({ releases: [old, target], nodes: [busy, other], pods }));
 
   expect(changes.at(-1)).toEqual({ kind: "place", release: target.id, node: other.id });
+});
+
+test("fewer replicas keep the ready ones that are spread best, of equals the longest first", () => {
+  const at = (name: string, zone: string) => aNode({ name, labels: { zone } });
+  const nodes = [at("a-1", "a"), at("a-2", "a"), at("b", "b"), at("c", "c")];
+  const [a1, a2, b, c] = nodes as [NodeView, NodeView, NodeView, NodeView];
+  const kept = (spreadBy: string, replicas: number) => {
+    const { old, target } = equals({ replicas, spreadBy }, { replicas: 5 });
+    const ages = [a1, a1, a2, b].map((it, age) => ({
+      ...aPod(old, it, { ready: true }),
+      createdAtMs: age,
+    }));
+    const pods = [...ages.toReversed(), aPod(old, c)];
+    const changes = planApp(aWorld({ releases: [old, target], nodes, pods }));
+    const adopted = changes.flatMap((it) => (it.kind === "adopt" ? [it.pod] : []));
+    return adopted.map((id) => ages.findIndex((it) => it.id === id)).toSorted();
+  };
+
+  expect(kept("zone", 2)).toEqual([0, 3]);
+  expect(kept("zone", 3)).toEqual([0, 2, 3]);
+  expect(kept("kubernetes.io/hostname", 2)).toEqual([0, 2]);
+  expect(kept("none", 2)).toEqual([0, 2]);
+  expect(kept("zone", 4)).toEqual([0, 1, 2, 3]);
 });
 
 test("fewer replicas keep the ready ones, the longest first", () => {
