@@ -96,6 +96,6 @@ export function specWithWar(
   return checkSpec(call, { ...kept, name, war: changed }, name);
 }
 
-function everyAppsOwn({ replicas, rollout }: AppSpec) {
-  return { replicas, rollout };
+function everyAppsOwn({ replicas, singleton, placement, rollout }: AppSpec) {
+  return { replicas, singleton, placement, rollout };
 }

@@ -6,7 +6,8 @@ import { demandsOf } from "../../contract/placement/demands.ts";
 import { draftOf } from "../../contract/placement/draft.ts";
 import { forecast, whyThere, withoutPod } from "../../contract/placement/explain.ts";
 import { findPlaces } from "../../contract/placement/find-places.ts";
-import type { Asked, Surroundings } from "../../contract/placement/node-view.ts";
+import { type Asked, nodeOf, type Surroundings } from "../../contract/placement/node-view.ts";
+import { mayStay, mostSpread } from "../../contract/placement/staying.ts";
 import { strategyOf, strategyWords } from "../../contract/placement/strategy.ts";
 import { canonicalJson } from "../../contract/pod/pod.ts";
 import { type AppRow, withDefaults } from "../../db/apps/apps.ts";
@@ -16,7 +17,7 @@ import {
   type ReleaseRow,
   wantedAndLive,
 } from "../../db/apps/history.ts";
-import { type PodRow, standingPods } from "../../db/apps/placements.ts";
+import { heldReleases, type PodRow, standingPods } from "../../db/apps/placements.ts";
 import type { Tx } from "../../db/client.ts";
 import { withoutAddress } from "../../db/nodes/addresses.ts";
 import { type Fleet, readFleet } from "../../db/nodes/fleet.ts";
@@ -30,6 +31,9 @@ import type { ExplainAnswer, PlanAnswer } from "./answers.ts";
 
 /** What no node could take, as the scheduler wrote it down. */
 const NO_NODE = "no node can take the pod";
+/** Of a pod that is only there for people. */
+const HELD =
+  "its release failed, and it stays to be looked into until the next one: rollout.autoRevert is false";
 /** As many nodes are told in one answer: of thousands most say the same. */
 const NODES_TOLD = 100;
 const NOTHING_MORE = { textBytes: 0, door: false, materials: new Map<string, number>() };
@@ -54,6 +58,10 @@ export async function explainApp(tx: Tx, call: KnownCall, app: AppRow): Promise<
   const release = await wantedRelease(tx, app);
   const wish = release ?? { spec: withDefaults(app.spec), materials: NO_MATERIALS };
   const pods = await wantedPods(tx, app);
+  const held = (await heldReleases(tx, [app.id])).get(app.id);
+  const standing = pods.filter(
+    (it) => it.release === release?.id || (it.release === held && it.status?.ready),
+  );
   const around = await lookAround(tx, call, [wish]);
   const looked = await lookAt(tx, call, wish, release?.number ?? 0, pods, around);
   const takesRequests = release !== undefined && release.httpPort !== null;
@@ -61,8 +69,11 @@ export async function explainApp(tx: Tx, call: KnownCall, app: AppRow): Promise<
     app: app.name,
     release: release?.number ?? null,
     strategy: looked.refused ?? strategyWords(looked.strategy),
-    pods: pods.map((pod) => placed(looked.around, pods, pod)),
-    waiting: release ? await waitingOf(tx, looked, release, pods) : [],
+    pods: pods.map((pod) => ({
+      ...placed(looked, pods, pod),
+      ...(pod.release === held && { why: HELD }),
+    })),
+    waiting: release ? await waitingOf(tx, looked, release, standing) : [],
     unreached: takesRequests ? await unreached(tx, nodesOf(pods)) : [],
   };
 }
@@ -94,8 +105,14 @@ export async function planPods(
   const base = app && (await wantedRelease(tx, app));
   const pods = app ? await wantedPods(tx, app) : [];
   const looked = await lookAt(tx, call, wish, (base?.number ?? 0) + 1, pods, around);
-  const alike = base && runsAs(base, wish) ? pods.filter((it) => it.release === base.id) : [];
-  const staying = alike.slice(0, wish.spec.replicas);
+  const { nodeSelector } = looked.asked.demands;
+  const stays = ({ release, node, text }: PodRow) =>
+    release === base?.id &&
+    mayStay(nodeOf(around.nodes, node), text.demands.nodeSelector, nodeSelector);
+  const alike = base && runsAs(base, wish) ? pods.filter(stays) : [];
+  const { spreadBy } = looked.asked;
+  const unready = ({ status }: PodRow) => Number(!status?.ready);
+  const staying = mostSpread(around.nodes, spreadBy, alike, wish.spec.replicas, unready);
   const coming = forecast(looked.around, looked.asked, {
     count: wish.spec.replicas - staying.length,
     strategy: looked.strategy,
@@ -106,7 +123,7 @@ export async function planPods(
   return {
     strategy: strategyWords(looked.strategy),
     pods: [
-      ...staying.map((pod) => placed(looked.around, pods, pod)),
+      ...staying.map((pod) => placed(looked, pods, pod)),
       ...coming.placed.map((it) => ({ pod: null, ...it })),
     ],
     waiting: waiting
@@ -135,8 +152,10 @@ async function lookAt(
   { nodes, versions }: Around,
 ): Promise<Looked> {
   const refused = refusedToday(spec);
-  const draft = draftOf(refused === undefined ? spec : NOTHING, caller.projectName, release);
-  const demands = demandsOf(draft);
+  const known = refused === undefined ? spec : NOTHING;
+  const draft = draftOf(known, caller.projectName, release);
+  const { nodeSelector, spreadBy } = known.placement;
+  const demands = demandsOf(draft, nodeSelector);
   const keys = versionKeys({ project: caller.projectId, materials });
   const wish = {
     textBytes: jsonBytes(draft),
@@ -149,7 +168,7 @@ async function lookAt(
   const ofProject = claims.map((name) => ({ project: caller.projectId, name }));
   const homes = (await volumeHomes(tx, ofProject)).get(caller.projectId) ?? [];
   const around = { nowMs: Date.now(), nodes, volumes: new Map([...unbound, ...homes]) };
-  return { around, asked: { demands, wish }, strategy: strategyOf(draft), refused };
+  return { around, asked: { demands, wish, spreadBy }, strategy: strategyOf(draft), refused };
 }
 
 /** What the rules of today have against a spec that was stored under those of its time; undefined: nothing. */
@@ -173,9 +192,9 @@ async function wantedPods(tx: Tx, app: AppRow): Promise<readonly PodRow[]> {
     .sort((a, b) => a.createdAt.getTime() - b.createdAt.getTime());
 }
 
-function placed(around: Surroundings, all: readonly PodRow[], pod: PodRow) {
-  const node = around.nodes.find((it) => it.id === pod.node);
-  const asked = { demands: pod.text.demands, wish: NOTHING_MORE };
+function placed({ around, asked: { spreadBy } }: Looked, all: readonly PodRow[], pod: PodRow) {
+  const node = nodeOf(around.nodes, pod.node);
+  const asked = { demands: pod.text.demands, wish: NOTHING_MORE, spreadBy };
   const siblings = all.filter((it) => it !== pod && it.release === pod.release);
   const nodes = siblings.map((it) => it.node);
   return {
@@ -189,10 +208,9 @@ async function waitingOf(
   tx: Tx,
   { around, asked, refused }: Looked,
   release: ReleaseRow,
-  pods: readonly PodRow[],
+  standing: readonly PodRow[],
 ): Promise<PlanAnswer["waiting"]> {
-  const own = pods.filter((it) => it.release === release.id);
-  const missing = release.spec.replicas - own.length;
+  const missing = release.spec.replicas - standing.length;
   if (missing <= 0) return [];
   const waits = (why: string, nodes: readonly string[] = []) => [
     { pods: missing, why, nodes: someOf(nodes) },
@@ -207,7 +225,7 @@ async function waitingOf(
     around,
     asked,
     1,
-    own.map((it) => it.node),
+    standing.map((it) => it.node),
   );
   if (found?.kind === "wait") return waits(noNode(around), found.against);
   return waits("no node could take the pod when the scheduler last looked; it looks again soon");
@@ -225,6 +243,6 @@ function noNode({ nodes }: Surroundings): string {
 /** Whether pods of this release need not be made anew; as far as that is known before images are. */
 function runsAs(release: ReleaseRow, wish: Wished): boolean {
   const podsOf = ({ spec, materials }: Wished) =>
-    canonicalJson({ ...spec, replicas: 0, rollout: {}, materials });
+    canonicalJson({ ...spec, replicas: 0, rollout: {}, placement: {}, materials });
   return podsOf(release) === podsOf(wish);
 }

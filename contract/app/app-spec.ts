@@ -2,7 +2,7 @@ import { z } from "zod";
 import { bytes, CpuQuantity, Duration, durationMs, MemoryQuantity } from "../document/units.ts";
 import { Digest, Name } from "../ids.ts";
 import { ImageReference } from "../image-reference.ts";
-import { PodDocument, PodSpec } from "../pod/pod.ts";
+import { HOSTNAME_LABEL, LabelKey, Labels, PodDocument, PodSpec } from "../pod/pod.ts";
 import { Port } from "../pod/probe.ts";
 
 /** The smallest memory a Tomcat starts and answers in: JVM without heap about 140 MiB, and a small heap. */
@@ -69,17 +69,28 @@ const Rollout = z
       (text) => (durationMs(text) ?? 0) <= MAX_PROGRESS_DEADLINE_MS,
       "must be at most 24h",
     ).default("300s"),
-    autoRevert: z
-      .literal(true, "an app that keeps a bad release is not supported yet")
-      .default(true),
+    /** Where it is false, the pods of a release that fails stay for people to look into, until the next one. */
+    autoRevert: z.boolean().default(true),
   })
   .prefault({});
+
+/** Where its pods may run. It is no part of the Pod, so that a change moves only what must not stay: decision 0026. */
+const Placement = z
+  .strictObject({
+    /** Labels that a node has to have, beside those that the pod itself asks for. */
+    nodeSelector: Labels.default({}),
+    /** The label of nodes over whose values its pods are spread as evenly as there is room. */
+    spreadBy: LabelKey.default(HOSTNAME_LABEL),
+  })
+  .prefault({});
+type Placement = z.infer<typeof Placement>;
 
 export const EVERY_APP = {
   name: Name,
   replicas: z.int().min(0).max(100).default(1),
   /** Never two of its pods at once, also where a node is not heard of: parseAppSpec asks for one replica. */
   singleton: z.boolean().default(false),
+  placement: Placement,
   rollout: Rollout,
 };
 const Environment = z.record(EnvName, EnvValue).default({});
@@ -135,6 +146,11 @@ export type PodAppSpec = z.infer<typeof PodAppSpec>;
  */
 export const AppSpec = z.union([WarAppSpec, ImageAppSpec, PodAppSpec]);
 export type AppSpec = z.infer<typeof AppSpec>;
+
+/** What a stored spec says of where its pods run; one from before that could be said says nothing. */
+export function placementOf({ placement }: Partial<Pick<AppSpec, "placement">>): Placement {
+  return placement ?? Placement.parse(undefined);
+}
 
 /**
  * What a body may be, for the description of the api: a spec, whose pod may also be the bare PodSpec,

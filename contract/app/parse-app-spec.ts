@@ -2,6 +2,7 @@ import { z } from "zod";
 import { jsonPointer } from "../document/document.ts";
 import { type Hints, MAX_MISTAKES, type Mistake, mistakesOf } from "../document/mistakes.ts";
 import { isRawObject, present, type RawObject, rawObject, tooMany } from "../document/raw.ts";
+import type { Labels } from "../placement/demands.ts";
 import { kindHint, podHint } from "../pod/hints.ts";
 import type { HostPolicy } from "../pod/host-policy.ts";
 import { PodDocument } from "../pod/pod.ts";
@@ -29,7 +30,7 @@ const SOURCES = ["war", "image", "pod"] as const;
 const LATER_SOURCES = ["git", "static"];
 const LATER = new Set([
   ...LATER_SOURCES.map((source) => `/${source}`),
-  ...["/scale", "/secrets", "/domains", "/volumes", "/placement"],
+  ...["/scale", "/secrets", "/domains", "/volumes"],
   ...["/war/url", "/war/sha256", "/war/hostPath", "/tomcat/image"],
 ]);
 /** Fields that only some sources have. */
@@ -148,7 +149,12 @@ function readPodApp(document: RawObject, policy: HostPolicy | undefined): Read {
     path: ["pod", ...(whole ? path : path.slice(1))],
     message,
   }));
-  const all = [...mistakes, ...placed, ...(whole ? anotherName(document, written) : [])];
+  const all = [
+    ...mistakes,
+    ...placed,
+    ...(whole ? anotherName(document, written) : []),
+    ...contradictions(rest.data?.placement.nodeSelector, pod?.spec.nodeSelector),
+  ];
   if (!rest.success || pod === undefined) return failed(all);
   const named = whole ? pod : { ...pod, metadata: { ...pod.metadata, name: rest.data.name } };
   const podAt = whole ? "/pod/spec" : "/pod";
@@ -160,6 +166,15 @@ function anotherName(app: RawObject, pod: RawObject): readonly Mistake[] {
   if (name === undefined || name === app.name) return [];
   const message = `must be "${String(app.name).slice(0, 60)}", as the app is named`;
   return [{ path: ["pod", "metadata", "name"], message }];
+}
+
+/** What the app asks of its nodes and the pod itself asks otherwise. */
+function contradictions(ofApp: Labels = {}, ofPod: Labels = {}): readonly Mistake[] {
+  return Object.entries(ofApp).flatMap(([key, value]) => {
+    if (!Object.hasOwn(ofPod, key) || ofPod[key] === value) return [];
+    const message = `no node has both: the pod's own nodeSelector asks for ${key}=${ofPod[key]}`;
+    return [{ path: ["placement", "nodeSelector", key], message }];
+  });
 }
 
 /** The shape's mistakes and the rules', with paths in a whole Pod. */

@@ -28,7 +28,8 @@ export type Demanding = {
   readonly spec: Pod["spec"] | PodSpec;
 };
 
-export function demandsOf({ metadata, spec }: Demanding): Demands {
+/** `nodeSelector` is what its app asks of nodes beside the pod itself. */
+export function demandsOf({ metadata, spec }: Demanding, nodeSelector: Labels = {}): Demands {
   const ports = allContainers(spec).flatMap((it) => it.ports);
   return {
     requests: effectiveRequests(spec),
@@ -36,7 +37,7 @@ export function demandsOf({ metadata, spec }: Demanding): Demands {
       hostPort === undefined ? [] : [`${hostPort}/${protocol}`],
     ),
     handler: spec.runtimeClassName,
-    nodeSelector: spec.nodeSelector,
+    nodeSelector: { ...spec.nodeSelector, ...nodeSelector },
     labels: metadata.labels,
     near: selectors(spec.affinity?.podAffinity),
     apart: selectors(spec.affinity?.podAntiAffinity),

@@ -3,7 +3,7 @@ import { verdictOn, withoutTenant } from "./filter.ts";
 import { findPlaces, named, withPodOn } from "./find-places.ts";
 import { beginnings } from "./neighbours.ts";
 import type { Asked, NodeView, Surroundings } from "./node-view.ts";
-import { best, whyBest } from "./score.ts";
+import { best, type Spread, spreadOf, whyBest } from "./score.ts";
 import type { Strategy } from "./strategy.ts";
 
 /* Where pods are, and would come to be, in words with numbers: what the worker decides by, asked once more. */
@@ -29,14 +29,15 @@ export function whyThere(
   );
   const own = verdicts.find(({ it }) => it.id === node.id)?.verdict;
   if (own?.fits === false) return `it runs on there, and would not be placed there now: ${own.why}`;
-  return [choice(fitting, node, siblings), ...named(against)].join("; ");
+  const spread = spreadOf(around.nodes, asked.spreadBy, siblings);
+  return [choice(fitting, node, spread), ...named(against)].join("; ");
 }
 
-function choice(fitting: readonly NodeView[], node: NodeView, siblings: readonly NodeId[]): string {
-  const chosen = best(fitting, siblings);
+function choice(fitting: readonly NodeView[], node: NodeView, spread: Spread): string {
+  const chosen = best(fitting, spread);
   if (fitting.length === 1) return "the only node that can take it";
   return chosen?.id === node.id
-    ? `of ${fitting.length} nodes that can take it ${whyBest(fitting, siblings)}`
+    ? `of ${fitting.length} nodes that can take it ${whyBest(fitting, spread)}`
     : `it stays where it is; of ${fitting.length} nodes that can take it, ${chosen?.name} would be chosen now`;
 }
 

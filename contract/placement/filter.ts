@@ -1,7 +1,7 @@
 import type { Amounts } from "../pod/requests.ts";
 import type { Demands } from "./demands.ts";
 import { beginnings, neighbourTrouble } from "./neighbours.ts";
-import type { Asked, NodeView, Surroundings, Tenant } from "./node-view.ts";
+import { type Asked, labelOf, type NodeView, type Surroundings, type Tenant } from "./node-view.ts";
 import { wishTrouble } from "./wish.ts";
 
 /** A node whose agent was silent for longer takes no new pods, and what it said last proves nothing new. */
@@ -70,20 +70,13 @@ function handlerTrouble({ handlers }: NodeView, { handler }: Demands): readonly 
 }
 
 function labelTrouble(node: NodeView, { nodeSelector }: Demands): readonly string[] {
-  const asked = Object.entries(nodeSelector);
-  if (asked.length === 0) return [];
-  const labels: Readonly<Record<string, string>> = {
-    "kubernetes.io/os": "linux",
-    ...node.labels,
-    "kubernetes.io/hostname": node.name,
-  };
-  return asked
-    .filter(([key, value]) => labels[key] !== value)
-    .map(([key, value]) =>
-      labels[key] === undefined
-        ? `has no label ${key}=${value}`
-        : `has the label ${key}=${labels[key]}, not ${value}`,
-    );
+  return Object.entries(nodeSelector).flatMap(([key, value]) => {
+    const has = labelOf(node, key);
+    if (has === value) return [];
+    return has === undefined
+      ? `has no label ${key}=${value}`
+      : `has the label ${key}=${has}, not ${value}`;
+  });
 }
 
 function volumeTrouble(

@@ -1,9 +1,9 @@
 import type { NodeId } from "../ids.ts";
 import { hasRoom, verdictOn, withTenant } from "./filter.ts";
+import { inLanes } from "./lanes.ts";
 import { beginnings } from "./neighbours.ts";
 import type { Asked, NodeView, Surroundings } from "./node-view.ts";
-import { queueOf } from "./queue.ts";
-import { isBetter, rank, ranked } from "./score.ts";
+import { spreadOf } from "./score.ts";
 import { withPart } from "./wish.ts";
 
 export type Found =
@@ -28,7 +28,8 @@ export function findPlaces(
   const given = new Map<NodeId, NodeView>();
   // In a fleet most nodes that are full are known by that alone.
   const roomy = world.nodes.filter((it) => hasRoom(it, asked.demands.requests));
-  const queue = queueOf(ranked(roomy, taken), isBetter);
+  const spread = spreadOf(world.nodes, asked.spreadBy, taken);
+  const queue = inLanes(roomy, spread);
   let around = world;
   let beginning = beginnings(asked.demands, world.nodes);
   while (found.length < count) {
@@ -44,7 +45,8 @@ export function findPlaces(
     const node = withPod(first.node, asked);
     found.push({ kind: "place", node: node.id });
     given.set(node.id, node);
-    queue.replaceFirst(rank(node, first.siblings + 1));
+    spread.add(node);
+    queue.replaceFirst(spread.rank(node));
     around = { ...around, volumes: withClaims(around, asked, node.id) };
     beginning = new Set();
   }

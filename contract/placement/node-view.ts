@@ -1,4 +1,5 @@
 import type { NodeId, PodId } from "../ids.ts";
+import { HOSTNAME_LABEL } from "../pod/pod.ts";
 import type { Amounts } from "../pod/requests.ts";
 import type { Demands } from "./demands.ts";
 import type { WishPart, WishSize } from "./wish.ts";
@@ -6,7 +7,12 @@ import type { WishPart, WishSize } from "./wish.ts";
 /* What decides where a pod may run: asked by the worker, which places pods, and by the api, which says why. */
 
 /** What each pod of a release asks of a node, and adds to what its node is told. */
-export type Asked = { readonly demands: Demands; readonly wish: WishPart };
+export type Asked = {
+  readonly demands: Demands;
+  readonly wish: WishPart;
+  /** The label of nodes over whose values the release's pods are spread. */
+  readonly spreadBy: string;
+};
 
 /** A pod of any app that is wanted on a node, or still seen there, and not over. */
 export type Tenant = {
@@ -35,6 +41,13 @@ export type NodeView = {
   /** How much it is told. */
   readonly wish: WishSize;
 };
+
+/** The node's value of a label; every node has its name and its system as labels, too. */
+export function labelOf({ name, labels }: NodeView, key: string): string | undefined {
+  if (key === HOSTNAME_LABEL) return name;
+  if (Object.hasOwn(labels, key)) return labels[key];
+  return key === "kubernetes.io/os" ? "linux" : undefined;
+}
 
 const byId = new WeakMap<readonly NodeView[], ReadonlyMap<NodeId, NodeView>>();
 

@@ -37,7 +37,8 @@ const POD_SPEC: Sentences = {
   privileged: "not taken: no container here is privileged",
   nodeName: "not taken: which node a pod gets is decided here; nodeSelector narrows it",
   tolerations: PLACEMENT,
-  topologySpreadConstraints: PLACEMENT,
+  topologySpreadConstraints:
+    "not taken: the app's placement.spreadBy names the label over whose values its pods spread",
   schedulerName: PLACEMENT,
   schedulingGates: PLACEMENT,
   priority: "not taken: no pod here takes the place of another",

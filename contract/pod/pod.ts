@@ -16,7 +16,7 @@ const ImageByDigest = z
   .regex(/^[a-z0-9.:-]+(\/[a-z0-9._-]+)+@sha256:[0-9a-f]{64}$/, "must be an image named by digest");
 
 /** Source: Kubernetes' label syntax. */
-const LabelKey = z
+export const LabelKey = z
   .string()
   .max(317)
   .regex(
@@ -29,9 +29,12 @@ const LabelValue = z
 export const Labels = z.record(LabelKey, LabelValue);
 const Annotations = z.record(LabelKey, z.string().max(262_144));
 
+/** The label that every node has, with its own name: by it each node is a place by itself. */
+export const HOSTNAME_LABEL = "kubernetes.io/hostname";
+
 const PodAffinityTerm = z.strictObject({
   labelSelector: z.strictObject({ matchLabels: Labels }),
-  topologyKey: z.literal("kubernetes.io/hostname", 'only "kubernetes.io/hostname" is known here'),
+  topologyKey: z.literal(HOSTNAME_LABEL, `only "${HOSTNAME_LABEL}" is known here`),
 });
 const PodAffinity = z.strictObject({
   requiredDuringSchedulingIgnoredDuringExecution: z.array(PodAffinityTerm).max(20),

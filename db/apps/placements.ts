@@ -97,6 +97,23 @@ export async function activeReleases(
   return rows.map(({ phase, ...row }) => ({ ...row, phase: phase as ReleaseRow["phase"] }));
 }
 
+/**
+ * Of each of these apps the release whose pods are to stay though it failed, where there is one: the newest that
+ * was built, of a spec that says so. One that is not built yet has no pods to put in their place.
+ */
+export async function heldReleases(
+  tx: Tx,
+  ids: readonly AppId[],
+): Promise<ReadonlyMap<AppId, ReleaseId>> {
+  const rows = await tx.execute<{ app: AppId; release: ReleaseId }>(sql`
+    select app, id as release
+    from unnest(${sql.param([...ids])}::uuid[]) as it (app), lateral (
+      select id, phase, spec from ${releases}
+      where app_id = app and image_digest is not null order by number desc limit 1) as newest
+    where phase = 'failed' and spec -> 'rollout' -> 'autoRevert' = 'false'`);
+  return new Map(rows.map(({ app, release }) => [app, release]));
+}
+
 export type PodRow = {
   readonly id: PodId;
   readonly app: AppId;

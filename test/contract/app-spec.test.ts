@@ -16,6 +16,7 @@ test("a name and a WAR are enough: every default is filled in", () => {
       resources: { cpu: "500m", memory: "512Mi" },
       env: {},
       http: { port: 8080 },
+      placement: { nodeSelector: {}, spreadBy: "kubernetes.io/hostname" },
       rollout: { maxSurge: 1, progressDeadline: "300s", autoRevert: true },
     },
   });
@@ -30,12 +31,16 @@ test("every mistake is named at once, each with its pointer", () => {
     resources: { memory: "5 potatoes", cpu: "0" },
     rollout: { progressDeadline: "soon" },
     env: { "A-B": "x" },
+    placement: { nodeSelector: { disk: "fast one" }, spreadBy: "/zone", spreadby: "zone" },
   });
 
   expect(
     parsed.ok ? [] : parsed.errors.map(({ pointer, message }) => `${pointer}: ${message}`),
   ).toEqual([
     expect.stringMatching("^/name: must be 1 to 40 characters"),
+    "/placement/nodeSelector/disk: must be a label's value",
+    "/placement/spreadBy: must be a label's name",
+    '/placement/spreadby: unknown field; did you mean "spreadBy"?',
     expect.stringMatching("^/rollout/progressDeadline: must be a duration"),
     expect.stringMatching("^/war/artifact: must be sha256:"),
     '/war/packging: unknown field; did you mean "packaging"?',

@@ -11,9 +11,16 @@ import {
   waitingWords,
   withPodOn,
 } from "../../contract/placement/find-places.ts";
-import type { Asked, NodeView, Surroundings, Tenant } from "../../contract/placement/node-view.ts";
-import { best } from "../../contract/placement/score.ts";
+import {
+  type Asked,
+  labelOf,
+  type NodeView,
+  type Surroundings,
+  type Tenant,
+} from "../../contract/placement/node-view.ts";
+import { best, spreadOf, whyBest } from "../../contract/placement/score.ts";
 import { NOTHING_TOLD } from "../../contract/placement/wish.ts";
+import { HOSTNAME_LABEL } from "../../contract/pod/pod.ts";
 import { aNode, demands } from "../worker/schedule/world.ts";
 
 /** The same as it is meant: every node is asked anew for every pod. */
@@ -26,16 +33,23 @@ function plainPlaces(
   const found: Found[] = [];
   const siblings = [...taken];
   let around = world;
+  // Far above any count, since an infinite number less itself is none.
+  const inPlaceOf = (node: NodeView) => {
+    const place = labelOf(node, asked.spreadBy);
+    const there = around.nodes.filter((it) => labelOf(it, asked.spreadBy) === place);
+    return place === undefined ? 1_000 : sumOf(there.map((it) => timesIn(siblings, it)));
+  };
   while (found.length < count) {
     const verdicts = around.nodes.map((node) => ({ node, verdict: canTake(node, asked, around) }));
     const fitting = verdicts.filter((it) => it.verdict.fits).map((it) => it.node);
     const [node] = fitting.toSorted(
       (a, b) =>
+        inPlaceOf(a) - inPlaceOf(b) ||
         timesIn(siblings, a) - timesIn(siblings, b) ||
         fullness(b) - fullness(a) ||
         (a.name < b.name ? -1 : 1),
     );
-    expect(best(fitting, siblings)).toBe(node);
+    expect(best(fitting, spreadOf(around.nodes, asked.spreadBy, siblings))).toBe(node);
     if (!node) {
       const against = verdicts.flatMap(({ verdict }) => (verdict.fits ? [] : [verdict.why]));
       return [...found, { kind: "wait", against }];
@@ -49,6 +63,7 @@ function plainPlaces(
 
 const timesIn = (siblings: readonly NodeId[], { id }: NodeView) =>
   siblings.filter((it) => it === id).length;
+const sumOf = (numbers: readonly number[]) => numbers.reduce((sum, it) => sum + it, 0);
 const fullness = ({ used, allocatable }: NodeView) =>
   used.memoryBytes / Math.max(1, allocatable.memoryBytes);
 
@@ -77,7 +92,7 @@ const node = fc
     memoryBytes: fc.integer({ min: 0, max: 20 }),
     pods: fc.integer({ min: 0, max: 12 }),
     cordoned: fc.constantFrom(false, false, false, true),
-    labels: fc.constantFrom<Labels>({}, { pool: "x" }),
+    labels: fc.constantFrom<Labels>({}, { pool: "x" }, { zone: "a" }, { pool: "x", zone: "b" }),
     tenants: fc.array(asking, { maxLength: 2 }),
     told: fc.constantFrom(0, 0, 0, 998, 1_000),
   })
@@ -94,18 +109,20 @@ const node = fc
       wish: { ...NOTHING_TOLD, pods: told },
     });
   });
+const WISH = { textBytes: 1, door: false, materials: new Map<string, number>() };
 const worlds = fc.record({
   nodes: fc.array(node, { maxLength: 7 }),
   asked: asking,
   count: fc.integer({ min: 0, max: 9 }),
   taken: fc.array(fc.nat(6), { maxLength: 4 }),
   home: fc.option(fc.nat(6), { nil: undefined }),
+  spreadBy: fc.constantFrom(HOSTNAME_LABEL, "zone", "pool", "nobody-has-it"),
 });
 
 test("places are those that asking every node for every pod would find, in that order, with the same words", () => {
   const seen = { placed: 0, waited: 0 };
   fc.assert(
-    fc.property(worlds, ({ asked, count, taken, home, ...said }) => {
+    fc.property(worlds, ({ asked, count, taken, home, spreadBy, ...said }) => {
       // Names in another order than the nodes: equals are told apart by name.
       const nodes = said.nodes.map((make, at) => make(`node-${9 - at}`));
       const at = (index: number) => nodes[index % Math.max(1, nodes.length)]?.id;
@@ -114,7 +131,7 @@ test("places are those that asking every node for every pod would find, in that 
         ["more", undefined],
       ]);
       const world = { nowMs: 1_000_000, nodes, volumes };
-      const pod = { demands: asked, wish: { textBytes: 1, door: true, materials: new Map() } };
+      const pod = { demands: asked, spreadBy, wish: { ...WISH, door: true } };
       const siblings = taken.flatMap((it) => at(it) ?? []);
 
       const found = findPlaces(world, pod, count, siblings);
@@ -133,10 +150,7 @@ test("why a pod waits is one line, also in a fleet of thousands", () => {
   const nodes = Array.from({ length: 5_000 }, (_, at) =>
     aNode({ id: NodeId.parse(randomUUID()), name: `node-${at}`, cordoned: true }),
   );
-  const asked = {
-    demands: demands(),
-    wish: { textBytes: 1, door: false, materials: new Map<string, number>() },
-  };
+  const asked = { demands: demands(), spreadBy: HOSTNAME_LABEL, wish: WISH };
   const [found] = findPlaces({ nowMs: 1_000_000, nodes, volumes: new Map() }, asked, 1, []);
 
   expect(found?.kind === "wait" && waitingWords(found.against)).toBe(
@@ -149,8 +163,8 @@ test("a node that has no port left for requests takes no pod that needs one, and
   const nodes = [aNode({ wish: { ...NOTHING_TOLD, doors } })];
   const world = { nowMs: 1_000_000, nodes, volumes: new Map() };
   const asking = (door: boolean) => ({
-    demands: demands(),
-    wish: { textBytes: 1, door, materials: new Map<string, number>() },
+    ...{ demands: demands(), spreadBy: HOSTNAME_LABEL },
+    wish: { ...WISH, door },
   });
 
   expect(findPlaces(world, asking(true), 2, [])).toEqual([
@@ -161,4 +175,45 @@ test("a node that has no port left for requests takes no pod that needs one, and
     },
   ]);
   expect(findPlaces(world, asking(false), 2, []).map((it) => it.kind)).toEqual(["place", "place"]);
+});
+
+test("pods spread over the values of a label, and over the nodes of each; nodes without it come last", () => {
+  const roomForTwo = { cpuMillis: 4_000, memoryBytes: 4e9, pods: 2 };
+  const at = (name: string, labels: Labels) => aNode({ name, labels, allocatable: roomForTwo });
+  const nodes = [at("a-1", { zone: "a" }), at("a-2", { zone: "a" }), at("b", { zone: "b" })];
+  const stray = at("stray", {});
+  const world = { nowMs: 1_000_000, nodes: [stray, ...nodes], volumes: new Map() };
+  const asked = { demands: demands(), spreadBy: "zone", wish: WISH };
+  const namesOf = (found: readonly Found[]) =>
+    found.map((it) => it.kind === "place" && world.nodes.find(({ id }) => id === it.node)?.name);
+
+  expect(namesOf(findPlaces(world, asked, 7, []))).toEqual([
+    "a-1",
+    "b",
+    "a-2",
+    "b",
+    "a-1",
+    "a-2",
+    "stray",
+  ]);
+  const why = (some: readonly NodeView[], spreadBy: string, taken: readonly NodeView[]) =>
+    whyBest(
+      some,
+      spreadOf(
+        world.nodes,
+        spreadBy,
+        taken.map((it) => it.id),
+      ),
+    );
+  const [first, second, other] = nodes as [NodeView, NodeView, NodeView];
+  expect(why(nodes, "zone", [first])).toBe(
+    "the one with zone=b, which has the fewest pods of the app (0)",
+  );
+  expect(why(nodes, "zone", [first, other, other])).toBe(
+    "one with zone=a, which has the fewest pods of the app (1); of 2 such nodes the one with the fewest pods of the app",
+  );
+  expect(why([first, second], "zone", [])).toBe("the first of equals by name");
+  expect(why([second, stray], "rack", [])).toBe(
+    "none has a label rack: the first of equals by name",
+  );
 });

@@ -57,6 +57,18 @@ test("two-containers.yaml is an app of its name, where its host path is allowed"
   });
 });
 
+test("an app asks of its nodes what its pod does not, and nothing that the pod asks otherwise", () => {
+  const spec = { containers: [container], nodeSelector: { disk: "ssd", "example.com/zone": "a" } };
+  const asking = (nodeSelector: object) =>
+    errorsOf({ name: "web", pod: spec, placement: { nodeSelector } });
+
+  expect(asking({ disk: "ssd", pool: "x", constructor: "y" })).toEqual([]);
+  expect(asking({ disk: "hdd", "example.com/zone": "b" })).toEqual([
+    "/placement/nodeSelector/disk: no node has both: the pod's own nodeSelector asks for disk=ssd",
+    "/placement/nodeSelector/example.com~1zone: no node has both: the pod's own nodeSelector asks for example.com/zone=a",
+  ]);
+});
+
 test("the example with an init container, a sidecar and a config map is right", () => {
   expect(errorsOf(example("web-with-log-shipper.yaml", 1))).toEqual([]);
 });

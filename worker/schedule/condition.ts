@@ -98,10 +98,11 @@ function settlesInMs({ nowMs }: World, { settleMs }: ReleaseView, { seen }: PodV
 /** What serves first, then what has served, then what may yet; of equals, the one that is there for longer. */
 export function bestFirst(pods: readonly PodView[]): readonly PodView[] {
   return pods.toSorted(
-    (a, b) => rank(a) - rank(b) || a.createdAtMs - b.createdAtMs || (a.id < b.id ? -1 : 1),
+    (a, b) => worth(a) - worth(b) || a.createdAtMs - b.createdAtMs || (a.id < b.id ? -1 : 1),
   );
 }
 
-function rank(pod: PodView): number {
+/** Less is better. */
+export function worth(pod: PodView): number {
   return [isReady(pod), hasSucceeded(pod), !hasFailed(pod), true].indexOf(true);
 }

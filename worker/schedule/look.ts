@@ -1,3 +1,4 @@
+import { placementOf } from "../../contract/app/app-spec.ts";
 import { durationMs } from "../../contract/document/units.ts";
 import { type AppId, type NodeId, PodId, type ReleaseId } from "../../contract/ids.ts";
 import { jsonBytes } from "../../contract/node/wish-size.ts";
@@ -8,6 +9,7 @@ import {
   type AppRow,
   activeReleases,
   clockMs,
+  heldReleases,
   lockApps,
   type PodRow,
   type ReleaseRow,
@@ -43,6 +45,8 @@ export type ReleaseSight = {
 export type AppSight = {
   readonly app: AppRow;
   readonly releases: ReadonlyMap<ReleaseId, ReleaseSight>;
+  /** As in the plan's world. */
+  readonly held: ReleaseId | undefined;
   readonly pods: ReadonlyMap<PodId, { readonly row: PodRow; readonly view: PodView }>;
 };
 
@@ -59,6 +63,7 @@ export async function lookAt(tx: Tx, ids: readonly AppId[], replaceAfterMs: numb
   const rows = await lockApps(tx, ids);
   const nowMs = await clockMs(tx);
   const releases = Map.groupBy(await activeReleases(tx, ids), (it) => it.app);
+  const held = await heldReleases(tx, ids);
   const pods = Map.groupBy(await standingPods(tx, ids), (it) => it.app);
   const projects = new Map(rows.map((it) => [it.id, it.projectId]));
   const frozen = [...releases].flatMap(([app, of]) => {
@@ -69,7 +74,8 @@ export async function lookAt(tx: Tx, ids: readonly AppId[], replaceAfterMs: numb
   const failed = new Map<AppId, unknown>();
   const apps = rows.flatMap((app) => {
     try {
-      return [appSight(app, releases.get(app.id) ?? [], pods.get(app.id) ?? [], fleet)];
+      const stands = { releases: releases.get(app.id) ?? [], pods: pods.get(app.id) ?? [] };
+      return [{ ...appSight(app, stands, fleet), held: held.get(app.id) }];
     } catch (error) {
       failed.set(app.id, error);
       return [];
@@ -89,10 +95,9 @@ export async function lookAt(tx: Tx, ids: readonly AppId[], replaceAfterMs: numb
 
 function appSight(
   app: AppRow,
-  releases: readonly ReleaseRow[],
-  pods: readonly PodRow[],
+  { releases, pods }: { releases: readonly ReleaseRow[]; pods: readonly PodRow[] },
   { versions }: Fleet,
-): AppSight {
+): Omit<AppSight, "held"> {
   const likenesses = new Map<PodText, Likeness>();
   const likenessOf = (text: PodText) => {
     const known = likenesses.get(text) ?? likeness(text.spec);
@@ -113,6 +118,7 @@ function releaseSight(
 ): ReleaseSight {
   const { id, number, phase, phaseAt, spec, newPods, imageRepository, imageDigest } = row;
   if (!imageRepository || !imageDigest) throw new Error(`release ${id} is ${phase} without image`);
+  const { nodeSelector, spreadBy } = placementOf(spec);
   const versions = versionKeys({ project: projectId, materials: row.materials });
   const wish = {
     door: row.httpPort !== null,
@@ -120,8 +126,9 @@ function releaseSight(
   };
   const said = {
     ...{ id, number, phase, newPods, phaseAtMs: phaseAt.getTime(), source: sourceOf(spec) },
-    ...{ replicas: spec.replicas, maxSurge: spec.rollout.maxSurge },
+    ...{ replicas: spec.replicas, maxSurge: spec.rollout.maxSurge, spreadBy },
     progressDeadlineMs: durationMs(spec.rollout.progressDeadline) ?? 0,
+    autoRevert: spec.rollout.autoRevert,
   };
   try {
     const pod = podOf({ ...row, project, imageRepository, imageDigest }, anyPod(id));
@@ -130,7 +137,7 @@ function releaseSight(
       restartPolicy: pod.spec.restartPolicy,
       settleMs: isProbed(pod) ? 0 : UNPROBED_SETTLE_MS,
       graceMs: graceMs(pod),
-      demands: demandsOf(pod),
+      demands: demandsOf(pod, nodeSelector),
       wish: { ...wish, textBytes: jsonBytes(pod) },
       fingerprint: fingerprintText(pod),
       exclusive: isExclusive(pod),
@@ -185,6 +192,7 @@ function podView(pod: PodRow, alike: Likeness): PodView {
     createdAtMs: createdAt.getTime(),
     goneAtMs: goneAt?.getTime(),
     textBytes: text.wireBytes,
+    nodeSelector: text.demands.nodeSelector,
     ...alike,
     seen: status && since ? { status, sinceMs: since.getTime() } : undefined,
   };

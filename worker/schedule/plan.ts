@@ -11,6 +11,7 @@ import {
   silentNode,
 } from "./condition.ts";
 import { failureOf } from "./failure.ts";
+import { heldPods } from "./held.ts";
 import { keepRunning, placeWithin } from "./keep.ts";
 import { leaving, leavingFirst, type Rollout } from "./leaving.ts";
 import { type Placing, standsInTheWay } from "./place.ts";
@@ -66,7 +67,10 @@ export function planApp(world: World): readonly Change[] {
     ];
   }
   const [target, ...older] = releases;
-  if (!target) return wanted.map((pod) => remove(pod, "release-failed"));
+  if (!target) {
+    const gone = without(wanted, heldPods(world, undefined, wanted));
+    return gone.map((pod) => remove(pod, "release-failed"));
+  }
   const overtaken = older
     .filter((it) => it.phase !== "live")
     .map((it): Change => ({ kind: "supersede", release: it.id, by: target.number }));
@@ -75,9 +79,16 @@ export function planApp(world: World): readonly Change[] {
   return [...overtaken, ...changes];
 }
 
-/** The live release: as many pods as asked, and none of any other release. */
-function keep(world: World, live: ReleaseView, wanted: readonly PodView[]): readonly Change[] {
-  const { own, others } = split(wanted, live);
+/**
+ * The live release: as many pods as asked, and none of any other release but those that are held. Where one
+ * of those serves, none is made in its stead, and none that is live goes for it.
+ */
+function keep(world: World, served: ReleaseView, wanted: readonly PodView[]): readonly Change[] {
+  const held = heldPods(world, served, wanted);
+  const { own, others } = split(without(wanted, held), served);
+  const serves = held.filter((pod) => servesOn(world, served, pod));
+  const lacking = Math.max(0, served.replicas - own.length);
+  const live = { ...served, replicas: served.replicas - Math.min(lacking, serves.length) };
   const missing = live.replicas - own.length;
   const back = takenBack(world, live, others, missing);
   const old = without(others, back);
@@ -93,18 +104,29 @@ function keep(world: World, live: ReleaseView, wanted: readonly PodView[]): read
   const changes = keepRunning(world, live, kept, { beside, leaving });
   const isRoomComing = endingPods(world).length > 0 || leaving.length > 0;
   const stuck = !isRoomComing && changes.some((it) => it.kind === "wait");
-  const isNextComing = kept.some((pod) => !silentNode(world, pod) && isComing(world, live, pod));
-  const isLast = [...kept, ...beside].filter(isReady).length <= 1;
-  const first =
-    stuck && !isNextComing && !isLast && !roomMayReturn(world)
-      ? standsInTheWay(world, live, beside, { room: true })
-      : undefined;
+  const first = stuck ? makesRoom(world, live, { kept, beside, held }) : undefined;
   const gone = first ? [first] : leaving;
   return [
     ...back.map((pod) => adopt(pod, live)),
     ...gone.map((pod) => remove(pod, "old-release")),
     ...changes,
   ];
+}
+
+type Standing = Readonly<Record<"kept" | "beside" | "held", readonly PodView[]>>;
+
+/** What goes for want of room: a held pod that serves nothing, else one of those that serve on. */
+function makesRoom(
+  world: World,
+  live: ReleaseView,
+  { kept, beside, held }: Standing,
+): PodView | undefined {
+  const idle = held.filter((pod) => !servesOn(world, live, pod));
+  const inTheWay = standsInTheWay(world, live, idle, { room: true });
+  const isNextComing = kept.some((pod) => !silentNode(world, pod) && isComing(world, live, pod));
+  const isLast = [...kept, ...beside, ...held].filter(isReady).length <= 1;
+  if (inTheWay || isNextComing || isLast || roomMayReturn(world)) return inTheWay;
+  return standsInTheWay(world, live, beside, { room: true });
 }
 
 /**
@@ -217,7 +239,10 @@ function servedAgain(
   return back.map((pod) => ({ ...pod, release: served.id }));
 }
 
-/** What the failed release took over serves on in the one before it; what it made goes, once it is not needed. */
+/**
+ * What the failed release took over serves on in the one before it. What it made goes, once it is not needed,
+ * or is held.
+ */
 function giveUp(
   world: World,
   target: ReleaseView,
@@ -227,15 +252,18 @@ function giveUp(
   failure: Failure,
 ): readonly Change[] {
   const fail: Change = { kind: "fail", release: target.id, failure };
-  if (!served) return [fail, ...[...own, ...others].map((pod) => remove(pod, "release-failed"))];
-  const kept = split(others, served).own.length;
-  const back = takenBack(world, served, own, served.replicas - kept);
+  const after = { ...world, held: target.autoRevert ? undefined : target.id };
+  const kept = served ? split(others, served).own.length : 0;
+  const back = served ? takenBack(world, served, own, served.replicas - kept) : [];
+  const left = without(served ? own : [...own, ...others], back);
+  const staying = [
+    ...heldPods(after, served, left),
+    ...left.filter((pod) => served && servesOn(world, served, pod)),
+  ];
   return [
     fail,
-    ...back.map((pod) => adopt(pod, served)),
-    ...without(own, back)
-      .filter((pod) => !servesOn(world, served, pod))
-      .map((pod) => remove(pod, "release-failed")),
+    ...back.map((pod) => adopt(pod, served ?? target)),
+    ...without(left, staying).map((pod) => remove(pod, "release-failed")),
   ];
 }
 

@@ -19,7 +19,7 @@ export type Scene = Pick<Fleet, "nodes" | "generations"> & {
 };
 
 /** What one app's plan looks at. */
-export function worldOf(scene: Scene, { app, releases, pods }: AppSight): World {
+export function worldOf(scene: Scene, { app, releases, held, pods }: AppSight): World {
   return {
     nowMs: scene.nowMs,
     lost: scene.lost,
@@ -27,6 +27,7 @@ export function worldOf(scene: Scene, { app, releases, pods }: AppSight): World 
     volumes: scene.homes.get(app.projectId) ?? new Map(),
     appDeleted: app.deleted,
     releases: [...releases.values()].map((it) => it.view),
+    held,
     pods: [...pods.values()].map((it) => it.view),
   };
 }

@@ -1,13 +1,14 @@
 import type { NodeId } from "../../contract/ids.ts";
 import { MAX_WISH_BYTES } from "../../contract/node/wish-size.ts";
 import { nodeOf } from "../../contract/placement/node-view.ts";
-import { bestFirst, hasSucceeded, isReady, silentNode } from "./condition.ts";
+import { mayStay, mostSpread } from "../../contract/placement/staying.ts";
+import { bestFirst, hasSucceeded, isReady, silentNode, worth } from "./condition.ts";
 import { diagnose } from "./diagnose.ts";
 import type { PodView, ReleaseView, World } from "./world.ts";
 
 /**
- * Up to `count` of the `others` that are already what the new release `target` asks for, so that it
- * need not make them. None that is proven bad, that nobody has heard of lately, or that had its time
+ * Up to `count` of the `others` that are already what the new release `target` asks for, where it asks
+ * for it, so that it need not make them. None that is proven bad, that nobody has heard of lately, or that had its time
  * and is not ready: to make it anew is what a new release is for.
  */
 export function takenOver(
@@ -42,14 +43,18 @@ export function takenBack(
 
 function equals(
   { nodes }: Pick<World, "nodes">,
-  { fingerprint, wish }: ReleaseView,
+  { fingerprint, wish, spreadBy, demands: { nodeSelector } }: ReleaseView,
   others: readonly PodView[],
   count: number,
 ): readonly PodView[] {
   const told = new Map<NodeId, number>();
-  const equal = others.filter((pod) => pod.fingerprint === fingerprint);
+  const equal = others.filter(
+    (pod) =>
+      pod.fingerprint === fingerprint &&
+      mayStay(nodeOf(nodes, pod.node), pod.nodeSelector, nodeSelector),
+  );
   const chosen: PodView[] = [];
-  for (const pod of bestFirst(equal).slice(0, Math.max(0, count))) {
+  for (const pod of mostSpread(nodes, spreadBy, bestFirst(equal), count, worth)) {
     // Its text is another where labels and annotations are, and that has to reach its node as well.
     const growth = wish.textBytes - pod.textBytes;
     const after = (told.get(pod.node) ?? nodeOf(nodes, pod.node)?.wish.bytes ?? 0) + growth;

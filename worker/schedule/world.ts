@@ -1,5 +1,6 @@
 import type { NodeId, PodId, ReleaseId } from "../../contract/ids.ts";
 import type { PodStatus } from "../../contract/node/protocol.ts";
+import type { Labels } from "../../contract/placement/demands.ts";
 import type { Asked, Surroundings } from "../../contract/placement/node-view.ts";
 import type { Pod } from "../../contract/pod/pod.ts";
 import type { Source } from "./pod.ts";
@@ -17,6 +18,8 @@ export type ReleaseView = Asked & {
   readonly replicas: number;
   readonly maxSurge: number;
   readonly progressDeadlineMs: number;
+  /** Whether its pods go if it fails; else they are held: see held.ts. */
+  readonly autoRevert: boolean;
   /** For how long a pod of it has to be ready before that proves anything, in ms. */
   readonly settleMs: number;
   /** How long its pods may take to end, in ms. */
@@ -47,6 +50,8 @@ export type PodView = {
   readonly fingerprint: string;
   /** Of its text, as its node is told it. */
   readonly textBytes: number;
+  /** What was asked of its node when it was placed, or taken over. */
+  readonly nodeSelector: Labels;
   /** As of a release: while it may run, no other pod of its app is started. */
   readonly exclusive: boolean;
   readonly seen: PodSight | undefined;
@@ -56,6 +61,8 @@ export type World = Surroundings & {
   readonly appDeleted: boolean;
   /** The app's releases that are built, rolling or live. */
   readonly releases: readonly ReleaseView[];
+  /** The newest release that was built, where it failed and its pods are to stay: see held.ts. */
+  readonly held: ReleaseId | undefined;
   /** The app's pods that are wanted, or gone and not known to have ended. */
   readonly pods: readonly PodView[];
   /** Nodes not heard of for so long that what ran there should run elsewhere: see nodes/plan.ts. */

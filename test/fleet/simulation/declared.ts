@@ -21,6 +21,8 @@ export type Asked = {
   readonly fate: Fate;
   /** Two that differ in nothing else are two specs. */
   readonly version: number;
+  /** Whether its pods go if it fails. */
+  readonly autoRevert: boolean;
   /** Whether somebody asks its pods how they are. */
   readonly probed: boolean;
 };
@@ -53,7 +55,7 @@ export function freeze(
     ...{ id, number, newPods, phase: "built", phaseAtMs: nowMs },
     ...{ source: sourceOf(spec), restartPolicy: pod.spec.restartPolicy },
     ...{ replicas: spec.replicas, maxSurge: spec.rollout.maxSurge },
-    progressDeadlineMs: DEADLINE_MS,
+    ...{ progressDeadlineMs: DEADLINE_MS, autoRevert: asked.autoRevert },
     settleMs: asked.probed ? 0 : UNPROBED_SETTLE_MS,
     demands: demandsOf(pod),
     fingerprint: fingerprintText(pod),
@@ -68,6 +70,7 @@ export function placedPod(spec: Pod, of: ReleaseView, node: NodeId, nowMs: numbe
     ...{ id: spec.metadata.uid, name: spec.metadata.name, release: of.id, node, wanted: "run" },
     ...{ createdAtMs: nowMs, goneAtMs: undefined, graceMs: of.graceMs, seen: undefined },
     ...{ fingerprint: of.fingerprint, textBytes: of.wish.textBytes, exclusive: of.exclusive },
+    nodeSelector: of.demands.nodeSelector,
   };
 }
 
@@ -80,11 +83,11 @@ export function claimOf(app: string): string {
 }
 
 function specOf(name: string, asked: Asked): PodAppSpec {
-  const { kind, replicas, maxSurge, memoryMib, fate, version, probed } = asked;
+  const { kind, replicas, maxSurge, memoryMib, fate, version, autoRevert, probed } = asked;
   const memory = `${memoryMib}Mi`;
   return PodAppSpec.parse({
     ...{ name, replicas, singleton: kind === "singleton" },
-    rollout: { maxSurge, progressDeadline: `${DEADLINE_MS / 1_000}s` },
+    rollout: { maxSurge, progressDeadline: `${DEADLINE_MS / 1_000}s`, autoRevert },
     pod: {
       apiVersion: "v1",
       kind: "Pod",

@@ -47,6 +47,7 @@ export function openRules(setting: {
     newestWins(decision);
     noMoreThanAsked(decision);
     noneTooFewBy(decision);
+    noneForHeld(decision);
     braked(decision.world);
   }
 
@@ -67,18 +68,19 @@ export function openRules(setting: {
     }
   }
 
-  /** I2: no pod is made beyond what is asked for and the surge, but for those that are given up. */
+  /** I2: no pod is made beyond what is asked for and the surge, but for those that are given up, or are held. */
   function noMoreThanAsked({ app, world, changes }: Decision): void {
     const placed = changes.filter((it) => it.kind === "place").length;
     if (placed === 0) return;
     const removed = new Set(changes.flatMap((it) => (it.kind === "remove" ? [it.pod] : [])));
     const stay = world.pods.filter((it) => it.wanted === "run" && !removed.has(it.id));
-    const lost = stay.filter((it) => world.lost.has(it.node)).length;
+    const counted = stay.filter((it) => it.release !== world.held);
+    const lost = counted.filter((it) => world.lost.has(it.node)).length;
     const most = (of: (it: World["releases"][number]) => number) =>
       Math.max(...world.releases.map(of));
     const limit = most((it) => it.replicas) + most((it) => it.maxSurge) + lost;
-    if (stay.length + placed > limit)
-      throw new Error(`${app.name} is given ${stay.length + placed} pods of at most ${limit}`);
+    if (counted.length + placed > limit)
+      throw new Error(`${app.name} is given ${counted.length + placed} pods of at most ${limit}`);
     if (world.releases.some((it) => it.exclusive) && stay.length + placed > 1)
       throw new Error(`${app.name} is given two pods, which must not run side by side`);
   }
@@ -99,6 +101,19 @@ export function openRules(setting: {
     }
     if (after < Math.min(serving.length, asked))
       throw new Error(`${app.name} goes from ${serving.length} ready pods to ${after} of ${asked}`);
+  }
+
+  /** Promise 5: what is held of a failed release takes the place of none that is live. */
+  function noneForHeld({ app, world, changes }: Decision): void {
+    const [live, ...others] = world.releases;
+    if (world.appDeleted || !world.held || !live || others.length > 0) return;
+    const removed = new Set(changes.flatMap((it) => (it.kind === "remove" ? [it.pod] : [])));
+    const own = world.pods.filter(
+      (it) => it.wanted === "run" && it.release === live.id && isHeard(world, it.node),
+    );
+    const after = own.filter((it) => !removed.has(it.id)).length;
+    if (standSideBySide(app.name) && after < Math.min(own.length, live.replicas))
+      throw new Error(`${app.name} goes from ${own.length} live pods to ${after} beside held ones`);
   }
 
   /**

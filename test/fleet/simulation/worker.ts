@@ -4,7 +4,7 @@ import { planNodes } from "../../../worker/nodes/plan.ts";
 import { nextProofMs } from "../../../worker/schedule/condition.ts";
 import { type Change, planApp } from "../../../worker/schedule/plan.ts";
 import type { World } from "../../../worker/schedule/world.ts";
-import type { AppRow, Database, Phase, PodRow } from "./database.ts";
+import type { AppRow, Database, Phase, PodRow, ReleaseRow } from "./database.ts";
 import { claimOf, placedPod } from "./declared.ts";
 import type { Random } from "./random.ts";
 import { STEP_MS, type Timeline } from "./timeline.ts";
@@ -53,6 +53,7 @@ export function openWorker(setting: {
       nowMs: timeline.nowMs(),
       appDeleted: app.deleted,
       releases: app.releases.filter((it) => isActive(it.phase)).map((it) => it.view),
+      held: heldRelease(app)?.view.id,
       pods: db.podsOf(app.name).map((it) => it.view),
       nodes: db.nodeViews(),
       volumes: db.volumes,
@@ -215,6 +216,12 @@ export function openWorker(setting: {
       for (const name of now) look(name);
     },
   };
+}
+
+/** As `heldReleases` in db/apps/placements.ts: here all are built at once. */
+function heldRelease({ releases }: AppRow): ReleaseRow | undefined {
+  const newest = releases.at(-1);
+  return newest?.phase === "failed" && !newest.asked.autoRevert ? newest : undefined;
 }
 
 export function isActive(phase: Phase): phase is "built" | "rolling" | "live" {

@@ -16,8 +16,7 @@ const withDb = { tenants: [tenant({ labels: inProject("default", { app: "db" }) 
 
 function verdict(node: NodeView, said: Partial<Demands>, around: Partial<Surroundings> = {}) {
   const world = { nowMs: 1_000_000, nodes: [node], volumes: new Map(), ...around };
-  const { wish } = aRelease();
-  const it = canTake(node, { demands: demands(said), wish }, world);
+  const it = canTake(node, aRelease({ demands: demands(said) }), world);
   return it.fits ? "fits" : it.why;
 }
 

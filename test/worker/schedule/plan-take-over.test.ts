@@ -1,7 +1,9 @@
 import { expect, test } from "vitest";
+import type { Labels } from "../../../contract/placement/demands.ts";
+import type { NodeView } from "../../../contract/placement/node-view.ts";
 import { planApp } from "../../../worker/schedule/plan.ts";
 import type { ReleaseView } from "../../../worker/schedule/world.ts";
-import { aContainer, aNode, aPod, aRelease, aWorld, MIB } from "./world.ts";
+import { aContainer, aNode, aPod, aRelease, aWorld, demands, MIB } from "./world.ts";
 
 const node = aNode();
 const LONG_AGO = 0;
@@ -25,6 +27,39 @@ test("a release that asks for what runs already is live at once, and nothing is 
   ]);
 });
 
+test("other labels of nodes move the pods whose nodes lack them, and no other", () => {
+  const [fast, slow, bare] = [
+    aNode({ labels: { disk: "fast", pool: "x" } }),
+    aNode({ name: "node-b", labels: { disk: "slow", pool: "x" } }),
+    aNode({ name: "node-c" }),
+  ];
+  const asking = (nodeSelector: Labels) => ({ replicas: 2, demands: demands({ nodeSelector }) });
+  const after = (now: Labels, was: Labels = {}, nodes = [fast, slow]) => {
+    const { old, target } = equals(asking(now), asking(was));
+    const pods = nodes.map((it) => aPod(old, it, { ready: true }));
+    const changes = planApp(aWorld({ releases: [old, target], nodes: [fast, slow, bare], pods }));
+    const words = changes.flatMap((it) => {
+      if (it.kind === "place") return [`place on ${it.node === fast.id ? "fast" : "another"}`];
+      const at = "pod" in it ? pods.findIndex((pod) => pod.id === it.pod) : -1;
+      return at < 0 ? [] : [`${it.kind} ${nodes[at]?.name}`];
+    });
+    return words.toSorted();
+  };
+
+  expect(after({ pool: "x" })).toEqual(["adopt node-a", "adopt node-b"]);
+  expect(after({}, { disk: "fast" })).toEqual(["adopt node-a", "adopt node-b"]);
+  expect(after({ disk: "fast" })).toEqual(["adopt node-a", "place on fast"]);
+  // What they were placed by is not asked again of nodes that have lost it since.
+  expect(after({ pool: "x" }, { pool: "x" }, [bare, bare])).toEqual([
+    "adopt node-c",
+    "adopt node-c",
+  ]);
+  expect(after({ disk: "fast", pool: "x" }, { pool: "x" }, [bare, fast])).toEqual([
+    "adopt node-a",
+    "place on fast",
+  ]);
+});
+
 test("more replicas keep those that there are, and make the missing ones", () => {
   const { old, target } = equals({ replicas: 3 });
   const pod = aPod(old, node, { ready: true });
@@ -45,6 +80,29 @@ test("those that are made beside a pod that stays go where it is not", () => {
   const changes = planApp(aWorld({ releases: [old, target], nodes: [busy, other], pods }));
 
   expect(changes.at(-1)).toEqual({ kind: "place", release: target.id, node: other.id });
+});
+
+test("fewer replicas keep the ready ones that are spread best, of equals the longest first", () => {
+  const at = (name: string, zone: string) => aNode({ name, labels: { zone } });
+  const nodes = [at("a-1", "a"), at("a-2", "a"), at("b", "b"), at("c", "c")];
+  const [a1, a2, b, c] = nodes as [NodeView, NodeView, NodeView, NodeView];
+  const kept = (spreadBy: string, replicas: number) => {
+    const { old, target } = equals({ replicas, spreadBy }, { replicas: 5 });
+    const ages = [a1, a1, a2, b].map((it, age) => ({
+      ...aPod(old, it, { ready: true }),
+      createdAtMs: age,
+    }));
+    const pods = [...ages.toReversed(), aPod(old, c)];
+    const changes = planApp(aWorld({ releases: [old, target], nodes, pods }));
+    const adopted = changes.flatMap((it) => (it.kind === "adopt" ? [it.pod] : []));
+    return adopted.map((id) => ages.findIndex((it) => it.id === id)).toSorted();
+  };
+
+  expect(kept("zone", 2)).toEqual([0, 3]);
+  expect(kept("zone", 3)).toEqual([0, 2, 3]);
+  expect(kept("kubernetes.io/hostname", 2)).toEqual([0, 2]);
+  expect(kept("none", 2)).toEqual([0, 2]);
+  expect(kept("zone", 4)).toEqual([0, 1, 2, 3]);
 });
 
 test("fewer replicas keep the ready ones, the longest first", () => {

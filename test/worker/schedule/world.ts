@@ -5,7 +5,7 @@ import type { Demands } from "../../../contract/placement/demands.ts";
 import { withTenant } from "../../../contract/placement/filter.ts";
 import type { NodeView } from "../../../contract/placement/node-view.ts";
 import { NOTHING_TOLD } from "../../../contract/placement/wish.ts";
-import { POD_LABELS } from "../../../contract/pod/pod.ts";
+import { HOSTNAME_LABEL, POD_LABELS } from "../../../contract/pod/pod.ts";
 import { type Change, planApp } from "../../../worker/schedule/plan.ts";
 import type { PodView, ReleaseView, World } from "../../../worker/schedule/world.ts";
 
@@ -56,10 +56,12 @@ export function aRelease(overrides: Partial<ReleaseView> = {}): ReleaseView {
     replicas: 1,
     maxSurge: 1,
     progressDeadlineMs: 300_000,
+    autoRevert: true,
     settleMs: 0,
     graceMs: 0,
     demands: demands(),
     wish: { textBytes: 1_000, door: false, materials: new Map() },
+    spreadBy: HOSTNAME_LABEL,
     fingerprint: id,
     newPods: false,
     exclusive: false,
@@ -104,6 +106,7 @@ export function aPod(
     graceMs: release.graceMs,
     fingerprint: release.fingerprint,
     textBytes: release.wish.textBytes,
+    nodeSelector: release.demands.nodeSelector,
     exclusive: release.exclusive,
     seen: seen && { status: aStatus(id, seen), sinceMs: 1_000_000 },
   };
@@ -114,6 +117,7 @@ export function aWorld(overrides: Partial<World> = {}): World {
     nowMs: 1_000_000,
     appDeleted: false,
     releases: [],
+    held: undefined,
     pods: [],
     nodes: [aNode()],
     volumes: new Map(),
@@ -160,8 +164,11 @@ export function apply(world: World, change: Change): World {
     case "retire":
     case "supersede":
     case "cancel":
-    case "fail":
       return dropped();
+    case "fail": {
+      const failed = world.releases.find((it) => it.id === change.release);
+      return { ...dropped(), held: failed?.autoRevert ? undefined : change.release };
+    }
     case "wait":
     case "hold":
       return world;
