@@ -25,7 +25,7 @@ import { DesiredQuery, NoQuery } from "../http/query.ts";
 import { type KnownCall, type Route, route } from "../http/route.ts";
 import { sealForNode } from "../materials/node-secrets.ts";
 import { join } from "../nodes/join.ts";
-import { alarmAbout, nodeName, nodeOf, sessionOf } from "../nodes/speaker.ts";
+import { alarmAbout, nodeName, nodeOf, sessionOf, shutOut } from "../nodes/speaker.ts";
 
 export const nodeSyncRoutes: readonly Route[] = [
   route({
@@ -81,7 +81,8 @@ export const nodeSyncRoutes: readonly Route[] = [
         print,
         apis: apisAddress(call),
       });
-      const node = call.caller.nodeName;
+      const node = nodeName(call.caller);
+      if (outcome.kind === "no-node") throw shutOut(node);
       if (outcome.kind === "stored") await forgetPurged(call, id, report);
       if (outcome.kind === "older") {
         const reported = report.observedGeneration;

@@ -3,6 +3,7 @@ import type { AppId, NodeId, PodId, ReleaseId } from "../../contract/ids.ts";
 import type { NodeReport, PodStatus } from "../../contract/node/protocol.ts";
 import { anyOf } from "../any-of.ts";
 import type { Db, Tx } from "../client.ts";
+import { brokenConstraint } from "../errors.ts";
 import { recordOnce } from "../events.ts";
 import { announce, nudge } from "../outbox.ts";
 import { nodeStatus, nodes, type PodUsage, podStatus, pods, releases } from "../schema/core.ts";
@@ -14,6 +15,7 @@ import { usageOf, withoutUsage, withUsage } from "./usage.ts";
 
 /** A probe that fails every other second is one event a minute. */
 const SAME_EVENT_SECONDS = 60;
+const STATUS_OF_A_NODE = "node_status_node_id_nodes_id_fk";
 
 export type PodSighting = {
   readonly pod: PodId;
@@ -74,7 +76,9 @@ export type SightOutcome =
       readonly address: AddressTrouble;
     }
   /** The report was made before one that is stored: only the sign of life was taken. */
-  | { readonly kind: "older"; readonly known: number };
+  | { readonly kind: "older"; readonly known: number }
+  /** The node was removed while its report was on the way. */
+  | { readonly kind: "no-node" };
 
 /** A report, and what the next one is told by as its repetition: see repetitions.ts. */
 export type Said = {
@@ -101,42 +105,50 @@ export async function storeReport(
  * Stores what nodes saw, each whole: pods that a node no longer names are no longer there. Wakes the
  * scheduler and those who wait, once an app, and only when something changed that matters. Two reports
  * of one node go one after the other: of the second one in here and all behind it nothing is said.
+ * Throws where one of several nodes is no more: each is then to be asked about alone.
  */
 export async function storeReports(db: Db, all: readonly Said[]): Promise<readonly SightOutcome[]> {
   const said = untilOneComesTwice(all);
-  return await db.transaction(async (tx) => {
-    const lives = await storeSignsOfLife(tx, said);
-    const isOlder = ({ node, report }: Said) =>
-      lifeOf(lives, node).observedGeneration > report.observedGeneration;
-    const newer = said.filter((it) => !isOlder(it));
-    const known = await knownPods(tx, newer);
-    const changes = new Map(
-      newer.map(({ node, report }) => [
-        node,
-        planSight(known.get(node) ?? [], report.pods.map(withoutUsage)),
-      ]),
-    );
-    await storePods(tx, changes);
-    const happened = [...changes.values()].flatMap((it) => it.happened);
-    for (const event of happened) await recordOnce(tx, event, SAME_EVENT_SECONDS);
-    for (const app of new Set([...changes.values()].flatMap((it) => it.apps))) {
-      await nudge(tx, "schedule", app);
-      await announce(tx, `app:${app}`);
-    }
-    await tellOfStrangersAgain(tx, changes);
-    // Last: where they move, one transaction at a time has the routes of all.
-    const troubles = new Map<NodeId, AddressTrouble>();
-    for (const { node, report, apis } of newer) {
-      if (!isStored(lifeOf(lives, node), report.address))
-        troubles.set(node, await storeAddress(tx, node, report.address, apis));
-    }
-    const readied = new Set([...changes.values()].flatMap((it) => it.readied));
-    if (readied.size > 0) await renewRoutesTo(tx, ...readied);
-    return said.map(({ node }): SightOutcome => {
-      const change = changes.get(node);
-      if (!change) return { kind: "older", known: lifeOf(lives, node).observedGeneration };
-      return { kind: "stored", strangers: change.strangers, address: troubles.get(node) };
-    });
+  try {
+    return await db.transaction((tx) => storeEach(tx, said));
+  } catch (error) {
+    if (said.length > 1 || brokenConstraint(error) !== STATUS_OF_A_NODE) throw error;
+    return [{ kind: "no-node" }];
+  }
+}
+
+async function storeEach(tx: Tx, said: readonly Said[]): Promise<readonly SightOutcome[]> {
+  const lives = await storeSignsOfLife(tx, said);
+  const isOlder = ({ node, report }: Said) =>
+    lifeOf(lives, node).observedGeneration > report.observedGeneration;
+  const newer = said.filter((it) => !isOlder(it));
+  const known = await knownPods(tx, newer);
+  const changes = new Map(
+    newer.map(({ node, report }) => [
+      node,
+      planSight(known.get(node) ?? [], report.pods.map(withoutUsage)),
+    ]),
+  );
+  await storePods(tx, changes);
+  const happened = [...changes.values()].flatMap((it) => it.happened);
+  for (const event of happened) await recordOnce(tx, event, SAME_EVENT_SECONDS);
+  for (const app of new Set([...changes.values()].flatMap((it) => it.apps))) {
+    await nudge(tx, "schedule", app);
+    await announce(tx, `app:${app}`);
+  }
+  await tellOfStrangersAgain(tx, changes);
+  // Last: where they move, one transaction at a time has the routes of all.
+  const troubles = new Map<NodeId, AddressTrouble>();
+  for (const { node, report, apis } of newer) {
+    if (!isStored(lifeOf(lives, node), report.address))
+      troubles.set(node, await storeAddress(tx, node, report.address, apis));
+  }
+  const readied = new Set([...changes.values()].flatMap((it) => it.readied));
+  if (readied.size > 0) await renewRoutesTo(tx, ...readied);
+  return said.map(({ node }): SightOutcome => {
+    const change = changes.get(node);
+    if (!change) return { kind: "older", known: lifeOf(lives, node).observedGeneration };
+    return { kind: "stored", strangers: change.strangers, address: troubles.get(node) };
   });
 }
 
