@@ -7,7 +7,7 @@ import { brokenConstraint } from "../errors.ts";
 import { recordOnce } from "../events.ts";
 import { announce, nudge } from "../outbox.ts";
 import { nodeStatus, nodes, type PodUsage, podStatus, pods, releases } from "../schema/core.ts";
-import { type AddressTrouble, isStored, storeAddress } from "./addresses.ts";
+import { type AddressTrouble, isStored, storeAddresses } from "./addresses.ts";
 import { byNode } from "./by-node.ts";
 import { isLate } from "./late.ts";
 import { renewRoutesTo } from "./routes.ts";
@@ -142,12 +142,12 @@ async function storeEach(tx: Tx, said: readonly Said[]): Promise<readonly SightO
   }
   await tellOfStrangersAgain(tx, changes);
   // Last: where they move, one transaction at a time has the routes of all.
-  const troubles = new Map<NodeId, AddressTrouble>();
-  for (const { node, report, apis } of newer) {
+  const told = newer.flatMap(({ node, report: { address }, apis }) => {
     const life = lives.get(node);
-    if (life && !isStored(life, report.address))
-      troubles.set(node, await storeAddress(tx, node, report.address, apis));
-  }
+    const isNews = address !== undefined && life !== undefined && !isStored(life, address);
+    return isNews ? { node, told: address, apis } : [];
+  });
+  const troubles = await storeAddresses(tx, told);
   const readied = new Set([...changes.values()].flatMap((it) => it.readied));
   if (readied.size > 0) await renewRoutesTo(tx, ...readied);
   return said.map(({ node }): SightOutcome => {

@@ -292,6 +292,23 @@ test("a node's address is kept, and no other node's or one that nobody reaches i
   expect(await shown(api, "b")).toMatchObject({ address: "192.0.2.7", addressRefused: null });
 });
 
+test("where a host was that is off, another may be reached, and it again once it has joined anew", async () => {
+  await using api = await startApi();
+  const [a, b] = [await joined(api, "a"), await joined(api, "b")];
+  const tell = (token: string, address: string) =>
+    report(api, token, undefined, { ...aReport([]), address });
+  await tell(a.token, "192.0.2.7");
+
+  await api.ask("/v1/nodes/a/fence", { method: "POST", json: { force: true } });
+  await tell(b.token, "192.0.2.7");
+  expect(await shown(api, "a")).toMatchObject({ address: null, addressRefused: null });
+  expect(await shown(api, "b")).toMatchObject({ address: "192.0.2.7", addressRefused: null });
+
+  const back = await joined(api, "a");
+  await tell(back.token, "192.0.2.8");
+  expect(await shown(api, "a")).toMatchObject({ address: "192.0.2.8", addressRefused: null });
+});
+
 test("a node offers no more than its token lets it, whatever it reports; what the token does not name has no bound", async () => {
   await using api = await startApi();
   const capacity = { cpu: "2", memory: "1G" };
