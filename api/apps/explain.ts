@@ -6,7 +6,8 @@ import { demandsOf } from "../../contract/placement/demands.ts";
 import { draftOf } from "../../contract/placement/draft.ts";
 import { forecast, whyThere, withoutPod } from "../../contract/placement/explain.ts";
 import { findPlaces } from "../../contract/placement/find-places.ts";
-import type { Asked, Surroundings } from "../../contract/placement/node-view.ts";
+import { type Judge, judgeOf } from "../../contract/placement/judge.ts";
+import { type Asked, nodeOf, type Surroundings } from "../../contract/placement/node-view.ts";
 import { strategyOf, strategyWords } from "../../contract/placement/strategy.ts";
 import { canonicalJson } from "../../contract/pod/pod.ts";
 import { type AppRow, withDefaults } from "../../db/apps/apps.ts";
@@ -61,7 +62,7 @@ export async function explainApp(tx: Tx, call: KnownCall, app: AppRow): Promise<
     app: app.name,
     release: release?.number ?? null,
     strategy: looked.refused ?? strategyWords(looked.strategy),
-    pods: pods.map((pod) => placed(looked.around, pods, pod)),
+    pods: pods.map(placedIn(looked.around, pods)),
     waiting: release ? await waitingOf(tx, looked, release, pods) : [],
     unreached: takesRequests ? await unreached(tx, nodesOf(pods)) : [],
   };
@@ -100,13 +101,13 @@ export async function planPods(
     count: wish.spec.replicas - staying.length,
     strategy: looked.strategy,
     staying: staying.map((it) => it.node),
-    old: pods.filter((it) => !alike.includes(it)).map((it) => it.id),
+    old: pods.filter((it) => !alike.includes(it)),
   });
   const { waiting } = coming;
   return {
     strategy: strategyWords(looked.strategy),
     pods: [
-      ...staying.map((pod) => placed(looked.around, pods, pod)),
+      ...staying.map(placedIn(looked.around, pods)),
       ...coming.placed.map((it) => ({ pod: null, ...it })),
     ],
     waiting: waiting
@@ -173,15 +174,19 @@ async function wantedPods(tx: Tx, app: AppRow): Promise<readonly PodRow[]> {
     .sort((a, b) => a.createdAt.getTime() - b.createdAt.getTime());
 }
 
-function placed(around: Surroundings, all: readonly PodRow[], pod: PodRow) {
-  const node = around.nodes.find((it) => it.id === pod.node);
-  const asked = { demands: pod.text.demands, wish: NOTHING_MORE };
-  const siblings = all.filter((it) => it !== pod && it.release === pod.release);
-  const nodes = siblings.map((it) => it.node);
-  return {
-    pod: pod.name,
-    node: node?.name ?? "a node that has gone",
-    why: node ? whyThere(withoutPod(around, pod.id), asked, node, nodes) : "its node was removed",
+/** Of each of an app's pods where it is and why; pods of one text ask for the same, and of the same judge. */
+function placedIn(around: Surroundings, all: readonly PodRow[]) {
+  const judges = new Map<PodRow["text"], Judge>();
+  return (pod: PodRow) => {
+    const node = nodeOf(around.nodes, pod.node);
+    if (!node) return { pod: pod.name, node: "a node that has gone", why: "its node was removed" };
+    const { demands } = pod.text;
+    const judge = judges.get(pod.text) ?? judgeOf({ demands, wish: NOTHING_MORE });
+    judges.set(pod.text, judge);
+    const siblings = all.filter((it) => it !== pod && it.release === pod.release);
+    const nodes = siblings.map((it) => it.node);
+    const why = whyThere(judge, withoutPod(around, pod), node, nodes);
+    return { pod: pod.name, node: node.name, why };
   };
 }
 

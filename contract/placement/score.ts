@@ -32,16 +32,17 @@ export function isBetter(a: Ranked, b: Ranked): boolean {
   return a.node.name < b.node.name;
 }
 
-/** The best of `nodes`. */
-export function best(nodes: readonly NodeView[], taken: readonly NodeId[]): NodeView | undefined {
-  return bestOf(ranked(nodes, taken))?.node;
-}
-
-/** What made `best` choose, in words. */
-export function whyBest(nodes: readonly NodeView[], taken: readonly NodeId[]): string {
+/** The best of `nodes`, and in words what made it so. */
+export function chosenOf(
+  nodes: readonly NodeView[],
+  taken: readonly NodeId[],
+): { readonly node: NodeView; readonly why: string } | undefined {
   const all = ranked(nodes, taken);
   const chosen = bestOf(all);
-  if (!chosen) return "none";
+  return chosen && { node: chosen.node, why: whyBest(all, chosen) };
+}
+
+function whyBest(all: readonly Ranked[], chosen: Ranked): string {
   const equal = all.filter((it) => it !== chosen && it.siblings === chosen.siblings);
   if (equal.length === 0) return "the one with the fewest pods of the app";
   const isFullest = equal.every((it) => it.fullness < chosen.fullness);
