@@ -26,6 +26,8 @@ export type ApiDeps = {
   readonly addressOf: (c: Context) => string | null;
   /** The api's own address that the caller came to; null where the platform does not say. */
   readonly reachedAt: (c: Context) => string | null;
+  /** Where other hosts reach the api, an address or a name; null where none does, or the platform does not say. */
+  readonly outward: () => Promise<string | null>;
   readonly upgrade: Upgrade;
 };
 

@@ -48,6 +48,7 @@ export default {
       stopping: new AbortController().signal,
       addressOf: (c) => c.req.header("cf-connecting-ip") ?? null,
       reachedAt: () => null,
+      outward: async () => null,
       upgrade: edgeUpgrade((work) => {
         session = work;
       }),

@@ -15,6 +15,7 @@ import { changesHub } from "./http/changes.ts";
 import { rewrapSecrets } from "./materials/rewrap.ts";
 import { type SecretsDoor, secretsDoor } from "./materials/secrets-door.ts";
 import { listenForChanges } from "./news.ts";
+import { outwardAddress } from "./node/outward-address.ts";
 import { listen } from "./node/server.ts";
 import { streamingFetch } from "./node/streaming-fetch.ts";
 import { openWebSocketDoor } from "./node/web-sockets.ts";
@@ -63,6 +64,7 @@ async function main(): Promise<void> {
     stopping,
     addressOf: (c) => (c.env as HttpBindings).incoming.socket.remoteAddress ?? null,
     reachedAt: (c) => (c.env as HttpBindings).incoming.socket.localAddress ?? null,
+    outward: () => outwardAddress(env.WAYBILL_API_HOST),
     upgrade: webSockets.upgrade,
   });
   const server = await listen(api.fetch, {

@@ -19,6 +19,15 @@ export function gaveWay(error: unknown): boolean {
   return ["40001", "40P01"].includes(codeOf(error) ?? "");
 }
 
+/** The name of the constraint that a statement was refused by; undefined where that is not why it failed. */
+export function brokenConstraint(error: unknown): string | undefined {
+  for (const it of chainOf(error)) {
+    if ("constraint_name" in it && typeof it.constraint_name === "string")
+      return it.constraint_name;
+  }
+  return undefined;
+}
+
 /**
  * The error, and each of its causes, without the values that a statement carried: drizzle writes
  * them into its message, and a log is no place for what users put into their specs.
@@ -32,12 +41,19 @@ export function withoutValues(error: unknown): unknown {
   return cause === error.cause ? error : new Error(error.message, { cause });
 }
 
-/** PostgreSQL's code, or the system's, found through drizzle's wrapper by its cause chain. */
+/** PostgreSQL's code, or the system's. */
 function codeOf(error: unknown): string | undefined {
-  let current = error;
-  while (current instanceof Error) {
-    if ("code" in current && typeof current.code === "string") return current.code;
-    current = current instanceof AggregateError ? current.errors[0] : current.cause;
+  for (const it of chainOf(error)) {
+    if ("code" in it && typeof it.code === "string") return it.code;
   }
   return undefined;
+}
+
+/** The error and its causes: drizzle wraps what the driver says. */
+function* chainOf(error: unknown): Generator<Error, void> {
+  let current = error;
+  while (current instanceof Error) {
+    yield current;
+    current = current instanceof AggregateError ? current.errors[0] : current.cause;
+  }
 }

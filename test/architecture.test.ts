@@ -23,6 +23,7 @@ const ROOMS: Readonly<Record<string, Room>> = {
     node: [
       "api/main.ts",
       "api/edge.ts",
+      "api/node/outward-address.ts",
       "api/node/server.ts",
       "api/node/streaming-fetch.ts",
       "api/node/web-sockets.ts",

@@ -6,7 +6,9 @@ import { demandsOf } from "../../contract/placement/demands.ts";
 import { draftOf } from "../../contract/placement/draft.ts";
 import { forecast, whyThere, withoutPod } from "../../contract/placement/explain.ts";
 import { findPlaces } from "../../contract/placement/find-places.ts";
+import { type Judge, judgeOf } from "../../contract/placement/judge.ts";
 import { type Asked, nodeOf, type Surroundings } from "../../contract/placement/node-view.ts";
+import { spreadOf } from "../../contract/placement/score.ts";
 import { mayStay, mostSpread } from "../../contract/placement/staying.ts";
 import { strategyOf, strategyWords } from "../../contract/placement/strategy.ts";
 import { canonicalJson } from "../../contract/pod/pod.ts";
@@ -64,15 +66,13 @@ export async function explainApp(tx: Tx, call: KnownCall, app: AppRow): Promise<
   );
   const around = await lookAround(tx, call, [wish]);
   const looked = await lookAt(tx, call, wish, release?.number ?? 0, pods, around);
+  const place = placedIn(looked, pods);
   const takesRequests = release !== undefined && release.httpPort !== null;
   return {
     app: app.name,
     release: release?.number ?? null,
     strategy: looked.refused ?? strategyWords(looked.strategy),
-    pods: pods.map((pod) => ({
-      ...placed(looked, pods, pod),
-      ...(pod.release === held && { why: HELD }),
-    })),
+    pods: pods.map((pod) => ({ ...place(pod), ...(pod.release === held && { why: HELD }) })),
     waiting: release ? await waitingOf(tx, looked, release, standing) : [],
     unreached: takesRequests ? await unreached(tx, nodesOf(pods)) : [],
   };
@@ -117,13 +117,13 @@ export async function planPods(
     count: wish.spec.replicas - staying.length,
     strategy: looked.strategy,
     staying: staying.map((it) => it.node),
-    old: pods.filter((it) => !alike.includes(it)).map((it) => it.id),
+    old: pods.filter((it) => !alike.includes(it)),
   });
   const { waiting } = coming;
   return {
     strategy: strategyWords(looked.strategy),
     pods: [
-      ...staying.map((pod) => placed(looked, pods, pod)),
+      ...staying.map(placedIn(looked, pods)),
       ...coming.placed.map((it) => ({ pod: null, ...it })),
     ],
     waiting: waiting
@@ -192,15 +192,23 @@ async function wantedPods(tx: Tx, app: AppRow): Promise<readonly PodRow[]> {
     .sort((a, b) => a.createdAt.getTime() - b.createdAt.getTime());
 }
 
-function placed({ around, asked: { spreadBy } }: Looked, all: readonly PodRow[], pod: PodRow) {
-  const node = nodeOf(around.nodes, pod.node);
-  const asked = { demands: pod.text.demands, wish: NOTHING_MORE, spreadBy };
-  const siblings = all.filter((it) => it !== pod && it.release === pod.release);
-  const nodes = siblings.map((it) => it.node);
-  return {
-    pod: pod.name,
-    node: node?.name ?? "a node that has gone",
-    why: node ? whyThere(withoutPod(around, pod.id), asked, node, nodes) : "its node was removed",
+/** Of each of an app's pods where it is and why; pods of one text ask for the same, and of the same judge. */
+function placedIn({ around, asked: { spreadBy } }: Looked, all: readonly PodRow[]) {
+  const judges = new Map<PodRow["text"], Judge>();
+  return (pod: PodRow) => {
+    const node = nodeOf(around.nodes, pod.node);
+    if (!node) return { pod: pod.name, node: "a node that has gone", why: "its node was removed" };
+    const { demands } = pod.text;
+    const judge = judges.get(pod.text) ?? judgeOf({ demands, wish: NOTHING_MORE, spreadBy });
+    judges.set(pod.text, judge);
+    const siblings = all.filter((it) => it !== pod && it.release === pod.release);
+    const spread = spreadOf(
+      around.nodes,
+      spreadBy,
+      siblings.map((it) => it.node),
+    );
+    const why = whyThere(judge, withoutPod(around, pod), node, spread);
+    return { pod: pod.name, node: node.name, why };
   };
 }
 

@@ -4,6 +4,7 @@ import { auditDenied } from "../apps/change.ts";
 import { ROUTES } from "../census.ts";
 import type { ApiDeps } from "../deps.ts";
 import { authenticate, type Caller } from "./auth.ts";
+import { NO_FIELDS, readRequest, readText } from "./body.ts";
 import { openapiRoute } from "./openapi.ts";
 import { answerError, problemResponse } from "./problems.ts";
 import { readQuery } from "./query.ts";
@@ -62,6 +63,7 @@ async function serve(
     throw new Problem("forbidden", forbiddenBecause(caller, route));
   }
   refuseUnwantedBody(c, route);
+  if (route.body === NO_FIELDS.body) readRequest(call, await readText(call), NO_FIELDS.body);
   const query = readQuery(c.req.url, route.query);
   return await route.handle({ ...call, query } as never);
 }

@@ -1,4 +1,4 @@
-import type { z } from "zod";
+import { z } from "zod";
 import { jsonPointer, parseDocumentText, type Syntax } from "../../contract/document/document.ts";
 import { fieldErrors } from "../../contract/document/mistakes.ts";
 import { type FieldError, Problem } from "../../contract/problem.ts";
@@ -43,9 +43,15 @@ export function readDocument(call: Call, text: string): unknown {
   return value;
 }
 
-/** The body as `schema` wants it, every mistake named at once. */
+/**
+ * The body of a POST that has nothing to say: none, or `{}`, as clients send that send JSON with
+ * everything. It is read before the route's handler is asked.
+ */
+export const NO_FIELDS = { bodyLimit: 1_024, body: z.strictObject({}) } as const;
+
+/** The body as `schema` wants it, every mistake named at once. No body at all is one without a field. */
 export function readRequest<T extends z.ZodType>(call: Call, text: string, schema: T): z.infer<T> {
-  const read = schema.safeParse(readDocument(call, text));
+  const read = schema.safeParse(text.trim() === "" ? {} : readDocument(call, text));
   if (read.success) return read.data;
   throw new Problem("request-invalid", "The request does not validate; nothing was changed.", {
     extras: { errors: fieldErrors(read.error, schema) },

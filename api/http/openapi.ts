@@ -102,7 +102,10 @@ function operation(census: Census, path: string, schemas: Schemas) {
     security: census.auth === "open" ? [] : securityOf(census),
     parameters: [...pathParameters(path), ...queryParameters(census, schemas), ...headers(census)],
     ...(census.body && {
-      requestBody: { required: true, content: bodyContent(census.body, schemas) },
+      requestBody: {
+        required: census.body === "bytes" || !census.body.safeParse({}).success,
+        content: bodyContent(census.body, schemas),
+      },
     }),
     responses: {
       ...Object.fromEntries(

@@ -11,6 +11,7 @@ import { type ApiDeps, hexOf, sha256Bytes } from "../deps.ts";
 import { actorName } from "../http/auth.ts";
 import type { KnownCall } from "../http/route.ts";
 import { statusOf } from "./answers.ts";
+import { joinCommand } from "./join-command.ts";
 
 export const JoinTokenAnswer = z.strictObject({
   token: z.string(),
@@ -18,6 +19,8 @@ export const JoinTokenAnswer = z.strictObject({
   expiresAt: z.string(),
   /** To be typed on the other host, in a checkout of Waybill. */
   command: z.string(),
+  /** Why no other host can use the command as things are; null where nothing is known against it. */
+  note: z.string().nullable(),
 });
 export type JoinTokenAnswer = z.infer<typeof JoinTokenAnswer>;
 
@@ -65,9 +68,8 @@ export async function newJoinToken(
   });
   const { node, expiresAt, salt } = outcome.value;
   const token = tokenOf(call, salt).text;
-  const api = new URL(call.c.req.url).origin;
-  const command = `npm run agent -- --api ${api} --join ${token}`;
-  return { ...outcome, value: { token, node, expiresAt, command } };
+  const how = joinCommand(call.c.req.url, await deps.outward(), token);
+  return { ...outcome, value: { token, node, expiresAt, ...how } };
 }
 
 /** A node that answers is not to lose its place by a slip of the hand. */

@@ -17,8 +17,9 @@ export async function nodeOf(call: KnownCall): Promise<NodeId> {
   // One that asked before its token ended still waits for its answer.
   if (speaker === undefined || speaker.shutOut) throw shutOut(name);
   const { node, heard } = speaker;
-  if (!heard && !(await ask.claim({ node, session }))) throw await takenProblem(call, node);
-  return node;
+  if (heard || (await ask.claim({ node, session }))) return node;
+  const isThere = (await findNode(call.deps.db, name)) === node;
+  throw isThere ? await takenProblem(call, node) : shutOut(name);
 }
 
 /** The same for what asks in the node's name without being its agent: the runtime, for images. */
@@ -69,6 +70,7 @@ export function nodeName(caller: Caller): string {
   return caller.nodeName;
 }
 
-function shutOut(name: string): Problem {
+/** What an agent takes for the end of its token: it joins anew where it can, and stops no pod. */
+export function shutOut(name: string): Problem {
   return new Problem("token-invalid", howToJoinAnew(name));
 }

@@ -1,6 +1,5 @@
 import { Problem } from "../../contract/problem.ts";
 import type { Tx } from "../../db/client.ts";
-import { storeAddress } from "../../db/nodes/addresses.ts";
 import { type NodeView, podsOnNode, viewNode } from "../../db/nodes/nodes.ts";
 import { shutOut } from "../../db/nodes/sessions.ts";
 import {
@@ -50,7 +49,6 @@ export async function fence(
     return { status: 200, value: nodeAnswer(before, Date.now()), audits: [] };
   if (isNew) {
     await shutOut(tx, before.id, name);
-    await storeAddress(tx, before.id, undefined);
     await fenceNode(tx, before.id);
   }
   const told = await changed(tx, before);
@@ -94,7 +92,6 @@ export async function remove(
     );
   }
   await shutOut(tx, node.id, name);
-  await storeAddress(tx, node.id, undefined);
   await forgetNode(tx, node.id);
   const audits = [{ object: `node:${name}`, before: statusOf(node, Date.now()), after: null }];
   return { status: 200, value: { node: name, deleted: true }, audits };

@@ -15,6 +15,7 @@ import type { AddressTrouble } from "../../db/nodes/addresses.ts";
 import { renewWish, wishGeneration } from "../../db/nodes/desired.ts";
 import { printedText } from "../../db/nodes/repetitions.ts";
 import { releaseSession } from "../../db/nodes/sessions.ts";
+import type { SightOutcome } from "../../db/nodes/sight.ts";
 import { usageOf } from "../../db/nodes/usage.ts";
 import { endPurges } from "../../db/volumes/end.ts";
 import { auditDenied } from "../apps/change.ts";
@@ -25,7 +26,7 @@ import { DesiredQuery, NoQuery } from "../http/query.ts";
 import { type KnownCall, type Route, route } from "../http/route.ts";
 import { sealForNode } from "../materials/node-secrets.ts";
 import { join } from "../nodes/join.ts";
-import { alarmAbout, nodeName, nodeOf, sessionOf } from "../nodes/speaker.ts";
+import { alarmAbout, nodeName, nodeOf, sessionOf, shutOut } from "../nodes/speaker.ts";
 
 export const nodeSyncRoutes: readonly Route[] = [
   route({
@@ -81,18 +82,13 @@ export const nodeSyncRoutes: readonly Route[] = [
         print,
         apis: apisAddress(call),
       });
-      const node = call.caller.nodeName;
-      if (outcome.kind === "stored") await forgetPurged(call, id, report);
+      const node = nodeName(call.caller);
+      if (outcome.kind === "no-node") throw shutOut(node);
+      if (outcome.kind === "stored") await followUp(call, id, report, outcome);
       if (outcome.kind === "older") {
         const reported = report.observedGeneration;
         call.deps.log.warn("an older report was refused", { node, reported, ...outcome });
-      } else if (outcome.strangers.length > 0) {
-        const strangers = outcome.strangers.slice(0, 20);
-        call.deps.log.warn("a node reported pods that are not its own", { node, strangers });
-        await alarmAbout(call, id, outcome.strangers);
       }
-      if (outcome.kind === "stored" && outcome.address !== undefined)
-        await refuseAddress(call, outcome.address, report.address);
       return call.c.body(null, 204);
     },
   }),
@@ -151,7 +147,24 @@ async function isRepetition(
   { node, print, report }: { node: NodeId; print: string; report: NodeReport },
 ): Promise<boolean> {
   if (report.purgedVolumes.length > 0) return false;
-  return await deps.ask.repeats({ node, print, usage: usageOf(report.pods) });
+  const { sinceBootMs } = report;
+  return await deps.ask.repeats({ node, print, usage: usageOf(report.pods), sinceBootMs });
+}
+
+/** What else comes of a report that was stored. */
+async function followUp(
+  call: KnownCall,
+  node: NodeId,
+  report: NodeReport,
+  { strangers, address }: Extract<SightOutcome, { kind: "stored" }>,
+): Promise<void> {
+  await forgetPurged(call, node, report);
+  if (strangers.length > 0) {
+    const some = { node: nodeName(call.caller), strangers: strangers.slice(0, 20) };
+    call.deps.log.warn("a node reported pods that are not its own", some);
+    await alarmAbout(call, node, strangers);
+  }
+  if (address !== undefined) await refuseAddress(call, address, report.address);
 }
 
 /**

@@ -2,7 +2,7 @@ import { z } from "zod";
 import { JoinTokenRequest } from "../../contract/node/host.ts";
 import { listNodes, viewNode } from "../../db/nodes/nodes.ts";
 import { type ChangeOutcome, change } from "../apps/change.ts";
-import { readRequest, readText } from "../http/body.ts";
+import { NO_FIELDS, readRequest, readText } from "../http/body.ts";
 import { fromCursor, NoQuery, PageQuery, toCursor, wholeNumber } from "../http/query.ts";
 import { type KnownCall, PEOPLE, pathPart, type Route, route } from "../http/route.ts";
 import { NodeAnswer, NodeDetails, nodeAnswer } from "../nodes/answers.ts";
@@ -19,7 +19,7 @@ const FenceRequest = z.strictObject({
 
 const BASE = { auth: PEOPLE, scope: "node:admin", project: "installation" } as const;
 const READ = { ...BASE, method: "GET", audit: null, bodyLimit: 0 } as const;
-const WISH = { ...BASE, method: "POST", bodyLimit: 0 } as const;
+const WISH = { ...BASE, ...NO_FIELDS, method: "POST" } as const;
 
 export const nodeRoutes: readonly Route[] = [
   route({
@@ -66,7 +66,7 @@ export const nodeRoutes: readonly Route[] = [
     answers: { 201: JoinTokenAnswer },
     handle: async (call) => {
       const body = await readText(call);
-      const request = readRequest(call, body.trim() === "" ? "{}" : body, JoinTokenRequest);
+      const request = readRequest(call, body, JoinTokenRequest);
       call.c.header("cache-control", "no-store");
       return answer(call, await newJoinToken(call, body, request));
     },
@@ -121,7 +121,7 @@ export const nodeRoutes: readonly Route[] = [
     handle: async (call) => {
       const name = pathPart(call, "node");
       const body = await readText(call);
-      const read = readRequest(call, body.trim() === "" ? "{}" : body, FenceRequest);
+      const read = readRequest(call, body, FenceRequest);
       const how = { force: read.force, abandon: read.abandonVolumes };
       return answer(call, await change(call, body, (tx) => fence(tx, name, how)));
     },

@@ -4,6 +4,7 @@ import { DeclareAnswer } from "../apps/answers.ts";
 import { change } from "../apps/change.ts";
 import { declareOne } from "../apps/declare.ts";
 import { checkAgain } from "../apps/declare-again.ts";
+import { NO_FIELDS } from "../http/body.ts";
 import { RestartQuery } from "../http/query.ts";
 import { PEOPLE, pathPart, type Route, route } from "../http/route.ts";
 import { answerDeclared, noApp } from "./apps.ts";
@@ -16,7 +17,7 @@ export const restartRoutes: readonly Route[] = [
     scope: "app:deploy",
     project: "own",
     audit: "app.restart",
-    bodyLimit: 0,
+    ...NO_FIELDS,
     summary: "New pods of the same spec, with the newest secrets and config maps",
     query: RestartQuery,
     answers: { 200: DeclareAnswer },

@@ -11,6 +11,7 @@ import {
 } from "../../db/volumes/end.ts";
 import { listVolumes, type VolumeRow, volumeUsers } from "../../db/volumes/volumes.ts";
 import { type Changed, change } from "../apps/change.ts";
+import { NO_FIELDS } from "../http/body.ts";
 import { Flag, NoQuery } from "../http/query.ts";
 import { type KnownCall, PEOPLE, pathPart, type Route, route } from "../http/route.ts";
 
@@ -74,6 +75,7 @@ export const volumeRoutes: readonly Route[] = [
     ...BASE,
     method: "POST",
     path: "/v1/volumes/:volume/restore",
+    ...NO_FIELDS,
     scope: "app:admin",
     audit: "volume.restore",
     summary: "Take the removal of a volume back, before it is purged",

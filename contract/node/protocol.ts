@@ -157,6 +157,8 @@ export type PodStatus = z.infer<typeof PodStatus>;
 export const NodeReport = z.strictObject({
   observedGeneration: z.int().min(0),
   bootId: z.string().max(100),
+  /** When it looked, by a clock of the boot that nobody sets: of two reports the later one counts. */
+  sinceBootMs: z.int().min(0).optional(),
   version: z.string().max(100),
   capacity: z.strictObject({
     cpuMillis: z.int().min(0),

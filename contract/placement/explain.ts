@@ -1,44 +1,53 @@
 import type { NodeId, PodId } from "../ids.ts";
-import { verdictOn, withoutTenant } from "./filter.ts";
-import { findPlaces, named, withPodOn } from "./find-places.ts";
-import { beginnings } from "./neighbours.ts";
+import { withoutTenant } from "./filter.ts";
+import { named, withPodOn } from "./find-places.ts";
+import { type Judge, type Judged, judgeOf } from "./judge.ts";
 import type { Asked, NodeView, Surroundings } from "./node-view.ts";
-import { best, type Spread, spreadOf, whyBest } from "./score.ts";
+import { chosenOf, type Spread, spreadOf } from "./score.ts";
 import type { Strategy } from "./strategy.ts";
 
 /* Where pods are, and would come to be, in words with numbers: what the worker decides by, asked once more. */
 
 /**
- * Why a pod is on this node, by what stands today and without the pod itself in `around`. `siblings` are
- * the nodes of its app's other pods.
+ * Why a pod is on this node, by what stands today and without the pod itself in `around`; `judge` is of what
+ * it asks for, and `spread` of its app's other pods.
  */
 export function whyThere(
+  judge: Judge,
   around: Surroundings,
-  asked: Asked,
   node: NodeView,
-  siblings: readonly NodeId[],
+  spread: Spread,
 ): string {
-  const beginning = beginnings(asked.demands, around.nodes);
-  const verdicts = around.nodes.map((it) => ({
-    it,
-    verdict: verdictOn(it, asked, around, beginning),
-  }));
-  const fitting = verdicts.flatMap(({ it, verdict }) => (verdict.fits ? [it] : []));
-  const against = verdicts.flatMap(({ it, verdict }) =>
-    verdict.fits || it.id === node.id ? [] : [verdict.why],
-  );
-  const own = verdicts.find(({ it }) => it.id === node.id)?.verdict;
+  const judged = judge(around);
+  const own = judged.find((it) => it.node.id === node.id)?.verdict;
   if (own?.fits === false) return `it runs on there, and would not be placed there now: ${own.why}`;
-  const spread = spreadOf(around.nodes, asked.spreadBy, siblings);
-  return [choice(fitting, node, spread), ...named(against)].join("; ");
+  return inWords(judged, node, chosenOf(fittingOf(judged), spread));
 }
 
-function choice(fitting: readonly NodeView[], node: NodeView, spread: Spread): string {
-  const chosen = best(fitting, spread);
-  if (fitting.length === 1) return "the only node that can take it";
-  return chosen?.id === node.id
-    ? `of ${fitting.length} nodes that can take it ${whyBest(fitting, spread)}`
-    : `it stays where it is; of ${fitting.length} nodes that can take it, ${chosen?.name} would be chosen now`;
+/** Why this node, which can take the pod, and what is against others. */
+function inWords(
+  judged: readonly Judged[],
+  node: NodeView,
+  chosen: ReturnType<typeof chosenOf>,
+): string {
+  const against = againstIn(judged);
+  const count = judged.length - against.length;
+  return [choice(count, node, chosen), ...named(against)].join("; ");
+}
+
+function choice(count: number, node: NodeView, chosen: ReturnType<typeof chosenOf>): string {
+  if (count === 1) return "the only node that can take it";
+  return chosen?.node.id === node.id
+    ? `of ${count} nodes that can take it ${chosen.why}`
+    : `it stays where it is; of ${count} nodes that can take it, ${chosen?.node.name} would be chosen now`;
+}
+
+function fittingOf(judged: readonly Judged[]): readonly NodeView[] {
+  return judged.filter(({ verdict }) => verdict.fits).map(({ node }) => node);
+}
+
+function againstIn(judged: readonly Judged[]): readonly string[] {
+  return judged.flatMap(({ verdict }) => (verdict.fits ? [] : [verdict.why]));
 }
 
 /** What is to come: so many pods beside those that stay, in place of the old ones. */
@@ -48,7 +57,7 @@ export type Coming = {
   /** The nodes of the pods that stay. */
   readonly staying: readonly NodeId[];
   /** The pods that leave: one for each new one, or all of them before the first. */
-  readonly old: readonly PodId[];
+  readonly old: readonly Standing[];
 };
 
 export type Forecast = {
@@ -63,17 +72,19 @@ export function forecast(world: Surroundings, asked: Asked, coming: Coming): For
   const allAtOnce = strategy.kind === "recreate";
   const leaving = allAtOnce ? [] : [...old];
   let around = allAtOnce ? old.reduce(withoutPod, world) : world;
-  const siblings = [...staying];
+  const spread = spreadOf(world.nodes, asked.spreadBy, staying);
+  const judge = judgeOf(asked);
   const placed: Forecast["placed"][number][] = [];
   while (placed.length < count) {
-    const [found] = findPlaces(around, asked, 1, siblings);
-    if (found?.kind !== "place") {
+    const judged = judge(around);
+    const chosen = chosenOf(fittingOf(judged), spread);
+    if (chosen === undefined) {
       const pods = count - placed.length;
-      return { placed, waiting: { pods, against: found?.against ?? [] } };
+      return { placed, waiting: { pods, against: againstIn(judged) } };
     }
-    const node = placeOf(around, found.node);
-    placed.push({ node: node.name, why: whyThere(around, asked, node, siblings) });
-    siblings.push(node.id);
+    const { node } = chosen;
+    placed.push({ node: node.name, why: inWords(judged, node, chosen) });
+    spread.add(node);
     around = withPodOn(around, node.id, asked);
     const next = leaving.shift();
     if (next) around = withoutPod(around, next);
@@ -81,17 +92,15 @@ export function forecast(world: Surroundings, asked: Asked, coming: Coming): For
   return { placed, waiting: undefined };
 }
 
+/** A pod, and the one node that it is on. */
+export type Standing = { readonly id: PodId; readonly node: NodeId };
+
 /** The same without this pod. */
-export function withoutPod(around: Surroundings, pod: PodId): Surroundings {
+export function withoutPod(around: Surroundings, pod: Standing): Surroundings {
   const nodes = around.nodes.map((node) => {
-    const tenant = node.tenants.find((it) => it.pod === pod);
+    if (node.id !== pod.node) return node;
+    const tenant = node.tenants.find((it) => it.pod === pod.id);
     return tenant ? withoutTenant(node, tenant, { room: true }) : node;
   });
   return { ...around, nodes };
-}
-
-function placeOf({ nodes }: Surroundings, id: NodeId): NodeView {
-  const node = nodes.find((it) => it.id === id);
-  if (!node) throw new Error(`a place on node ${id}, which is not there`);
-  return node;
 }

@@ -1,7 +1,14 @@
 import type { Amounts } from "../pod/requests.ts";
 import type { Demands } from "./demands.ts";
 import { beginnings, neighbourTrouble } from "./neighbours.ts";
-import { type Asked, labelOf, type NodeView, type Surroundings, type Tenant } from "./node-view.ts";
+import {
+  type Asked,
+  labelOf,
+  type NodeView,
+  nodeOf,
+  type Surroundings,
+  type Tenant,
+} from "./node-view.ts";
 import { wishTrouble } from "./wish.ts";
 
 /** A node whose agent was silent for longer takes no new pods, and what it said last proves nothing new. */
@@ -88,7 +95,7 @@ function volumeTrouble(
     if (!volumes.has(claim)) return [`there is no volume "${claim}"`];
     const home = volumes.get(claim);
     if (home === undefined || home === node.id) return [];
-    const name = nodes.find((it) => it.id === home)?.name ?? "a node that has gone";
+    const name = nodeOf(nodes, home)?.name ?? "a node that has gone";
     return [`the volume "${claim}" is on ${name}`];
   });
 }

@@ -89,7 +89,7 @@ function withClaims(
   { demands }: Asked,
   node: NodeId,
 ): Surroundings["volumes"] {
-  if (demands.claims.length === 0) return volumes;
+  if (demands.claims.every((it) => volumes.get(it) === node)) return volumes;
   return new Map([...volumes, ...demands.claims.map((it): [string, NodeId] => [it, node])]);
 }
 

@@ -68,22 +68,23 @@ export function isBetterThere(a: Ranked, b: Ranked): boolean {
   return a.node.name < b.node.name;
 }
 
-/** The best of `nodes`. */
-export function best(nodes: readonly NodeView[], spread: Spread): NodeView | undefined {
-  return bestOf(nodes.map(spread.rank))?.node;
-}
-
-/** What made `best` choose, in words. */
-export function whyBest(nodes: readonly NodeView[], spread: Spread): string {
+/** The best of `nodes`, and in words what made it so. */
+export function chosenOf(
+  nodes: readonly NodeView[],
+  spread: Spread,
+): { readonly node: NodeView; readonly why: string } | undefined {
   const all = nodes.map(spread.rank);
   const chosen = bestOf(all);
-  if (!chosen) return "none";
+  return chosen && { node: chosen.node, why: whyBest(all, chosen, spread) };
+}
+
+function whyBest(all: readonly Ranked[], chosen: Ranked, { by }: Spread): string {
   const rivals = all.filter((it) => it.peers === chosen.peers);
   const words = whyOfRivals(chosen, rivals);
-  if (spread.by === HOSTNAME_LABEL) return words;
-  if (chosen.peers === PLACELESS) return `none has a label ${spread.by}: ${words}`;
+  if (by === HOSTNAME_LABEL) return words;
+  if (chosen.peers === PLACELESS) return `none has a label ${by}: ${words}`;
   if (rivals.length === all.length) return words;
-  const place = `${spread.by}=${labelOf(chosen.node, spread.by)}`;
+  const place = `${by}=${labelOf(chosen.node, by)}`;
   const why = `one with ${place}, which has the fewest pods of the app (${chosen.peers})`;
   return rivals.length === 1 ? `the ${why}` : `${why}; of ${rivals.length} such nodes ${words}`;
 }

@@ -1,4 +1,4 @@
-import { and, eq, gt, inArray, isNull, lt, ne, or, sql } from "drizzle-orm";
+import { and, asc, eq, gt, inArray, isNull, lt, ne, or, sql } from "drizzle-orm";
 import type { ProjectId } from "../../contract/ids.ts";
 import type { Most } from "../../contract/node/host.ts";
 import type { TokenKind } from "../../contract/token.ts";
@@ -61,21 +61,28 @@ export async function findLiveTokens(
 
 /**
  * Notes the use of tokens, a minute's grain. A node's token slides: each use gives it another 24
- * hours, so that only a node that was away for a day by itself has to join again.
+ * hours, so that only a node that was away for a day by itself has to join again. The rows are taken in
+ * one order, so that no two of these wait for each other.
  */
 export async function touchTokens(tx: Tx, ids: readonly string[]): Promise<void> {
+  const unnoted = tx
+    .select({ id: tokens.id })
+    .from(tokens)
+    .where(
+      and(
+        anyOf(tokens.id, ids),
+        or(isNull(tokens.lastUsedAt), lt(tokens.lastUsedAt, sql`now() - interval '1 minute'`)),
+      ),
+    )
+    .orderBy(asc(tokens.id))
+    .for("no key update");
   await tx
     .update(tokens)
     .set({
       lastUsedAt: sql`now()`,
       expiresAt: sql`case when ${tokens.kind} = 'node' then now() + ${NODE_TOKEN_LIFE} else ${tokens.expiresAt} end`,
     })
-    .where(
-      and(
-        anyOf(tokens.id, ids),
-        or(isNull(tokens.lastUsedAt), lt(tokens.lastUsedAt, sql`now() - interval '1 minute'`)),
-      ),
-    );
+    .where(inArray(tokens.id, unnoted));
 }
 
 /**

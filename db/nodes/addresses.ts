@@ -36,43 +36,62 @@ export async function withoutAddress(
 /** Why what a node tells is not taken; undefined where it is, and where this was said before. */
 export type AddressTrouble = "unusable" | "another-nodes" | "of-pods" | "the-apis" | undefined;
 
+export type ToldAddress = {
+  readonly node: NodeId;
+  readonly told: string;
+  /** The api's own address, which no node may tell. */
+  readonly apis?: string | undefined;
+};
+
 /**
- * Takes the address that a node tells, unless it is another's: requests for its pods would go there, and
- * what comes from there would be believed. That is another node's, a pod's, or `apis`, the api's own. It
- * has it until it tells another one, is fenced or is removed: an agent that has just started knows none
- * yet. Every node is told its routes anew when one moves.
+ * Takes the addresses that nodes tell, but for one that is another's: requests for its pods would go there,
+ * and what comes from there would be believed. That is another node's, a pod's, or the api's own. A node
+ * has its address until it tells another one, is fenced or is removed: an agent that has just started knows
+ * none yet. Every node is told its routes anew when one moves. Call it last, as `renewRoutes`, which it calls.
  */
-export async function storeAddress(
+export async function storeAddresses(
   tx: Tx,
-  node: NodeId,
-  told: string | undefined,
-  apis?: string,
-): Promise<AddressTrouble> {
+  all: readonly ToldAddress[],
+): Promise<ReadonlyMap<NodeId, AddressTrouble>> {
+  const wanted = all.flatMap(({ told }) => reachableAddress(told) ?? []);
+  // Of two that tell the same at once the second is to see the first. All of them, in one order, before
+  // anything moves: whoever waits here must not hold what those that it waits for may want.
+  for (const address of [...new Set(wanted)].sort())
+    await tx.execute(
+      sql`select pg_advisory_xact_lock(hashtextextended(${`address ${address}`}, 0))`,
+    );
+  const outcomes: (Outcome & { readonly node: NodeId })[] = [];
+  for (const it of all) outcomes.push({ node: it.node, ...(await storeAddress(tx, it)) });
+  if (outcomes.some((it) => it.moved)) await renewRoutes(tx);
+  return new Map(outcomes.map(({ node, trouble }) => [node, trouble]));
+}
+
+/** Whether what a node tells is what is known of it, and taken. */
+export function isStored(
+  known: { readonly address: string | null; readonly told: string | null },
+  told: string,
+): boolean {
+  return known.told === told && known.address === (reachableAddress(told) ?? null);
+}
+
+type Outcome = { readonly moved: boolean; readonly trouble: AddressTrouble };
+
+async function storeAddress(tx: Tx, { node, told, apis }: ToldAddress): Promise<Outcome> {
   const [known] = await tx
     .select({ address: nodeStatus.address, told: nodeStatus.toldAddress })
     .from(nodeStatus)
     .where(eq(nodeStatus.nodeId, node));
-  if (known && isStored(known, told)) return undefined;
-  const wanted = told === undefined ? undefined : reachableAddress(told);
-  const isNews = (known?.told ?? undefined) !== told;
+  if (known === undefined || isStored(known, told)) return { moved: false, trouble: undefined };
+  const wanted = reachableAddress(told);
   const trouble = wanted === undefined ? "unusable" : await troubleWith(tx, node, wanted, apis);
   const address = trouble === undefined ? (wanted ?? null) : null;
-  const toldAddress = told ?? null;
   // A report that says the same again is to be read whole: what it tells may be taken now.
-  const moved = { address, toldAddress, lastReport: null };
-  await tx.update(nodeStatus).set(moved).where(eq(nodeStatus.nodeId, node));
-  if (address !== (known?.address ?? null)) await renewRoutes(tx);
-  return isNews && told !== undefined ? trouble : undefined;
-}
-
-/** Whether what a node tells is what is known of it, and taken; so is nothing, which says nothing of it. */
-export function isStored(
-  known: { readonly address: string | null; readonly told: string | null },
-  told: string | undefined,
-): boolean {
-  if (told === undefined) return true;
-  const wanted = reachableAddress(told);
-  return (known.told ?? undefined) === told && (known.address ?? undefined) === wanted;
+  const now = { address, toldAddress: told, lastReport: null };
+  await tx.update(nodeStatus).set(now).where(eq(nodeStatus.nodeId, node));
+  return {
+    moved: address !== known.address,
+    trouble: known.told === told ? undefined : trouble,
+  };
 }
 
 async function troubleWith(
@@ -82,8 +101,6 @@ async function troubleWith(
   apis: string | undefined,
 ): Promise<AddressTrouble> {
   if (address === apis) return "the-apis";
-  // Of two that tell the same at once the second is to see the first.
-  await tx.execute(sql`select pg_advisory_xact_lock(hashtextextended(${`address ${address}`}, 0))`);
   const others = await tx
     .select({ node: nodeStatus.nodeId })
     .from(nodeStatus)

@@ -3,17 +3,20 @@ import type { AppId, NodeId, PodId, ReleaseId } from "../../contract/ids.ts";
 import type { NodeReport, PodStatus } from "../../contract/node/protocol.ts";
 import { anyOf } from "../any-of.ts";
 import type { Db, Tx } from "../client.ts";
+import { brokenConstraint } from "../errors.ts";
 import { recordOnce } from "../events.ts";
 import { announce, nudge } from "../outbox.ts";
 import { nodeStatus, nodes, type PodUsage, podStatus, pods, releases } from "../schema/core.ts";
-import { type AddressTrouble, isStored, storeAddress } from "./addresses.ts";
+import { type AddressTrouble, isStored, storeAddresses } from "./addresses.ts";
 import { byNode } from "./by-node.ts";
+import { isLate } from "./late.ts";
 import { renewRoutesTo } from "./routes.ts";
 import { planSight, type SightChange } from "./sight-plan.ts";
 import { usageOf, withoutUsage, withUsage } from "./usage.ts";
 
 /** A probe that fails every other second is one event a minute. */
 const SAME_EVENT_SECONDS = 60;
+const STATUS_OF_A_NODE = "node_status_node_id_nodes_id_fk";
 
 export type PodSighting = {
   readonly pod: PodId;
@@ -74,7 +77,11 @@ export type SightOutcome =
       readonly address: AddressTrouble;
     }
   /** The report was made before one that is stored: only the sign of life was taken. */
-  | { readonly kind: "older"; readonly known: number };
+  | { readonly kind: "older"; readonly known: number }
+  /** One that was made later in the same boot is stored: nothing of this one was taken. */
+  | { readonly kind: "late" }
+  /** The node was removed while its report was on the way. */
+  | { readonly kind: "no-node" };
 
 /** A report, and what the next one is told by as its repetition: see repetitions.ts. */
 export type Said = {
@@ -101,42 +108,54 @@ export async function storeReport(
  * Stores what nodes saw, each whole: pods that a node no longer names are no longer there. Wakes the
  * scheduler and those who wait, once an app, and only when something changed that matters. Two reports
  * of one node go one after the other: of the second one in here and all behind it nothing is said.
+ * Throws where one of several nodes is no more: each is then to be asked about alone.
  */
 export async function storeReports(db: Db, all: readonly Said[]): Promise<readonly SightOutcome[]> {
   const said = untilOneComesTwice(all);
-  return await db.transaction(async (tx) => {
-    const lives = await storeSignsOfLife(tx, said);
-    const isOlder = ({ node, report }: Said) =>
-      lifeOf(lives, node).observedGeneration > report.observedGeneration;
-    const newer = said.filter((it) => !isOlder(it));
-    const known = await knownPods(tx, newer);
-    const changes = new Map(
-      newer.map(({ node, report }) => [
-        node,
-        planSight(known.get(node) ?? [], report.pods.map(withoutUsage)),
-      ]),
-    );
-    await storePods(tx, changes);
-    const happened = [...changes.values()].flatMap((it) => it.happened);
-    for (const event of happened) await recordOnce(tx, event, SAME_EVENT_SECONDS);
-    for (const app of new Set([...changes.values()].flatMap((it) => it.apps))) {
-      await nudge(tx, "schedule", app);
-      await announce(tx, `app:${app}`);
-    }
-    await tellOfStrangersAgain(tx, changes);
-    // Last: where they move, one transaction at a time has the routes of all.
-    const troubles = new Map<NodeId, AddressTrouble>();
-    for (const { node, report, apis } of newer) {
-      if (!isStored(lifeOf(lives, node), report.address))
-        troubles.set(node, await storeAddress(tx, node, report.address, apis));
-    }
-    const readied = new Set([...changes.values()].flatMap((it) => it.readied));
-    if (readied.size > 0) await renewRoutesTo(tx, ...readied);
-    return said.map(({ node }): SightOutcome => {
-      const change = changes.get(node);
-      if (!change) return { kind: "older", known: lifeOf(lives, node).observedGeneration };
-      return { kind: "stored", strangers: change.strangers, address: troubles.get(node) };
-    });
+  try {
+    return await db.transaction((tx) => storeEach(tx, said));
+  } catch (error) {
+    if (said.length > 1 || brokenConstraint(error) !== STATUS_OF_A_NODE) throw error;
+    return [{ kind: "no-node" }];
+  }
+}
+
+async function storeEach(tx: Tx, said: readonly Said[]): Promise<readonly SightOutcome[]> {
+  const lives = await storeSignsOfLife(tx, said);
+  const newer = said.filter(({ node, report }) => {
+    const life = lives.get(node);
+    return life !== undefined && life.observedGeneration <= report.observedGeneration;
+  });
+  const known = await knownPods(tx, newer);
+  const changes = new Map(
+    newer.map(({ node, report }) => [
+      node,
+      planSight(known.get(node) ?? [], report.pods.map(withoutUsage)),
+    ]),
+  );
+  await storePods(tx, changes);
+  const happened = [...changes.values()].flatMap((it) => it.happened);
+  for (const event of happened) await recordOnce(tx, event, SAME_EVENT_SECONDS);
+  for (const app of new Set([...changes.values()].flatMap((it) => it.apps))) {
+    await nudge(tx, "schedule", app);
+    await announce(tx, `app:${app}`);
+  }
+  await tellOfStrangersAgain(tx, changes);
+  // Last: where they move, one transaction at a time has the routes of all.
+  const told = newer.flatMap(({ node, report: { address }, apis }) => {
+    const life = lives.get(node);
+    const isNews = address !== undefined && life !== undefined && !isStored(life, address);
+    return isNews ? { node, told: address, apis } : [];
+  });
+  const troubles = await storeAddresses(tx, told);
+  const readied = new Set([...changes.values()].flatMap((it) => it.readied));
+  if (readied.size > 0) await renewRoutesTo(tx, ...readied);
+  return said.map(({ node }): SightOutcome => {
+    const life = lives.get(node);
+    if (life === undefined) return { kind: "late" };
+    const change = changes.get(node);
+    if (change === undefined) return { kind: "older", known: life.observedGeneration };
+    return { kind: "stored", strangers: change.strangers, address: troubles.get(node) };
   });
 }
 
@@ -147,9 +166,11 @@ function untilOneComesTwice(said: readonly Said[]): readonly Said[] {
 }
 
 type Changes = ReadonlyMap<NodeId, SightChange<AppId, ReleaseId>>;
-type Lives = Awaited<ReturnType<typeof storeSignsOfLife>>;
 
-/** By node, the newest generation that it ever reported, these reports included, and where it is reached. */
+/**
+ * By node, the newest generation that it ever reported, these reports included, and where it is reached.
+ * None for a report that comes late, which says nothing of now.
+ */
 async function storeSignsOfLife(tx: Tx, said: readonly Said[]) {
   const newer = sql`excluded.observed_generation >= ${nodeStatus.observedGeneration}`;
   const rows = said.map(({ node, report, print }) => {
@@ -165,6 +186,7 @@ async function storeSignsOfLife(tx: Tx, said: readonly Said[]) {
       set: {
         seenAt: sql`now()`,
         observedGeneration: sql`greatest(${nodeStatus.observedGeneration}, excluded.observed_generation)`,
+        sinceBootMs: sql`case when ${newer} then excluded.since_boot_ms else ${nodeStatus.sinceBootMs} end`,
         bootId: sql`case when ${newer} then excluded.boot_id else ${nodeStatus.bootId} end`,
         version: sql`case when ${newer} then excluded.version else ${nodeStatus.version} end`,
         capacity: sql`case when ${newer} then excluded.capacity else ${nodeStatus.capacity} end`,
@@ -172,6 +194,7 @@ async function storeSignsOfLife(tx: Tx, said: readonly Said[]) {
         handlers: sql`case when ${newer} then excluded.handlers else ${nodeStatus.handlers} end`,
         lastReport: sql`case when ${newer} then excluded.last_report else ${nodeStatus.lastReport} end`,
       },
+      setWhere: sql`not ${isLate(sql`excluded.boot_id`, sql`excluded.since_boot_ms`)}`,
     })
     .returning({
       node: nodeStatus.nodeId,
@@ -180,12 +203,6 @@ async function storeSignsOfLife(tx: Tx, said: readonly Said[]) {
       told: nodeStatus.toldAddress,
     });
   return new Map(stored.map(({ node, ...life }) => [node, life]));
-}
-
-function lifeOf(lives: Lives, node: NodeId) {
-  const life = lives.get(node);
-  if (life === undefined) throw new Error("the upsert of node_status returned no row");
-  return life;
 }
 
 /** Each node's own pods that were seen before or are named now. */

@@ -47,9 +47,14 @@ export async function storeNodeWish(
   await tx.update(nodes).set(wish).where(eq(nodes.id, node));
 }
 
-/** A person says that this host is off: no other node's requests go there. */
+/**
+ * A person says that this host is off: no other node's requests go there, and another host may be reached
+ * where it was. Its own is heard again when it joins, and tells its address anew.
+ */
 export async function fenceNode(tx: Tx, node: NodeId): Promise<void> {
   await tx.update(nodes).set({ fencedAt: sql`now()` }).where(eq(nodes.id, node));
+  const nowhere = { address: null, toldAddress: null, lastReport: null };
+  await tx.update(nodeStatus).set(nowhere).where(eq(nodeStatus.nodeId, node));
   await renewRoutes(tx);
 }
 

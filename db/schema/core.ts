@@ -23,9 +23,8 @@ import type { TokenKind } from "../../contract/token.ts";
 import { at, bytea, now } from "./columns.ts";
 
 // Every fact of an installation, grouped by who writes it. Wish and sight never share a row; a
-// column has one writer, named above its table; generations only grow. Config maps, secrets and
-// volumes are in material.ts, logs and commands in streams.ts, events and audit in history.ts,
-// nudges in outbox.ts.
+// column has one writer, named above its table; generations only grow. What pods are given is in
+// material.ts, logs and commands in streams.ts, events and audit in history.ts, nudges in outbox.ts.
 
 // ---- wishes: written by api ---------------------------------------------------------------------
 
@@ -272,6 +271,8 @@ export const nodeStatus = pgTable("node_status", {
     .$type<NodeId>(),
   observedGeneration: bigint("observed_generation", { mode: "number" }).notNull(),
   bootId: text("boot_id").notNull(),
+  /** When the report that is believed was made, by a clock of that boot; null: its agent tells no times. */
+  sinceBootMs: bigint("since_boot_ms", { mode: "number" }),
   version: text("version").notNull(),
   capacity: jsonb("capacity").notNull().$type<NodeReport["capacity"]>(),
   handlers: text("handlers").array().notNull().default([]),

@@ -40,9 +40,15 @@ export function openNodeFacts(
     },
     facts: () => ({
       ...fixed,
+      sinceBootMs: sinceBootMs(),
       handlers: handlers.slice(0, MAX_HANDLERS),
       // The others have their turn once the wish names these no more.
       purgedVolumes: purger.purged().slice(0, MAX_PURGED),
     }),
   };
+}
+
+/** By the clock that this counts by nobody can set it back, and an agent's restart does not begin anew. */
+function sinceBootMs(): number {
+  return Number(process.hrtime.bigint() / 1_000_000n);
 }

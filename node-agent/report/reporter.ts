@@ -78,7 +78,7 @@ export function openReporter(options: {
 
 function withoutMeasures(report: NodeReport): string {
   return JSON.stringify(report, (key, value: unknown) =>
-    key === "usage" || key === "latencyMs" ? undefined : value,
+    key === "usage" || key === "latencyMs" || key === "sinceBootMs" ? undefined : value,
   );
 }
 

@@ -3,7 +3,9 @@ import { expect, test } from "vitest";
 import { allRoutes, httpApi } from "../../api/http/app.ts";
 import type { Route } from "../../api/http/route.ts";
 import { formatToken, makeToken } from "../../contract/token.ts";
-import { aToken, startApi, type TestApi } from "../support/api.ts";
+import { type AskOptions, aToken, startApi, type TestApi } from "../support/api.ts";
+import { joinedNode } from "../support/declared.ts";
+import { aPodDocument, apply, claiming } from "../support/materials.ts";
 
 const ROUTES = allRoutes();
 const named = (route: Route) => `${route.method} ${route.path}`;
@@ -155,6 +157,52 @@ test("an unknown path is a 404, another method a 405 that names the right ones",
   expect(method.headers.get("allow")).toBe("PUT, GET, HEAD, DELETE");
   expect(override.status).toBe(405);
 });
+
+test("a POST that needs no field takes none, with a body that says so and without one", async () => {
+  await using api = await startApi();
+  await whatPathsName(api);
+  const isEmptyTaken = ({ body }: Route) =>
+    body === undefined || (body !== "bytes" && body.safeParse({}).success);
+  const posts = forPeople.filter(
+    (it) => it.method === "POST" && it.path.startsWith("/v1/") && isEmptyTaken(it),
+  );
+  expect(posts.map(named)).toEqual([
+    "POST /v1/apps/:app/restart",
+    "POST /v1/volumes/:volume/restore",
+    "POST /v1/nodes/join-tokens",
+    "POST /v1/nodes/:node/cordon",
+    "POST /v1/nodes/:node/uncordon",
+    "POST /v1/nodes/:node/drain",
+    "POST /v1/nodes/:node/fence",
+  ]);
+
+  for (const route of posts) {
+    const path = concrete(route).replace(":node", "local").replace(":volume", "data");
+    const post = (sent: AskOptions) => api.ask(path, { method: "POST", ...sent });
+    const answers = {
+      nothing: await post({}),
+      "no bytes": await post({ body: "", headers: { "content-type": "text/plain" } }),
+      "no fields": await post({ json: {} }),
+      "no fields, as YAML": await post({
+        body: "{}",
+        headers: { "content-type": "application/yaml" },
+      }),
+    };
+    for (const [what, { status, text }] of Object.entries(answers)) {
+      expect(status, `${what}: ${named(route)}: ${text}`).toBeLessThan(300);
+    }
+    const unknown = await post({ json: { nope: 1 } });
+    expect(unknown.status, named(route)).toBe(422);
+    expect(unknown.body.errors, named(route)).toMatchObject([{ pointer: "/nope" }]);
+  }
+});
+
+/** What the paths name: an app, its volume, and a host that is not heard of. */
+async function whatPathsName(api: TestApi): Promise<void> {
+  await joinedNode(api.db, "local");
+  await api.db.execute(sql`update node_status set seen_at = now() - interval '1 hour'`);
+  await apply(api, [aPodDocument("shop", {}, claiming("data"))]);
+}
 
 /** The same id with another secret and a right checksum. */
 function swapSecret(token: string): string {

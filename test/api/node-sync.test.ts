@@ -116,6 +116,34 @@ test("what happens on one node is told to the others at once, where it changes t
   });
 });
 
+test("of one boot the report that was made last counts, whichever comes last, and the other is taken in peace", async () => {
+  await using api = await startApi();
+  const { node, token } = await joined(api);
+  const { id } = await placed(api, node);
+  const shown = async () => (await api.ask("/v1/apps/shop")).body.pods[0];
+  const say = (sinceBootMs: number, more: Partial<PodStatus> = {}, bootId = "boot") =>
+    report(api, token, { ...aReport([seen(id, more)], 1), bootId, sinceBootMs });
+  await say(2_000);
+  await say(3_000, { ready: false });
+
+  const late = await say(1_000, { ready: true, restarts: 7 });
+  const afterLate = await shown();
+  const sameAgain = await say(3_500, { ready: false });
+  const repeatedLate = await say(3_200, { restarts: 9 });
+  const afterRepetition = await shown();
+  await say(10, { restarts: 1 }, "the next boot");
+  const afterBoot = await shown();
+  await api.db.execute(sql`update node_status set seen_at = now() - interval '3 minutes'`);
+  await say(5, { restarts: 2 }, "the next boot");
+
+  expect([late, sameAgain, repeatedLate].map((it) => it.status)).toEqual([204, 204, 204]);
+  expect(afterLate).toMatchObject({ ready: false, restarts: 0 });
+  expect(afterRepetition).toMatchObject({ ready: false, restarts: 0 });
+  expect(afterBoot).toMatchObject({ ready: true, restarts: 1 });
+  // Nothing was heard for long: its clock was set back, and nothing of it is late.
+  expect(await shown()).toMatchObject({ ready: true, restarts: 2 });
+});
+
 test("a deleted app has no route any more, though its pod is still there and its name is taken again", async () => {
   await using api = await startApi();
   const node = await joined(api);

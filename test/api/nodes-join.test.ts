@@ -1,6 +1,8 @@
 import { randomUUID } from "node:crypto";
+import { networkInterfaces } from "node:os";
 import { sql } from "drizzle-orm";
 import { expect, test } from "vitest";
+import { outwardAddress } from "../../api/node/outward-address.ts";
 import { NodeId } from "../../contract/ids.ts";
 import { POD_RANGES, SESSION_HEADER } from "../../contract/node/host.ts";
 import { JoinAnswer } from "../../contract/node/protocol.ts";
@@ -60,6 +62,48 @@ test("a host joins with a token that is made for it, under the name and the labe
   expect(answer.status).toBe(201);
   expect(JoinAnswer.parse(answer.body).name).toBe("web-1");
   expect(await shown(api, "web-1")).toMatchObject({ status: "ready", labels: { disk: "fast" } });
+});
+
+test.each([
+  ["127.0.0.1", "192.0.2.1", "192.0.2.1"],
+  ["localhost", "2001:db8::7", "[2001:db8::7]"],
+  ["127.0.0.1", "waybill.example.com", "waybill.example.com"],
+])(
+  "asked at %s the command names %s, where other hosts reach the api",
+  async (at, outward, named) => {
+    await using api = await startApi();
+    Object.assign(api.deps, { outward: async () => outward });
+    const { port } = new URL(api.url);
+
+    const { body } = await newToken(api, {}, { headers: { host: `${at}:${port}` } });
+
+    expect(body.command).toContain(` --api http://${named}:${port} --join ${body.token}`);
+    expect(body.note).toBeNull();
+  },
+);
+
+test("asked where other hosts reach it the api names that; where none does it says what to set", async () => {
+  await using api = await startApi();
+  const { port } = new URL(api.url);
+
+  const reached = await newToken(api, {}, { headers: { host: "waybill.example.com" } });
+  const alone = await newToken(api);
+
+  expect(reached.body.command).toContain(" --api http://waybill.example.com --join ");
+  expect(reached.body.note).toBeNull();
+  expect(alone.body.command).toContain(` --api http://127.0.0.1:${port} --join `);
+  expect(alone.body.note).toMatch(/^No other host reaches the api at http:.*WAYBILL_API_HOST/);
+});
+
+test("an api that listens everywhere is reached at its machine's address on the way out", async () => {
+  const own = Object.values(networkInterfaces()).flatMap((them) => them ?? []);
+  const ways = own.filter((it) => !it.internal).map((it) => it.address);
+
+  expect([...ways, null]).toContain(await outwardAddress("0.0.0.0"));
+  expect(await outwardAddress("192.0.2.1")).toBe("192.0.2.1");
+  expect(await outwardAddress("waybill.example.com")).toBe("waybill.example.com");
+  for (const here of ["127.0.0.1", "127.3.2.1", "::1", "localhost"])
+    expect(await outwardAddress(here), here).toBeNull();
 });
 
 test("a token without a name makes one up, and each host gets pod addresses of its own", async () => {
@@ -290,6 +334,23 @@ test("a node's address is kept, and no other node's or one that nobody reaches i
   await tell(a.token, "192.0.2.8");
   await tell(b.token, "192.0.2.7");
   expect(await shown(api, "b")).toMatchObject({ address: "192.0.2.7", addressRefused: null });
+});
+
+test("where a host was that is off, another may be reached, and it again once it has joined anew", async () => {
+  await using api = await startApi();
+  const [a, b] = [await joined(api, "a"), await joined(api, "b")];
+  const tell = (token: string, address: string) =>
+    report(api, token, undefined, { ...aReport([]), address });
+  await tell(a.token, "192.0.2.7");
+
+  await api.ask("/v1/nodes/a/fence", { method: "POST", json: { force: true } });
+  await tell(b.token, "192.0.2.7");
+  expect(await shown(api, "a")).toMatchObject({ address: null, addressRefused: null });
+  expect(await shown(api, "b")).toMatchObject({ address: "192.0.2.7", addressRefused: null });
+
+  const back = await joined(api, "a");
+  await tell(back.token, "192.0.2.8");
+  expect(await shown(api, "a")).toMatchObject({ address: "192.0.2.8", addressRefused: null });
 });
 
 test("a node offers no more than its token lets it, whatever it reports; what the token does not name has no bound", async () => {

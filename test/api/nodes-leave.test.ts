@@ -1,8 +1,10 @@
 import { sql } from "drizzle-orm";
 import { expect, test } from "vitest";
+import { remove as removeNode } from "../../api/nodes/wishes.ts";
 import { AppId, type NodeId } from "../../contract/ids.ts";
 import { storeReport } from "../../db/nodes/sight.ts";
 import { scheduleApp } from "../../worker/schedule/run.ts";
+import { anotherCaller } from "../support/another-caller.ts";
 import { aToken, startApi, type TestApi } from "../support/api.ts";
 import { aReport, built, declare, joinedNode } from "../support/declared.ts";
 import { goesLive } from "../support/goes-live.ts";
@@ -135,6 +137,28 @@ test("what a silent node may still run keeps it from being forgotten, until a pe
   expect(unseen.body.detail).toBe(refused.body.detail);
   expect(removed.body).toEqual({ node: NODE, deleted: true });
 });
+
+test.each([
+  ["was heard a moment ago", sql`now()`],
+  ["has to claim its node again", sql`now() - interval '1 minute'`],
+])(
+  "an agent that reports while its node is forgotten hears that it has to join anew: it %s",
+  async (_, seenAt) => {
+    await using api = await startApi();
+    const { token } = (await join(api, await byAPerson(api))).body;
+    const report = () => api.ask("/v1/node/report", { method: "POST", token, json: aReport([]) });
+    expect((await report()).status).toBe(204);
+    await api.db.execute(sql`update node_sessions set seen_at = ${seenAt}`);
+    const { hold, untilSomebodyWaits } = anotherCaller(api.db);
+    const removed = await hold((tx) => removeNode(tx, NODE));
+
+    const [answer] = await Promise.all([report(), untilSomebodyWaits().finally(removed)]);
+
+    expect(answer.status, answer.text).toBe(401);
+    expect(answer.body.type).toBe("/problems/token-invalid");
+    expect((await api.ask("/v1/nodes")).body.nodes).toEqual([]);
+  },
+);
 
 test("while a node is being forgotten nothing is placed there, and neither fails for the other", async () => {
   await using api = await startApi();

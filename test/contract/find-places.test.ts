@@ -1,9 +1,10 @@
 import { randomUUID } from "node:crypto";
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { NodeId } from "../../contract/ids.ts";
+import { NodeId, PodId } from "../../contract/ids.ts";
 import { NODE_PORTS } from "../../contract/node/node-ports.ts";
 import type { Demands, Labels } from "../../contract/placement/demands.ts";
+import { forecast, withoutPod } from "../../contract/placement/explain.ts";
 import { canTake } from "../../contract/placement/filter.ts";
 import {
   type Found,
@@ -11,6 +12,7 @@ import {
   waitingWords,
   withPodOn,
 } from "../../contract/placement/find-places.ts";
+import { judgeOf } from "../../contract/placement/judge.ts";
 import {
   type Asked,
   labelOf,
@@ -18,7 +20,7 @@ import {
   type Surroundings,
   type Tenant,
 } from "../../contract/placement/node-view.ts";
-import { best, spreadOf, whyBest } from "../../contract/placement/score.ts";
+import { chosenOf, spreadOf } from "../../contract/placement/score.ts";
 import { NOTHING_TOLD } from "../../contract/placement/wish.ts";
 import { HOSTNAME_LABEL } from "../../contract/pod/pod.ts";
 import { aNode, demands } from "../worker/schedule/world.ts";
@@ -49,7 +51,7 @@ function plainPlaces(
         fullness(b) - fullness(a) ||
         (a.name < b.name ? -1 : 1),
     );
-    expect(best(fitting, spreadOf(around.nodes, asked.spreadBy, siblings))).toBe(node);
+    expect(chosenOf(fitting, spreadOf(around.nodes, asked.spreadBy, siblings))?.node).toBe(node);
     if (!node) {
       const against = verdicts.flatMap(({ verdict }) => (verdict.fits ? [] : [verdict.why]));
       return [...found, { kind: "wait", against }];
@@ -97,7 +99,7 @@ const node = fc
     told: fc.constantFrom(0, 0, 0, 998, 1_000),
   })
   .map(({ memoryBytes, pods, tenants, told, ...rest }) => (name: string) => {
-    const there = tenants.map((it): Tenant => ({ pod: undefined, demands: it }));
+    const there = tenants.map((it): Tenant => ({ pod: PodId.parse(randomUUID()), demands: it }));
     const used = tenants.reduce((sum, it) => sum + it.requests.memoryBytes, 0);
     return aNode({
       ...rest,
@@ -137,6 +139,8 @@ test("places are those that asking every node for every pod would find, in that 
       const found = findPlaces(world, pod, count, siblings);
 
       expect(found).toEqual(plainPlaces(world, pod, count, siblings));
+      expect(foreseen(world, pod, count, siblings)).toEqual(found);
+      expectToldAlike(world, pod, found);
       seen.placed += found.filter((it) => it.kind === "place").length;
       seen.waited += found.filter((it) => it.kind === "wait").length;
     }),
@@ -145,6 +149,35 @@ test("places are those that asking every node for every pod would find, in that 
   expect(seen.placed).toBeGreaterThan(1_000);
   expect(seen.waited).toBeGreaterThan(1_000);
 }, 30_000);
+
+/** The same as whoever asks for a plan is told. */
+function foreseen(world: Surroundings, asked: Asked, count: number, staying: readonly NodeId[]) {
+  const coming = { count, strategy: { kind: "rolling" }, staying, old: [] } as const;
+  const { placed, waiting } = forecast(world, asked, coming);
+  const ids = new Map(world.nodes.map(({ name, id }) => [name, id]));
+  return [
+    ...placed.map(({ node }) => ({ kind: "place", node: ids.get(node) })),
+    ...(waiting ? [{ kind: "wait", against: waiting.against }] : []),
+  ];
+}
+
+/** What a judge remembers is what it would say anew, while pods come and those that were there go. */
+function expectToldAlike(world: Surroundings, asked: Asked, found: readonly Found[]): void {
+  const judge = judgeOf(asked);
+  const check = (around: Surroundings) => {
+    const anew = around.nodes.map((node) => ({ node, verdict: canTake(node, asked, around) }));
+    expect(judge(around)).toEqual(anew);
+    return around;
+  };
+  const full = found.reduce(
+    (around, it) => check(it.kind === "place" ? withPodOn(around, it.node, asked) : around),
+    check(world),
+  );
+  const pods = world.nodes.flatMap(({ id: node, tenants }) =>
+    tenants.flatMap(({ pod: id }) => (id ? { id, node } : [])),
+  );
+  pods.reduce((around, pod) => check(withoutPod(around, pod)), full);
+}
 
 test("why a pod waits is one line, also in a fleet of thousands", () => {
   const nodes = Array.from({ length: 5_000 }, (_, at) =>
@@ -197,14 +230,14 @@ test("pods spread over the values of a label, and over the nodes of each; nodes 
     "stray",
   ]);
   const why = (some: readonly NodeView[], spreadBy: string, taken: readonly NodeView[]) =>
-    whyBest(
+    chosenOf(
       some,
       spreadOf(
         world.nodes,
         spreadBy,
         taken.map((it) => it.id),
       ),
-    );
+    )?.why;
   const [first, second, other] = nodes as [NodeView, NodeView, NodeView];
   expect(why(nodes, "zone", [first])).toBe(
     "the one with zone=b, which has the fewest pods of the app (0)",

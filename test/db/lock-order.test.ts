@@ -1,11 +1,14 @@
 import { sql } from "drizzle-orm";
 import { expect, test } from "vitest";
 import { AppId } from "../../contract/ids.ts";
+import { insertToken, type NewToken, touchTokens } from "../../db/access/tokens.ts";
 import { lockApps } from "../../db/apps/placements.ts";
+import { renewRoutes } from "../../db/nodes/routes.ts";
+import { storeReports } from "../../db/nodes/sight.ts";
 import { bindVolumes } from "../../db/volumes/homes.ts";
 import { anotherCaller } from "../support/another-caller.ts";
 import { startApi, type TestApi } from "../support/api.ts";
-import { joinedNode } from "../support/declared.ts";
+import { aReport, joinedNode } from "../support/declared.ts";
 import { eventually } from "../support/eventually.ts";
 import { aPodDocument, apply, claiming } from "../support/materials.ts";
 
@@ -82,3 +85,66 @@ test("a node is forgotten while a report of it is stored: neither gives way", as
   expect((await removed).status).toBe(200);
   expect(await deadlocks(api)).toBe(0);
 });
+
+test("nodes move while another tells the address that one of them moves to: neither gives way", async () => {
+  await using api = await startApi();
+  const [a, b] = [await joinedNode(api.db, "a"), await joinedNode(api.db, "b")];
+  const other = anotherCaller(api.db);
+  const moving = [a, b].map((node, at) => ({
+    ...{ node, print: null },
+    report: { ...aReport([]), address: `10.9.0.${at + 1}` },
+  }));
+
+  const renewing = Promise.withResolvers<void>();
+  const told = api.db.transaction(async (tx) => {
+    // As a report does: first the address, then the routes.
+    const address = "address 10.9.0.2";
+    await tx.execute(sql`select pg_advisory_xact_lock(hashtextextended(${address}, 0))`);
+    await renewing.promise;
+    await renewRoutes(tx);
+  });
+  const moved = storeReports(api.db, moving);
+  await other.untilSomebodyWaits();
+  renewing.resolve();
+
+  await told;
+  expect(await moved).toMatchObject([{ kind: "stored" }, { kind: "stored" }]);
+  expect(await deadlocks(api)).toBe(0);
+});
+
+test("two processes note the use of the same tokens, whatever order they come upon them in", async () => {
+  await using api = await startApi();
+  const ids = ["z", "m", "a"];
+  for (const id of ids) {
+    const token = { id, kind: "service", projectId: api.project, nodeName: null, scopes: [] };
+    const unused = { secretHash: new Uint8Array(32), last4: id, createdBy: "test" };
+    await insertToken(api.db, { ...token, ...unused, lifeSeconds: null } as NewToken);
+  }
+  const other = anotherCaller(api.db);
+  const ending = await other.hold((tx) =>
+    tx.execute(sql`select from tokens where id = 'm' for update`),
+  );
+
+  const touched = ["enable_seqscan", "enable_indexscan"].map((way) =>
+    api.db.transaction(async (tx) => {
+      for (const off of [way, "enable_bitmapscan"])
+        await tx.execute(sql`select set_config(${off}, 'off', true)`);
+      await touchTokens(tx, ids);
+    }),
+  );
+  await eventually(async () => expect(await waiting(api)).toBe(2));
+  await ending();
+
+  expect(await Promise.allSettled(touched)).toMatchObject([
+    { status: "fulfilled" },
+    { status: "fulfilled" },
+  ]);
+  expect(await deadlocks(api)).toBe(0);
+});
+
+/** How many statements of this database wait for a lock. */
+async function waiting(api: TestApi): Promise<number> {
+  const rows = await api.db.execute(sql`
+    select 1 from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`);
+  return rows.length;
+}

@@ -3,7 +3,7 @@ import { expect, test } from "vitest";
 import type { NodeId } from "../../contract/ids.ts";
 import type { NodeReport } from "../../contract/node/protocol.ts";
 import type { Db } from "../../db/client.ts";
-import { storeAddress } from "../../db/nodes/addresses.ts";
+import { storeAddresses } from "../../db/nodes/addresses.ts";
 import { printedText, takeRepetitions } from "../../db/nodes/repetitions.ts";
 import { storeReport, storeReports } from "../../db/nodes/sight.ts";
 import { nodeStatus, podStatus } from "../../db/schema/core.ts";
@@ -85,12 +85,12 @@ test("an address that another node had is taken once that one gave it up, and on
   await store(pg.db, node, report);
 
   expect(await repeats(pg.db, node, report)).toBe(false);
-  await storeAddress(pg.db, other, "10.9.0.2");
+  await storeAddresses(pg.db, [{ node: other, told: "10.9.0.2" }]);
   await store(pg.db, node, report);
   expect(await addresses()).toEqual(["10.9.0.1", "10.9.0.2"]);
   await store(pg.db, node, report);
   expect(await repeats(pg.db, node, report)).toBe(true);
-  await storeAddress(pg.db, node, "10.9.0.3");
+  await storeAddresses(pg.db, [{ node, told: "10.9.0.3" }]);
   expect(await repeats(pg.db, node, report)).toBe(false);
 });
 

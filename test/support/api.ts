@@ -98,6 +98,7 @@ export async function startApi(
     stopping: stopping.signal,
     addressOf: () => "127.0.0.1",
     reachedAt: () => "192.0.2.1",
+    outward: async () => null,
     upgrade: webSockets.upgrade,
   };
   const server = await listen(httpApi(deps).fetch, {

@@ -20,8 +20,8 @@ export type Said = {
   readonly node: NodeId;
   readonly observedGeneration: number;
   readonly pods: readonly PodStatus[];
-  /** When it became what there is to say, by no host's clock; the api is not told. */
-  readonly newsAtMs: number;
+  /** When it looked, by a clock that a boot begins and nobody sets. */
+  readonly sinceBootMs: number;
 };
 
 /** What is on a host's disk: it outlives the agent and the boot. */
@@ -119,7 +119,7 @@ export function startAgent(setting: {
     };
     const { node, generation } = desired;
     const pods = podStatuses(sight);
-    tell({ node, observedGeneration: generation, pods, newsAtMs: timeline.nowMs() });
+    tell({ node, observedGeneration: generation, pods, sinceBootMs: timeline.nowMs() });
   }
 
   function tell(now: Said): void {

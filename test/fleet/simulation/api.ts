@@ -11,6 +11,8 @@ import type { Timeline } from "./timeline.ts";
 
 /** As db/nodes/sessions.ts says: an agent that was silent for so long has lost its node to another one that asks. */
 const HELD_FOR_MS = 30_000;
+/** As db/nodes/late.ts says: after so long without a report none is late. */
+const UNDER_WAY_MS = 120_000;
 
 /** Who asks: an agent's token, and its session. */
 export type Speaker = { readonly node: NodeId; readonly session: string; readonly token: string };
@@ -27,7 +29,7 @@ export function openApi(setting: {
   const sessions = new Map<NodeId, { readonly session: string; readonly atMs: number }>();
   const tokens = new Map<NodeId, string>();
   const lastPods = new Map<NodeId, Said["pods"]>();
-  const newsAtMs = new Map<NodeId, { readonly last: number; readonly newest: number }>();
+  const believed = new Map<NodeId, Pick<Speaker, "session"> & Pick<Said, "sinceBootMs">>();
   let up = true;
 
   function claim(node: NodeId, session: string): boolean {
@@ -42,6 +44,13 @@ export function openApi(setting: {
     const row = db.nodes.get(node);
     if (!up || !row || row.fenced || tokens.get(node) !== token) return false;
     return claim(node, session);
+  }
+
+  /** A boot has one session here. */
+  function isLate({ node, session }: Speaker, { seenAtMs }: NodeRow, sinceBootMs: number): boolean {
+    const last = believed.get(node);
+    if (last?.session !== session || timeline.nowMs() - seenAtMs >= UNDER_WAY_MS) return false;
+    return sinceBootMs < last.sinceBootMs;
   }
 
   function store(row: NodeRow, pods: Said["pods"]): void {
@@ -67,25 +76,23 @@ export function openApi(setting: {
     },
     isUp: () => up,
     /** It remembers nothing of what was reported: its database may be another one. */
-    restart: () => lastPods.clear(),
+    restart(): void {
+      lastPods.clear();
+      believed.clear();
+    },
     speaks: ({ node, session }: Speaker) => sessions.get(node)?.session === session,
     /** Undefined for one that does not speak for the node. */
     desired: (who: Speaker): DesiredState | undefined =>
       admits(who) ? db.desired(who.node) : undefined,
-    /** What it believes of this node came late: later news of the same generation were there before. */
-    isBehind(node: NodeId): boolean {
-      const { last, newest } = newsAtMs.get(node) ?? { last: 0, newest: 0 };
-      return last < newest;
-    },
-    report(who: Speaker, { observedGeneration, pods, newsAtMs: last }: Said): void {
+    report(who: Speaker, { observedGeneration, pods, sinceBootMs }: Said): void {
       const before = db.nodes.get(who.node);
-      if (!admits(who) || !before) return;
+      if (!admits(who) || !before || isLate(who, before, sinceBootMs)) return;
       const observed = Math.max(before.observed, observedGeneration);
       db.setNode(who.node, { seenAtMs: timeline.nowMs(), observed });
-      if (observedGeneration < before.observed || lastPods.get(who.node) === pods) return;
+      if (observedGeneration < before.observed) return;
+      believed.set(who.node, { session: who.session, sinceBootMs });
+      if (lastPods.get(who.node) === pods) return;
       lastPods.set(who.node, pods);
-      const newest = Math.max(last, newsAtMs.get(who.node)?.newest ?? 0);
-      newsAtMs.set(who.node, { last, newest });
       store(before, pods);
     },
     /** A token for the host of this name, which is a new node where there is none; undefined: it is refused. */

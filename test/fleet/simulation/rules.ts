@@ -24,7 +24,7 @@ export type Rules = ReturnType<typeof openRules>;
 
 export function openRules(setting: {
   readonly db: Database;
-  readonly api: Pick<Api, "speaks" | "isBehind">;
+  readonly api: Pick<Api, "speaks">;
   readonly fleet: () => Fleet;
   readonly timeline: Timeline;
   /** Nothing that runs breaks by itself, so that no request has a reason to fail. */
@@ -229,20 +229,13 @@ export function openRules(setting: {
     for (const { app } of db.podsOn(who.node)) waived.add(app);
   }
 
-  /**
-   * Whatever is deployed, and whoever of the control plane and the agents dies meanwhile. Not while a report
-   * that came after a newer one is believed, which no generation tells apart: by what it says, a pod that
-   * serves does not, and may be taken away as such. The next report sets that right, and decisions are
-   * held to what is known all the while: see `noneTooFewBy`.
-   */
+  /** Whatever is deployed, and whoever of the control plane and the agents dies meanwhile. */
   function enoughServe(serving: ReadonlyMap<string, number>): void {
     for (const app of db.apps.values()) {
       const active = app.releases.filter((it) => isActive(it.phase));
       if (app.deleted || !standSideBySide(app.name)) continue;
       if (!active.some((it) => it.phase === "live")) continue;
       const asked = Math.min(...active.map((it) => it.view.replicas));
-      if (db.podsOf(app.name).some(({ view }) => setting.api.isBehind(view.node)))
-        reached.delete(app.name);
       const ready = serving.get(app.name) ?? 0;
       // What asks for more is not there yet, and what asked for less may have been and gone.
       const least = Math.min(asked, reached.get(app.name) ?? 0);

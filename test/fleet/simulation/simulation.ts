@@ -45,11 +45,8 @@ export function openLife(
     told.push(`second ${(timeline.nowMs() - START_MS) / 1_000}: ${text}`);
     if (told.length > STEPS_TOLD) told.shift();
   };
-  const asked: Pick<Api, "speaks" | "isBehind"> = {
-    speaks: (who) => api.speaks(who),
-    isBehind: (node) => api.isBehind(node),
-  };
-  const rules = openRules({ db, timeline, gentle, api: asked, fleet: () => fleet });
+  const speaks: Api["speaks"] = (who) => api.speaks(who);
+  const rules = openRules({ db, timeline, gentle, api: { speaks }, fleet: () => fleet });
   const onDecision = (decision: Decision) => {
     const words = wordsOf(decision, db);
     if (decision.changes.length > 0 && lastWords.get(decision.app.name) !== words) tell(words);
