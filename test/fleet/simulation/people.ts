@@ -47,7 +47,7 @@ export function openPeople(setting: {
       replicas: alone ? 1 : random.int(1, kind === "port" ? 2 : setting.mostReplicas),
       maxSurge: random.int(1, 2),
       memoryMib: random.int(1, 6) * 128,
-      autoRevert: random.chance(0.6),
+      autoRevert: versions % 3 > 0,
       probed: fate !== "works" || random.chance(0.8),
     };
   }
