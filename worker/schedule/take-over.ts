@@ -25,12 +25,14 @@ export function takenOver(
       (isReady(pod) || hasSucceeded(pod) || isYoung(pod)) &&
       !(pod.seen && diagnose(pod.seen.status, target)),
   );
-  return equals(world, target, sound, count);
+  const equal = bestFirst(equalTo(world, target, sound));
+  return told(world, target, mostSpread(world.nodes, target.spreadBy, equal, count, worth));
 }
 
 /**
  * Up to `count` of the `others` for the release `served`, which went live once and had such pods: what a
- * newer release took over or made, and does not come to use, serves on here. In whatever state they are.
+ * newer release took over or made, and does not come to use, serves on here. In whatever state they are,
+ * and of equals the oldest: those that it had itself.
  */
 export function takenBack(
   world: Pick<World, "nodes">,
@@ -38,29 +40,38 @@ export function takenBack(
   others: readonly PodView[],
   count: number,
 ): readonly PodView[] {
-  return served ? equals(world, served, others, count) : [];
+  if (!served) return [];
+  return told(
+    world,
+    served,
+    bestFirst(equalTo(world, served, others)).slice(0, Math.max(0, count)),
+  );
 }
 
-function equals(
+function equalTo(
   { nodes }: Pick<World, "nodes">,
-  { fingerprint, wish, spreadBy, demands: { nodeSelector } }: ReleaseView,
+  { fingerprint, demands: { nodeSelector } }: ReleaseView,
   others: readonly PodView[],
-  count: number,
 ): readonly PodView[] {
-  const told = new Map<NodeId, number>();
-  const equal = others.filter(
+  return others.filter(
     (pod) =>
       pod.fingerprint === fingerprint &&
       mayStay(nodeOf(nodes, pod.node), pod.nodeSelector, nodeSelector),
   );
-  const chosen: PodView[] = [];
-  for (const pod of mostSpread(nodes, spreadBy, bestFirst(equal), count, worth)) {
-    // Its text is another where labels and annotations are, and that has to reach its node as well.
+}
+
+/** Those whose node can be told so: a pod's text is another where labels and annotations are. */
+function told(
+  { nodes }: Pick<World, "nodes">,
+  { wish }: ReleaseView,
+  pods: readonly PodView[],
+): readonly PodView[] {
+  const bytes = new Map<NodeId, number>();
+  return pods.filter((pod) => {
     const growth = wish.textBytes - pod.textBytes;
-    const after = (told.get(pod.node) ?? nodeOf(nodes, pod.node)?.wish.bytes ?? 0) + growth;
-    if (growth > 0 && after > MAX_WISH_BYTES) continue;
-    told.set(pod.node, after);
-    chosen.push(pod);
-  }
-  return chosen;
+    const after = (bytes.get(pod.node) ?? nodeOf(nodes, pod.node)?.wish.bytes ?? 0) + growth;
+    if (growth > 0 && after > MAX_WISH_BYTES) return false;
+    bytes.set(pod.node, after);
+    return true;
+  });
 }
