@@ -11,9 +11,9 @@ import { withoutUsage } from "./usage.ts";
  * and nothing else. Called by api alone.
  */
 
-/** What a print is made of: all that a report says but usage. */
-export function printedText({ pods, ...report }: NodeReport): string {
-  return JSON.stringify([report, pods.map(withoutUsage)]);
+/** What a print is made of: all that a report says but usage, and what its agent speaks. */
+export function printedText({ pods, ...report }: NodeReport, protocol: number): string {
+  return JSON.stringify([protocol, report, pods.map(withoutUsage)]);
 }
 
 export type Repetition = {

@@ -1,6 +1,7 @@
 import { and, asc, eq, inArray, or, sql } from "drizzle-orm";
 import type { AppId, NodeId, PodId, ReleaseId } from "../../contract/ids.ts";
 import type { NodeReport, PodStatus } from "../../contract/node/protocol.ts";
+import { PROTOCOL } from "../../contract/node/skew.ts";
 import { anyOf } from "../any-of.ts";
 import type { Db, Tx } from "../client.ts";
 import { recordOnce } from "../events.ts";
@@ -26,6 +27,8 @@ export type PodSighting = {
   readonly status: PodStatus | null;
   /** When its node last spoke; null: never. */
   readonly nodeSeenAt: Date | null;
+  /** What its node's agent speaks; null before it spoke. */
+  readonly nodeProtocol: number | null;
 };
 
 /** Each app's pods that should run, and those that should not and are still seen; no entry for an app without one. */
@@ -44,6 +47,7 @@ export async function podsOfApps(
       status: podStatus.status,
       usage: sql<PodUsage | null>`${nodeStatus.usage} -> ${pods.id}::text`,
       nodeSeenAt: nodeStatus.seenAt,
+      nodeProtocol: nodeStatus.protocol,
     })
     .from(pods)
     .leftJoin(nodes, eq(nodes.id, pods.nodeId))
@@ -80,6 +84,8 @@ export type SightOutcome =
 export type Said = {
   readonly node: NodeId;
   readonly report: NodeReport;
+  /** Of the agent that says so; no later one than ours. */
+  readonly protocol: number;
   readonly print: string | null;
   /** The api's own address, which no node may tell. */
   readonly apis?: string | undefined;
@@ -90,9 +96,9 @@ export async function storeReport(
   db: Db,
   node: NodeId,
   report: NodeReport,
-  print: string | null = null,
+  { print = null, protocol = PROTOCOL }: Partial<Pick<Said, "print" | "protocol">> = {},
 ): Promise<SightOutcome> {
-  const [outcome] = await storeReports(db, [{ node, report, print }]);
+  const [outcome] = await storeReports(db, [{ node, report, protocol, print }]);
   if (outcome === undefined) throw new Error("the only report was not stored");
   return outcome;
 }
@@ -152,9 +158,9 @@ type Lives = Awaited<ReturnType<typeof storeSignsOfLife>>;
 /** By node, the newest generation that it ever reported, these reports included, and where it is reached. */
 async function storeSignsOfLife(tx: Tx, said: readonly Said[]) {
   const newer = sql`excluded.observed_generation >= ${nodeStatus.observedGeneration}`;
-  const rows = said.map(({ node, report, print }) => {
+  const rows = said.map(({ node, report, protocol, print }) => {
     const { pods: reported, purgedVolumes: _, address: __, ...life } = report;
-    return { nodeId: node, ...life, usage: usageOf(reported), lastReport: print };
+    return { nodeId: node, ...life, protocol, usage: usageOf(reported), lastReport: print };
   });
   const stored = await tx
     .insert(nodeStatus)
@@ -167,6 +173,7 @@ async function storeSignsOfLife(tx: Tx, said: readonly Said[]) {
         observedGeneration: sql`greatest(${nodeStatus.observedGeneration}, excluded.observed_generation)`,
         bootId: sql`case when ${newer} then excluded.boot_id else ${nodeStatus.bootId} end`,
         version: sql`case when ${newer} then excluded.version else ${nodeStatus.version} end`,
+        protocol: sql`case when ${newer} then excluded.protocol else ${nodeStatus.protocol} end`,
         capacity: sql`case when ${newer} then excluded.capacity else ${nodeStatus.capacity} end`,
         usage: sql`case when ${newer} then excluded.usage else ${nodeStatus.usage} end`,
         handlers: sql`case when ${newer} then excluded.handlers else ${nodeStatus.handlers} end`,
