@@ -23,7 +23,7 @@ export const NodeAnswer = z.strictObject({
   status: z.enum(STATUSES),
   /** It was heard of within 45 s, and its agent speaks what the api speaks. */
   ready: z.boolean(),
-  /** Why it takes no new pods, where nobody asked for that, and what to do; null: it does, or is silent. */
+  /** That its agent and the api speak different protocols, and what to do; null: they do not. */
   reason: z.string().nullable(),
   /** It takes no new pods. */
   cordoned: z.boolean(),

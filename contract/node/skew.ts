@@ -6,7 +6,8 @@
 /**
  * Raised by one, once a version, by a change after which an agent of the number before refuses or misses
  * something of a wish, or an api of the number before cannot read what an agent says: a new field of a pod
- * or of anything else that a node is told, a field that goes, a new word among those of a list.
+ * or of anything else that a node is told, a field that goes, a new word among those of a list. A test
+ * remembers it for what is told.
  *
  * Not raised by what is added to reports, logs, outputs and joining: the api drops what it does not know
  * there, and for what an older agent leaves out the schema has a default. No field ever means something
