@@ -50,7 +50,10 @@ export function isUnheard(node: Pick<NodeView, "seenAtMs" | "protocol">, nowMs: 
   return isSilent(node, nowMs) || isLater(node.protocol);
 }
 
-/** How a node is that is silent or unheard. A moment and no span: the same words are written into the history once. */
+/**
+ * How a node is that is silent or not understood, in words. A moment and no span: the same words each time
+ * are written into the history once.
+ */
 export function silence({ seenAtMs, protocol }: Pick<NodeView, "seenAtMs" | "protocol">): string {
   const skew = isLater(protocol) ? agentSkew(protocol) : undefined;
   return skew === undefined

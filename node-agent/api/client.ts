@@ -57,7 +57,7 @@ export type ApiClient = {
   putReport(node: NodeId, report: NodeReport, signal: AbortSignal): Promise<Sent>;
   /** Any other question, in this node's name: an answer of whatever status, or why there is none. */
   ask(question: NodeQuestion, signal: AbortSignal): Promise<HttpAnswer | string>;
-  /** In words, that the api and this agent speak different protocols, and what to do; undefined: they do not. */
+  /** In words, that the api speaks another protocol, and what to do; undefined: as far as is known it does not. */
   skew(): string | undefined;
   /** This host's own address on its way to the api, if another host could reach it there. */
   address(): string | undefined;

@@ -118,7 +118,12 @@ test("what an agent of a later protocol says is not read; it is heard of, and wh
   const node = await aNode(api);
   const { app } = await live(api, node);
 
-  const answer = await tells(api, node, { words: "of a later time" }, PROTOCOL + 1);
+  const answer = await tells(
+    api,
+    node,
+    { words: "of a later time, ".repeat(300_000) },
+    PROTOCOL + 1,
+  );
   await scheduleApp(api.db, app);
 
   expect(answer.status).toBe(204);
@@ -153,7 +158,7 @@ test("the same report by another agent is read again", async () => {
   }
 });
 
-test("what an agent says beside what is known is left out, in a report, in logs and at joining", async () => {
+test("what an agent says beside what is known is left out, in a report and in logs", async () => {
   await using api = await startApi();
   const node = await aNode(api);
   await live(api, node);

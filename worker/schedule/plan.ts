@@ -117,7 +117,10 @@ function servesOn(world: World, live: ReleaseView, pod: PodView): boolean {
   return isReady(pod) && !isFenced(world, pod) && !(live.exclusive || pod.exclusive);
 }
 
-/** A node is silent or not understood, and not given up: what serves is not taken away for want of the room that it has. */
+/**
+ * A node is silent or not understood, and not given up: what serves is not taken away for want of the room
+ * that it has.
+ */
 function roomMayReturn({ nodes, lost, nowMs }: World): boolean {
   return nodes.some((it) => isUnheard(it, nowMs) && !it.fenced && !lost.has(it.id));
 }
