@@ -1,6 +1,7 @@
 import type postgres from "postgres";
 import { AppSpec } from "../contract/app/app-spec.ts";
 import { AppId } from "../contract/ids.ts";
+import { PROTOCOL } from "../contract/node/skew.ts";
 
 /* A fleet of thousands of nodes and the apps that are to run on it, as rows. */
 
@@ -58,8 +59,8 @@ export async function storeFleet(sql: postgres.Sql): Promise<Rows> {
     from generate_series(1, ${NODES}::int) as at`;
   await sql`insert into node_plans (node_id) select id from nodes`;
   await sql`
-    insert into node_status (node_id, observed_generation, boot_id, version, address, capacity, seen_at)
-    select id, 0, 'boot', 'bench', '10.' || row_number() over (order by name),
+    insert into node_status (node_id, observed_generation, boot_id, version, protocol, address, capacity, seen_at)
+    select id, 0, 'boot', 'bench', ${PROTOCOL}::int, '10.' || row_number() over (order by name),
       '{"cpuMillis": 8000, "memoryBytes": 12884901888, "pods": 50}', now() + interval '1 day'
     from nodes`;
   const [project] = await sql`insert into projects (name) values ('default') returning id`;

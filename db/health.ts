@@ -1,4 +1,5 @@
 import { sql } from "drizzle-orm";
+import { PROTOCOL } from "../contract/node/skew.ts";
 import type { Tx } from "./client.ts";
 import { apps, nodeStatus, nodes, pods, releases, workers } from "./schema/core.ts";
 import { outbox } from "./schema/outbox.ts";
@@ -9,15 +10,22 @@ export type There = {
   /** That take pods, and spoke in the last 30 s. */
   readonly nodes: number;
   readonly fencedNodes: number;
+  /** That spoke in the last 30 s, but not what this side speaks. */
+  readonly strangeNodes: number;
 };
 
 export async function whoIsThere(tx: Tx): Promise<There> {
   const [row] = await tx.execute<There>(sql`
     select
       (select count(*)::int from ${workers} where ${workers.seenAt} > now() - interval '15 seconds') as workers,
-      (select count(*)::int from ${nodes} join ${nodeStatus} on ${nodeStatus.nodeId} = ${nodes.id}
-        where not ${nodes.cordoned} and ${nodes.fencedAt} is null and ${nodeStatus.seenAt} > now() - interval '30 seconds') as nodes,
-      (select count(*)::int from ${nodes} where ${nodes.fencedAt} is not null) as "fencedNodes"`);
+      (select count(*)::int from ${nodes} where ${nodes.fencedAt} is not null) as "fencedNodes",
+      heard.*
+    from (
+      select count(*) filter (where ${nodeStatus.protocol} = ${PROTOCOL})::int as nodes,
+             count(*) filter (where ${nodeStatus.protocol} <> ${PROTOCOL})::int as "strangeNodes"
+      from ${nodes} join ${nodeStatus} on ${nodeStatus.nodeId} = ${nodes.id}
+      where not ${nodes.cordoned} and ${nodes.fencedAt} is null
+        and ${nodeStatus.seenAt} > now() - interval '30 seconds') as heard`);
   if (row === undefined) throw new Error("counting returned no row");
   return row;
 }

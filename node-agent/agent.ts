@@ -166,6 +166,7 @@ function startLoops(setting: Setting) {
       lastGoodPassAt: at?.toISOString() ?? null,
       ledger: ledger.trouble() ?? null,
       api: api.told() ?? null,
+      skew: client.skew() ?? null,
       confirmed: api.confirmed(),
       runtime: runtimeSilence.told() ?? null,
     };

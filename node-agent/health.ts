@@ -13,6 +13,8 @@ export type Health = {
   /** What keeps the wish from being read or kept on disk. */
   readonly ledger: string | null;
   readonly api: ReturnType<Silence["told"]> | null;
+  /** That the api and the agent speak different protocols, and what to do. */
+  readonly skew: string | null;
   /** Whether the api has said that what this node has in hand stands. */
   readonly confirmed: boolean;
   readonly runtime: ReturnType<Silence["told"]> | null;

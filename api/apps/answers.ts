@@ -2,7 +2,8 @@ import { z } from "zod";
 import { AppSpec } from "../../contract/app/app-spec.ts";
 import { Digest } from "../../contract/ids.ts";
 import { ContainerStatus, type PodStatus } from "../../contract/node/protocol.ts";
-import { isSilent } from "../../contract/placement/filter.ts";
+import { agentSkew, PROTOCOL } from "../../contract/node/skew.ts";
+import { isUnheard, silence } from "../../contract/placement/filter.ts";
 import { writtenHttpPort } from "../../contract/pod/http-port.ts";
 import type { AppRow } from "../../db/apps/apps.ts";
 import type { ReleaseRow } from "../../db/apps/history.ts";
@@ -131,7 +132,8 @@ function podAnswer(pod: PodSighting, nowMs: number): PodAnswer {
   const { name, node, release, status } = pod;
   const base = { name, node, release };
   if (status === null) {
-    const reason = pod.nodeSeenAt === null ? "its node has never reported" : null;
+    const skew = pod.nodeProtocol === null ? undefined : agentSkew(pod.nodeProtocol);
+    const reason = pod.nodeSeenAt === null ? "its node has never reported" : (skew ?? null);
     const unseen = { phase: "Pending", ready: false, restarts: 0, ip: null } as const;
     return { ...base, ...unseen, reason, containers: [] };
   }
@@ -147,11 +149,10 @@ function podAnswer(pod: PodSighting, nowMs: number): PodAnswer {
     reason: reasonOf(status),
     containers: [...status.containers],
   };
-  const seenAtMs = pod.nodeSeenAt?.getTime() ?? 0;
+  const told = { seenAtMs: pod.nodeSeenAt?.getTime() ?? 0, protocol: pod.nodeProtocol ?? PROTOCOL };
   // Its node may have lost it: nobody knows.
-  if (isOver || !isSilent({ seenAtMs }, nowMs)) return seen;
-  const since = new Date(seenAtMs).toISOString();
-  return { ...seen, phase: "Unknown", ready: false, reason: `its node is silent since ${since}` };
+  if (isOver || !isUnheard(told, nowMs)) return seen;
+  return { ...seen, phase: "Unknown", ready: false, reason: `its node is ${silence(told)}` };
 }
 
 /** The pod's own word; else what its probe last heard, while it is not ready. */

@@ -1,4 +1,5 @@
 import { type Context, Hono } from "hono";
+import { PROTOCOL, PROTOCOL_HEADER } from "../../contract/node/skew.ts";
 import { Problem } from "../../contract/problem.ts";
 import { auditDenied } from "../apps/change.ts";
 import { ROUTES } from "../census.ts";
@@ -65,6 +66,7 @@ async function serve(
   refuseUnwantedBody(c, route);
   if (route.body === NO_FIELDS.body) readRequest(call, await readText(call), NO_FIELDS.body);
   const query = readQuery(c.req.url, route.query);
+  if (route.project === "node") c.header(PROTOCOL_HEADER, String(PROTOCOL));
   return await route.handle({ ...call, query } as never);
 }
 

@@ -1,19 +1,30 @@
 import { z } from "zod";
 import { howToJoinAnew, Most } from "../../contract/node/host.ts";
+import { agentSkew } from "../../contract/node/skew.ts";
 import { isSilent as silentSince } from "../../contract/placement/filter.ts";
 import type { NodeView, PodOnNode, Staying } from "../../db/nodes/nodes.ts";
 
 /* What the api says of hosts, and how it is made of what the database says. Pure. */
 
-const STATUSES = ["ready", "cordoned", "draining", "unreachable", "never-seen", "fenced"] as const;
+const STATUSES = [
+  "ready",
+  "cordoned",
+  "draining",
+  "unreachable",
+  "incompatible",
+  "never-seen",
+  "fenced",
+] as const;
 
 const Amounts = z.strictObject({ cpuMillis: z.int(), memoryBytes: z.int(), pods: z.int() });
 
 export const NodeAnswer = z.strictObject({
   name: z.string(),
   status: z.enum(STATUSES),
-  /** It was heard of within 45 s. */
+  /** It was heard of within 45 s, and its agent speaks what the api speaks. */
   ready: z.boolean(),
+  /** That its agent and the api speak different protocols, and what to do; null: they do not. */
+  reason: z.string().nullable(),
   /** It takes no new pods. */
   cordoned: z.boolean(),
   /** Its pods are moved elsewhere, one after the other. */
@@ -24,6 +35,8 @@ export const NodeAnswer = z.strictObject({
   joinAnew: z.string().nullable(),
   labels: z.record(z.string(), z.string()),
   version: z.string().nullable(),
+  /** What its agent speaks; null before it spoke. */
+  protocol: z.int().nullable(),
   /** Where the other nodes reach it; null: nowhere, and no other node's ingress has routes to its pods. */
   address: z.string().nullable(),
   /** What it tells as its address and is not taken: another node's, or none that can be reached. */
@@ -73,12 +86,13 @@ export type NodeDetails = z.infer<typeof NodeDetails>;
 
 /** In one word what matters most. */
 export function statusOf(
-  node: Pick<NodeView, "fencedAt" | "seenAt" | "draining" | "cordoned">,
+  node: Pick<NodeView, "fencedAt" | "seenAt" | "protocol" | "draining" | "cordoned">,
   nowMs: number,
 ): NodeAnswer["status"] {
   if (node.fencedAt !== null) return "fenced";
   if (node.seenAt === null) return "never-seen";
   if (isSilent(node, nowMs)) return "unreachable";
+  if (skewOf(node) !== undefined) return "incompatible";
   if (node.draining) return "draining";
   return node.cordoned ? "cordoned" : "ready";
 }
@@ -88,12 +102,19 @@ export function isSilent({ seenAt }: Pick<NodeView, "seenAt">, nowMs: number): b
   return silentSince({ seenAtMs: seenAt?.getTime() ?? 0 }, nowMs);
 }
 
+/** Why its agent and the api do not understand each other. */
+function skewOf({ protocol }: Pick<NodeView, "protocol">): string | undefined {
+  return protocol === null ? undefined : agentSkew(protocol);
+}
+
 export function nodeAnswer(node: NodeView, nowMs: number): NodeAnswer {
   const { id: _, asked, known, toldAddress, capacity, ...rest } = node;
+  const skew = skewOf(node);
   return {
     ...rest,
     status: statusOf(node, nowMs),
-    ready: node.fencedAt === null && !isSilent(node, nowMs),
+    ready: node.fencedAt === null && !isSilent(node, nowMs) && skew === undefined,
+    reason: skew ?? null,
     fencedAt: node.fencedAt?.toISOString() ?? null,
     joinAnew: known ? null : howToJoinAnew(node.name),
     labels: { ...node.labels },
@@ -146,12 +167,15 @@ function drainOf(
   if (left === 0) return { left, done: true, message: "no pod is left", waiting: [] };
   const names = staying.slice(0, 5).map((it) => it.name);
   const more = left > names.length ? ` and ${left - names.length} more` : "";
-  const silent = isSilent(node, nowMs)
+  const skew = skewOf(node);
+  const doubt = isSilent(node, nowMs)
     ? "; the node is silent, so nobody knows what runs there"
-    : "";
+    : skew === undefined
+      ? ""
+      : `; ${skew}`;
   const verb = left === 1 ? "pod is" : "pods are";
   const [first] = waiting;
   const why = first ? `; ${first.pod} waits: ${first.why}` : "";
-  const message = `${left} ${verb} left: ${names.join(", ")}${more}${silent}${why}`;
+  const message = `${left} ${verb} left: ${names.join(", ")}${more}${doubt}${why}`;
   return { left, done: false, message, waiting: [...waiting] };
 }

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import type { NodeId, PodId } from "../../contract/ids.ts";
 import { howToJoinAnew, NO_SESSION, SESSION_HEADER } from "../../contract/node/host.ts";
+import { PROTOCOL_HEADER, toldProtocol } from "../../contract/node/skew.ts";
 import { Problem } from "../../contract/problem.ts";
 import { findNode, podsOfOthers } from "../../db/nodes/nodes.ts";
 import { noteRefusal } from "../../db/nodes/sessions.ts";
@@ -63,6 +64,13 @@ export function sessionOf(call: KnownCall): string {
   const read = z.uuid().safeParse(call.c.req.header(SESSION_HEADER) ?? NO_SESSION);
   if (read.success) return read.data.toLowerCase();
   throw new Problem("body-invalid", `The header ${SESSION_HEADER} must be a UUID.`);
+}
+
+/** What the agent that asks speaks. */
+export function protocolOf(call: KnownCall): number {
+  const told = toldProtocol(call.c.req.header(PROTOCOL_HEADER));
+  if (told !== undefined) return told;
+  throw new Problem("body-invalid", `The header ${PROTOCOL_HEADER} must be a whole number.`);
 }
 
 export function nodeName(caller: Caller): string {

@@ -55,11 +55,19 @@ async function whatIsMissing(deps: ApiDeps): Promise<string[]> {
   ];
 }
 
-function noNode({ fencedNodes }: There): string {
+function noNode({ fencedNodes, strangeNodes }: There): string {
   const words = "no node that takes pods was heard of in the last 30 s";
-  if (fencedNodes === 0) return words;
-  const fenced = fencedNodes === 1 ? "1 node is fenced" : `${fencedNodes} nodes are fenced`;
-  return `${words} (${fenced})`;
+  const others = [
+    ...(fencedNodes === 0 ? [] : [`${many(fencedNodes, "node is", "nodes are")} fenced`]),
+    ...(strangeNodes === 0
+      ? []
+      : [`${many(strangeNodes, "node's agent speaks", "nodes' agents speak")} another protocol`]),
+  ];
+  return others.length === 0 ? words : `${words} (${others.join(", ")})`;
+}
+
+function many(count: number, one: string, more: string): string {
+  return `${count} ${count === 1 ? one : more}`;
 }
 
 async function look(deps: ApiDeps) {

@@ -9,6 +9,7 @@ import {
   NodeReport,
   wishTag,
 } from "../../contract/node/protocol.ts";
+import { isLater } from "../../contract/node/skew.ts";
 import { Problem, type ProblemSlug } from "../../contract/problem.ts";
 import { recordAudit } from "../../db/access/audit.ts";
 import type { AddressTrouble } from "../../db/nodes/addresses.ts";
@@ -16,6 +17,7 @@ import { renewWish, wishGeneration } from "../../db/nodes/desired.ts";
 import { printedText } from "../../db/nodes/repetitions.ts";
 import { releaseSession } from "../../db/nodes/sessions.ts";
 import type { SightOutcome } from "../../db/nodes/sight.ts";
+import { storeUnread } from "../../db/nodes/unread.ts";
 import { usageOf } from "../../db/nodes/usage.ts";
 import { endPurges } from "../../db/volumes/end.ts";
 import { auditDenied } from "../apps/change.ts";
@@ -26,7 +28,7 @@ import { DesiredQuery, NoQuery } from "../http/query.ts";
 import { type KnownCall, type Route, route } from "../http/route.ts";
 import { sealForNode } from "../materials/node-secrets.ts";
 import { join } from "../nodes/join.ts";
-import { alarmAbout, nodeName, nodeOf, sessionOf, shutOut } from "../nodes/speaker.ts";
+import { alarmAbout, nodeName, nodeOf, protocolOf, sessionOf, shutOut } from "../nodes/speaker.ts";
 
 export const nodeSyncRoutes: readonly Route[] = [
   route({
@@ -72,13 +74,19 @@ export const nodeSyncRoutes: readonly Route[] = [
     body: NodeReport,
     answers: { 204: "taken" },
     handle: async (call) => {
+      const protocol = protocolOf(call);
+      if (isLater(protocol)) {
+        await storeUnread(call.deps.db, await nodeOf(call), protocol);
+        return call.c.body(null, 204);
+      }
       const report = await parseBody(call, NodeReport, "report-invalid");
       const id = await nodeOf(call);
-      const print = sha256Hex(call.deps, printedText(report));
+      const print = sha256Hex(call.deps, printedText(report, protocol));
       if (await isRepetition(call, { node: id, print, report })) return call.c.body(null, 204);
       const outcome = await call.deps.ask.report({
         node: id,
         report,
+        protocol,
         print,
         apis: apisAddress(call),
       });

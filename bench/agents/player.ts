@@ -1,5 +1,6 @@
 import type { Socket } from "node:net";
 import { SESSION_HEADER } from "../../contract/node/host.ts";
+import { PROTOCOL, PROTOCOL_HEADER } from "../../contract/node/skew.ts";
 import { backoffMs } from "../../kit/backoff.ts";
 import { call } from "./call.ts";
 import { type Count, nowMs, type Order, type PlayedAgent } from "./orders.ts";
@@ -29,7 +30,7 @@ let reportedAtMs = new Map<Played, number>();
 let failures: Record<string, number> = {};
 
 const headers = (path: string, { session, token }: Played, more = "") =>
-  `${path} HTTP/1.1\r\nHost: 127.0.0.1:${to.port}\r\nConnection: close\r\nauthorization: Bearer ${token}\r\n${SESSION_HEADER}: ${session}\r\n${more}\r\n`;
+  `${path} HTTP/1.1\r\nHost: 127.0.0.1:${to.port}\r\nConnection: close\r\nauthorization: Bearer ${token}\r\n${SESSION_HEADER}: ${session}\r\n${PROTOCOL_HEADER}: ${PROTOCOL}\r\n${more}\r\n`;
 
 function poll(agent: Played): void {
   if (!polling) return;

@@ -51,14 +51,14 @@ export const ExecInput = z.strictObject({
 export type ExecInput = z.infer<typeof ExecInput>;
 
 /** Frames to the person, `first` being the number of the first one; with the exit the session is over. */
-export const ExecOutput = z.strictObject({
+export const ExecOutput = z.object({
   first: z.int().min(0).max(2_000_000_000),
   frames: z.array(z.base64()).max(1_000),
   exit: z
     .union([
-      z.strictObject({ exitCode: z.int() }),
+      z.object({ exitCode: z.int() }),
       /** It has no exit code: never started, killed when its time was up, or cut off; why, in words. */
-      z.strictObject({
+      z.object({
         cause: z.enum(["not-started", "timeout", "cut-off"]),
         error: z.string().max(2_000),
       }),

@@ -21,7 +21,7 @@ export const LOG_RATE = { bytesPerSecond: 256 * 1024, burstBytes: 2 * 1024 * 102
 const MAX_COUNT = 2_147_483_647;
 
 /** One start of one container. */
-export const LogSource = z.strictObject({
+export const LogSource = z.object({
   pod: PodId,
   container: DnsLabel,
   /** Counts the starts of this container in this pod, from 0. */
@@ -33,7 +33,7 @@ export const MAX_LOG_CHUNK_LINES = 2_000;
 /** The lines of a chunk are no further apart, so that chunks can be put in the order of time. */
 export const MAX_LOG_CHUNK_MS = 10_000;
 
-export const LogLine = z.strictObject({
+export const LogLine = z.object({
   /** To the nanosecond, in UTC, so that the order of texts is the order of times. */
   at: z.iso.datetime({ precision: 9 }).refine((at) => at >= "1970", "must be from 1970 on"),
   stream: z.enum(["stdout", "stderr"]),
@@ -54,7 +54,7 @@ export const LogChunk = LogSource.extend({
 });
 export type LogChunk = z.infer<typeof LogChunk>;
 
-export const LogBatch = z.strictObject({ chunks: z.array(LogChunk).max(1_000) });
+export const LogBatch = z.object({ chunks: z.array(LogChunk).max(1_000) });
 export type LogBatch = z.infer<typeof LogBatch>;
 
 /** Up to which byte each source of the batch is kept; a pod that is not the node's is left out. */

@@ -15,6 +15,8 @@ import { NODE_PORTS } from "./node-ports.ts";
  *   logs and commands: logs.ts, exec.ts
  *   GET  /v2/...            Basic, any user, password = node token: the images, through the api
  * Each but the last with the header waybill-agent-session (host.ts): 409 while another agent speaks for the node.
+ * Questions and answers of different versions: skew.ts. A wish is taken whole or refused, since what is not
+ * known there may be what makes a pod safe; what an agent says is taken without what is not known of it.
  */
 
 /** The registry name that every image reference in a pod carries; each agent maps it to its api's /v2. */
@@ -28,7 +30,7 @@ export const PAUSE_IMAGE = `${REGISTRY_NAME}/${PAUSE_REPOSITORY}:${PAUSE_TAG}`;
  * `publicKey` is the node's X25519 key, raw and in base64: secrets are sealed to it. `podRange` is the
  * one that its pods have addresses from already; without it the node is given one.
  */
-export const JoinRequest = z.strictObject({
+export const JoinRequest = z.object({
   version: z.string().max(100),
   podRange: PodRange.optional(),
   publicKey: z.string().regex(/^[A-Za-z0-9+/]{43}=$/, "must be 32 bytes in base64"),
@@ -92,7 +94,7 @@ export function wishTag({
 }
 
 /** One question of a probe that went wrong. */
-export const ProbeFailure = z.strictObject({
+export const ProbeFailure = z.object({
   probe: z.enum(["startup", "readiness", "liveness"]),
   at: z.iso.datetime(),
   /** HTTP status, or the exit code of a command; absent where nothing answered. */
@@ -104,10 +106,10 @@ export const ProbeFailure = z.strictObject({
 export type ProbeFailure = z.infer<typeof ProbeFailure>;
 
 /** What a container takes at the moment; working-set memory, as Kubernetes counts it. */
-export const Usage = z.strictObject({ cpuMillis: z.number().min(0), memoryBytes: z.int().min(0) });
+export const Usage = z.object({ cpuMillis: z.number().min(0), memoryBytes: z.int().min(0) });
 export type Usage = z.infer<typeof Usage>;
 
-export const ContainerStatus = z.strictObject({
+export const ContainerStatus = z.object({
   name: DnsLabel,
   kind: z.enum(["init", "sidecar", "main"]).default("main"),
   state: z.enum(["waiting", "running", "exited"]),
@@ -128,7 +130,7 @@ export const ContainerStatus = z.strictObject({
 export type ContainerStatus = z.infer<typeof ContainerStatus>;
 
 /** What the probe last heard from a pod that is not ready. */
-export const ProbeSight = z.strictObject({
+export const ProbeSight = z.object({
   /** HTTP status of the last answer; absent where nothing answered. */
   status: z.int().optional(),
   /** How often in a row the last outcome was the same. */
@@ -139,7 +141,7 @@ export const ProbeSight = z.strictObject({
 });
 export type ProbeSight = z.infer<typeof ProbeSight>;
 
-export const PodStatus = z.strictObject({
+export const PodStatus = z.object({
   pod: PodId,
   phase: z.enum(["Pending", "Running", "Succeeded", "Failed", "Terminating"]),
   ready: z.boolean(),
@@ -154,13 +156,13 @@ export const PodStatus = z.strictObject({
 export type PodStatus = z.infer<typeof PodStatus>;
 
 /** What a node saw, whole. `observedGeneration` says which wish it had in hand when it looked. */
-export const NodeReport = z.strictObject({
+export const NodeReport = z.object({
   observedGeneration: z.int().min(0),
   bootId: z.string().max(100),
   /** When it looked, by a clock of the boot that nobody sets: of two reports the later one counts. */
   sinceBootMs: z.int().min(0).optional(),
   version: z.string().max(100),
-  capacity: z.strictObject({
+  capacity: z.object({
     cpuMillis: z.int().min(0),
     memoryBytes: z.int().min(0),
     pods: z.int().min(0),

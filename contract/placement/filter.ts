@@ -1,3 +1,4 @@
+import { agentSkew, isLater } from "../node/skew.ts";
 import type { Amounts } from "../pod/requests.ts";
 import type { Demands } from "./demands.ts";
 import { beginnings, neighbourTrouble } from "./neighbours.ts";
@@ -33,6 +34,8 @@ export function verdictOn(
   if (node.cordoned) return no(node, ["cordoned"]);
   if (node.seenAtMs === 0) return no(node, ["has not reported yet"]);
   if (isSilent(node, around.nowMs)) return no(node, [silence(node)]);
+  const skew = agentSkew(node.protocol);
+  if (skew !== undefined) return no(node, [skew]);
   const troubles = [
     ...handlerTrouble(node, pod),
     ...labelTrouble(node, pod),
@@ -49,9 +52,20 @@ export function isSilent(node: Pick<NodeView, "seenAtMs">, nowMs: number): boole
   return nowMs - node.seenAtMs > SILENT_AFTER_MS;
 }
 
-/** A moment and no span: the same words each time are written into the history once. */
-export function silence({ seenAtMs }: NodeView): string {
-  return `silent since ${new Date(seenAtMs).toISOString()}`;
+/** What was seen there last proves nothing: its agent is silent, or says what this side does not read. */
+export function isUnheard(node: Pick<NodeView, "seenAtMs" | "protocol">, nowMs: number): boolean {
+  return isSilent(node, nowMs) || isLater(node.protocol);
+}
+
+/**
+ * How a node is that is silent or not understood, in words. A moment and no span: the same words each time
+ * are written into the history once.
+ */
+export function silence({ seenAtMs, protocol }: Pick<NodeView, "seenAtMs" | "protocol">): string {
+  const skew = isLater(protocol) ? agentSkew(protocol) : undefined;
+  return skew === undefined
+    ? `silent since ${new Date(seenAtMs).toISOString()}`
+    : `not understood (${skew})`;
 }
 
 /** `node` with a pod more on it. */

@@ -34,6 +34,8 @@ export type NodeView = {
   readonly fenced: boolean;
   /** When its agent last reported, ms since the epoch; 0 for never. */
   readonly seenAtMs: number;
+  /** What its agent speaks: see contract/node/skew.ts. */
+  readonly protocol: number;
   readonly allocatable: Amounts;
   readonly tenants: readonly Tenant[];
   /** What all of its tenants ask for. */

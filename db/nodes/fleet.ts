@@ -2,6 +2,7 @@ import { asc, eq, sql } from "drizzle-orm";
 import type { NodeId, PodId, ProjectId } from "../../contract/ids.ts";
 import { offered } from "../../contract/node/host.ts";
 import type { NodeReport } from "../../contract/node/protocol.ts";
+import { PROTOCOL } from "../../contract/node/skew.ts";
 import type { Demands } from "../../contract/placement/demands.ts";
 import type { NodeView, Tenant } from "../../contract/placement/node-view.ts";
 import type { WishSize } from "../../contract/placement/wish.ts";
@@ -74,6 +75,7 @@ async function allNodes(tx: Tx) {
       fencedAt: nodes.fencedAt,
       generation: nodePlans.generation,
       seenAt: nodeStatus.seenAt,
+      protocol: nodeStatus.protocol,
       capacity: sql<NodeReport["capacity"] | null>`${nodeStatus.capacity}`,
       most: nodes.most,
       handlers: nodeStatus.handlers,
@@ -192,6 +194,7 @@ function nodeView(row: NodeRow, { tenants, used, wish }: Standing): NodeView {
     draining: row.draining,
     fenced: row.fencedAt !== null,
     seenAtMs: row.seenAt?.getTime() ?? 0,
+    protocol: row.protocol ?? PROTOCOL,
     allocatable: offered(row.capacity ?? { cpuMillis: 0, memoryBytes: 0, pods: 0 }, row.most),
     tenants,
     used,

@@ -31,6 +31,8 @@ export type NodeView = {
   readonly podRange: string | null;
   readonly seenAt: Date | null;
   readonly version: string | null;
+  /** What its agent speaks; null before it spoke. */
+  readonly protocol: number | null;
   /** Where other nodes reach it. */
   readonly address: string | null;
   /** Where it says that it is reached. */
@@ -61,6 +63,7 @@ const VIEW = {
   podRange: nodes.podRange,
   seenAt: nodeStatus.seenAt,
   version: nodeStatus.version,
+  protocol: nodeStatus.protocol,
   address: nodeStatus.address,
   toldAddress: nodeStatus.toldAddress,
   reported: nodeStatus.capacity,

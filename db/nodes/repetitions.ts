@@ -12,9 +12,12 @@ import { withoutUsage } from "./usage.ts";
  * and nothing else. Called by api alone.
  */
 
-/** What a print is made of: all that a report says but usage, and when. */
-export function printedText({ pods, sinceBootMs: _, ...report }: NodeReport): string {
-  return JSON.stringify([report, pods.map(withoutUsage)]);
+/** What a print is made of: all that a report says but usage and when, and what its agent speaks. */
+export function printedText(
+  { pods, sinceBootMs: _, ...report }: NodeReport,
+  protocol: number,
+): string {
+  return JSON.stringify([protocol, report, pods.map(withoutUsage)]);
 }
 
 export type Repetition = {

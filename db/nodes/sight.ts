@@ -1,6 +1,7 @@
 import { and, asc, eq, inArray, or, sql } from "drizzle-orm";
 import type { AppId, NodeId, PodId, ReleaseId } from "../../contract/ids.ts";
 import type { NodeReport, PodStatus } from "../../contract/node/protocol.ts";
+import { PROTOCOL } from "../../contract/node/skew.ts";
 import { anyOf } from "../any-of.ts";
 import type { Db, Tx } from "../client.ts";
 import { brokenConstraint } from "../errors.ts";
@@ -29,6 +30,8 @@ export type PodSighting = {
   readonly status: PodStatus | null;
   /** When its node last spoke; null: never. */
   readonly nodeSeenAt: Date | null;
+  /** What its node's agent speaks; null before it spoke. */
+  readonly nodeProtocol: number | null;
 };
 
 /** Each app's pods that should run, and those that should not and are still seen; no entry for an app without one. */
@@ -47,6 +50,7 @@ export async function podsOfApps(
       status: podStatus.status,
       usage: sql<PodUsage | null>`${nodeStatus.usage} -> ${pods.id}::text`,
       nodeSeenAt: nodeStatus.seenAt,
+      nodeProtocol: nodeStatus.protocol,
     })
     .from(pods)
     .leftJoin(nodes, eq(nodes.id, pods.nodeId))
@@ -87,6 +91,8 @@ export type SightOutcome =
 export type Said = {
   readonly node: NodeId;
   readonly report: NodeReport;
+  /** Of the agent that says so; no later one than ours. */
+  readonly protocol: number;
   readonly print: string | null;
   /** The api's own address, which no node may tell. */
   readonly apis?: string | undefined;
@@ -97,9 +103,9 @@ export async function storeReport(
   db: Db,
   node: NodeId,
   report: NodeReport,
-  print: string | null = null,
+  { print = null, protocol = PROTOCOL }: Partial<Pick<Said, "print" | "protocol">> = {},
 ): Promise<SightOutcome> {
-  const [outcome] = await storeReports(db, [{ node, report, print }]);
+  const [outcome] = await storeReports(db, [{ node, report, protocol, print }]);
   if (outcome === undefined) throw new Error("the only report was not stored");
   return outcome;
 }
@@ -173,9 +179,9 @@ type Changes = ReadonlyMap<NodeId, SightChange<AppId, ReleaseId>>;
  */
 async function storeSignsOfLife(tx: Tx, said: readonly Said[]) {
   const newer = sql`excluded.observed_generation >= ${nodeStatus.observedGeneration}`;
-  const rows = said.map(({ node, report, print }) => {
+  const rows = said.map(({ node, report, protocol, print }) => {
     const { pods: reported, purgedVolumes: _, address: __, ...life } = report;
-    return { nodeId: node, ...life, usage: usageOf(reported), lastReport: print };
+    return { nodeId: node, ...life, protocol, usage: usageOf(reported), lastReport: print };
   });
   const stored = await tx
     .insert(nodeStatus)
@@ -189,6 +195,7 @@ async function storeSignsOfLife(tx: Tx, said: readonly Said[]) {
         sinceBootMs: sql`case when ${newer} then excluded.since_boot_ms else ${nodeStatus.sinceBootMs} end`,
         bootId: sql`case when ${newer} then excluded.boot_id else ${nodeStatus.bootId} end`,
         version: sql`case when ${newer} then excluded.version else ${nodeStatus.version} end`,
+        protocol: sql`case when ${newer} then excluded.protocol else ${nodeStatus.protocol} end`,
         capacity: sql`case when ${newer} then excluded.capacity else ${nodeStatus.capacity} end`,
         usage: sql`case when ${newer} then excluded.usage else ${nodeStatus.usage} end`,
         handlers: sql`case when ${newer} then excluded.handlers else ${nodeStatus.handlers} end`,

@@ -263,7 +263,7 @@ export const workers = pgTable("workers", { id: text("id").primaryKey(), seenAt:
 export type NodeUsage = Readonly<Record<PodId, PodUsage>>;
 export type PodUsage = Readonly<Record<string, Usage>>;
 
-/** Written with every report: its pages have room for the next version of a row (fillfactor). */
+/** Written with every report: its pages have room for the next version of a row (fillfactor). `protocol`: node/skew.ts. */
 export const nodeStatus = pgTable("node_status", {
   nodeId: uuid("node_id")
     .primaryKey()
@@ -274,6 +274,7 @@ export const nodeStatus = pgTable("node_status", {
   /** When the report that is believed was made, by a clock of that boot; null: its agent tells no times. */
   sinceBootMs: bigint("since_boot_ms", { mode: "number" }),
   version: text("version").notNull(),
+  protocol: integer("protocol").notNull().default(1),
   capacity: jsonb("capacity").notNull().$type<NodeReport["capacity"]>(),
   handlers: text("handlers").array().notNull().default([]),
   usage: jsonb("usage").notNull().$type<NodeUsage>().default({}),

@@ -7,6 +7,7 @@ import {
   type JoinRequest,
   type NodeReport,
 } from "../../contract/node/protocol.ts";
+import { apiSkew, PROTOCOL, PROTOCOL_HEADER, toldProtocol } from "../../contract/node/skew.ts";
 import { readIfThere, writeDurably } from "../disk/durable-file.ts";
 import { readJson } from "../disk/read-json.ts";
 import { answered, ask } from "./ask.ts";
@@ -56,6 +57,8 @@ export type ApiClient = {
   putReport(node: NodeId, report: NodeReport, signal: AbortSignal): Promise<Sent>;
   /** Any other question, in this node's name: an answer of whatever status, or why there is none. */
   ask(question: NodeQuestion, signal: AbortSignal): Promise<HttpAnswer | string>;
+  /** In words, that the api speaks another protocol, and what to do; undefined: as far as is known it does not. */
+  skew(): string | undefined;
   /** This host's own address on its way to the api, if another host could reach it there. */
   address(): string | undefined;
   /** Says that this agent stops, so that one of another boot need not wait. Nothing hangs on its being heard. */
@@ -110,9 +113,11 @@ export async function openApiClient(options: ApiClientOptions): Promise<ApiClien
   let joinTriedAtMs = Number.NEGATIVE_INFINITY;
   let takenAtMs = Number.NEGATIVE_INFINITY;
   let address: string | undefined;
+  let skew: string | undefined;
   const headersOf = ({ token }: { readonly token: string }) => ({
     authorization: `Bearer ${token}`,
     [SESSION_HEADER]: options.session,
+    [PROTOCOL_HEADER]: String(PROTOCOL),
   });
   const isTaken = () => performance.now() - takenAtMs < TAKEN_MS;
 
@@ -176,6 +181,7 @@ export async function openApiClient(options: ApiClientOptions): Promise<ApiClien
   function noted(by: Identity, answer: HttpAnswer): HttpAnswer {
     if (identity !== by) return answer;
     refused = answer.status === 401;
+    skew = skewIn(answer, skew);
     if (answer.status === 409) takenAtMs = performance.now();
     else if (answer.status < 400) takenAtMs = Number.NEGATIVE_INFINITY;
     const { localAddress } = answer;
@@ -232,6 +238,7 @@ export async function openApiClient(options: ApiClientOptions): Promise<ApiClien
       });
       return typeof answer === "string" ? answer : noted(who, answer);
     },
+    skew: () => skew,
     address: () => address,
     async leave() {
       if (!identity) return;
@@ -243,6 +250,13 @@ export async function openApiClient(options: ApiClientOptions): Promise<ApiClien
       });
     },
   };
+}
+
+/** What is not a good answer may be another's than the api's, and says nothing of it. */
+function skewIn({ status, headers }: HttpAnswer, before: string | undefined): string | undefined {
+  if (status >= 300 && status !== 304) return before;
+  const told = toldProtocol(headers[PROTOCOL_HEADER]?.toString());
+  return told === undefined ? before : apiSkew(told);
 }
 
 async function keptIdentity(options: ApiClientOptions): Promise<Identity | undefined> {
@@ -264,6 +278,7 @@ async function join(
     headers: {
       authorization: `Bearer ${token}`,
       [SESSION_HEADER]: session,
+      [PROTOCOL_HEADER]: String(PROTOCOL),
       "content-type": "application/json",
     },
     body: JSON.stringify(request),

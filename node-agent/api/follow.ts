@@ -29,10 +29,12 @@ export async function followDesired(deps: {
   const { client, ledger, silence, signal, log, onNews } = deps;
   let failures = 0;
   let told: string | undefined;
+  let skew: string | undefined;
   while (!signal.aborted) {
     const askedAtMs = performance.now();
     const missed = await turn();
     if (signal.aborted) return;
+    tellSkew();
     if (missed === undefined) {
       silence.heard();
       if (told !== undefined) log.info("the api answers again");
@@ -50,6 +52,15 @@ export async function followDesired(deps: {
       await rest(backoffMs(failures, refused === "taken" ? TAKEN_RETRY : RETRY), signal);
       failures += 1;
     }
+  }
+
+  /** Once, and once more when it is over: nothing of it passes by itself. */
+  function tellSkew(): void {
+    const now = client.skew();
+    if (now === skew) return;
+    skew = now;
+    if (now === undefined) log.info("the api and this agent speak the same protocol again");
+    else log.warn("no new pods come here; what runs here goes on", { because: now });
   }
 
   /** Why there was no usable answer, or undefined. */

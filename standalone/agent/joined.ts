@@ -64,7 +64,8 @@ export async function troubleSinceJoining(
 ): Promise<string | undefined> {
   const untilMs = Date.now() + ASKED_WITHIN_MS;
   while (!signal.aborted && Date.now() < untilMs) {
-    const { confirmed, because } = await saidByAgent(agentSocket);
+    const { confirmed, because, skew } = await saidByAgent(agentSocket);
+    if (skew !== undefined) return `${sentence(skew)} Until then no new pods come here.`;
     if (confirmed) return undefined;
     if (because !== undefined) {
       const way = isFinal(because) ? " To join anew, give it a new token with --join." : "";
@@ -88,14 +89,17 @@ function sentence(words: string): string {
 const Health = z.object({
   confirmed: z.boolean(),
   api: z.object({ because: z.string() }).nullable(),
+  skew: z.string().nullable(),
 });
 type Said = {
   /** Whether the api has answered as it should, and refuses nothing. */
   readonly confirmed: boolean;
   /** What keeps the agent from its api, in its own words. */
   readonly because: string | undefined;
+  /** That it and its api speak different protocols, and what to do. */
+  readonly skew: string | undefined;
 };
-const NOTHING_SAID: Said = { confirmed: false, because: undefined };
+const NOTHING_SAID: Said = { confirmed: false, because: undefined, skew: undefined };
 
 function saidByAgent(socket: string): Promise<Said> {
   const signal = AbortSignal.timeout(2_000);
@@ -109,7 +113,9 @@ function saidByAgent(socket: string): Promise<Said> {
       answer.on("error", () => resolve(NOTHING_SAID));
       answer.on("end", () => {
         const { data } = Health.safeParse(text === "" ? undefined : JSON.parse(text));
-        resolve(data ? { confirmed: data.confirmed, because: data.api?.because } : NOTHING_SAID);
+        if (!data) return resolve(NOTHING_SAID);
+        const { confirmed, api, skew } = data;
+        resolve({ confirmed, because: api?.because, skew: skew ?? undefined });
       });
     });
     asked.once("error", () => resolve(NOTHING_SAID));

@@ -5,6 +5,7 @@ import { diff } from "../../api/apps/diff.ts";
 import { AppSpec } from "../../contract/app/app-spec.ts";
 import { AppId, PodId } from "../../contract/ids.ts";
 import { PodStatus } from "../../contract/node/protocol.ts";
+import { PROTOCOL } from "../../contract/node/skew.ts";
 import type { PodSighting } from "../../db/nodes/sight.ts";
 import { aDigest } from "../support/declared.ts";
 
@@ -37,7 +38,8 @@ function answer(pod: Partial<PodSighting>, contextPath = "/") {
     updatedAt: at,
   };
   const base = { pod: id, name: "shop-1-x", node: "local", release: 1, wanted: "run" } as const;
-  const sighting = { ...base, status, nodeSeenAt: new Date(NOW - 44_000), ...pod };
+  const told = { nodeSeenAt: new Date(NOW - 44_000), nodeProtocol: PROTOCOL };
+  const sighting = { ...base, status, ...told, ...pod };
   return appAnswer(CONFIG, app, { live: null, wanted: 1, httpPort: null }, [sighting], NOW);
 }
 

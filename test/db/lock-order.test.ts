@@ -1,6 +1,7 @@
 import { sql } from "drizzle-orm";
 import { expect, test } from "vitest";
 import { AppId } from "../../contract/ids.ts";
+import { PROTOCOL } from "../../contract/node/skew.ts";
 import { insertToken, type NewToken, touchTokens } from "../../db/access/tokens.ts";
 import { lockApps } from "../../db/apps/placements.ts";
 import { renewRoutes } from "../../db/nodes/routes.ts";
@@ -91,7 +92,7 @@ test("nodes move while another tells the address that one of them moves to: neit
   const [a, b] = [await joinedNode(api.db, "a"), await joinedNode(api.db, "b")];
   const other = anotherCaller(api.db);
   const moving = [a, b].map((node, at) => ({
-    ...{ node, print: null },
+    ...{ node, print: null, protocol: PROTOCOL },
     report: { ...aReport([]), address: `10.9.0.${at + 1}` },
   }));
 

@@ -2,6 +2,7 @@ import { eq, sql } from "drizzle-orm";
 import { expect, test } from "vitest";
 import type { NodeId } from "../../contract/ids.ts";
 import type { NodeReport } from "../../contract/node/protocol.ts";
+import { PROTOCOL } from "../../contract/node/skew.ts";
 import type { Db } from "../../db/client.ts";
 import { storeAddresses } from "../../db/nodes/addresses.ts";
 import { printedText, takeRepetitions } from "../../db/nodes/repetitions.ts";
@@ -12,15 +13,17 @@ import { placePod } from "../support/placed-pod.ts";
 import { freshDb } from "../support/postgres.ts";
 import { aContainer, aStatus } from "../worker/schedule/world.ts";
 
-const said = (node: NodeId, report: NodeReport) => ({ node, report, print: printedText(report) });
+const print = (report: NodeReport) => printedText(report, PROTOCOL);
+const said = (node: NodeId, report: NodeReport) => ({
+  ...{ node, report, protocol: PROTOCOL },
+  print: print(report),
+});
 const store = (db: Db, node: NodeId, report: NodeReport) =>
-  storeReport(db, node, report, printedText(report));
+  storeReport(db, node, report, { print: print(report) });
 
 /** Whether a report of this node now would be taken as saying what the one before said. */
 async function repeats(db: Db, node: NodeId, report: NodeReport): Promise<boolean> {
-  const [taken = false] = await takeRepetitions(db, [
-    { node, print: printedText(report), usage: {} },
-  ]);
+  const [taken = false] = await takeRepetitions(db, [{ node, print: print(report), usage: {} }]);
   return taken;
 }
 
@@ -37,7 +40,7 @@ test("the same report again is a sign of life, whatever its containers take mean
   const usage = { [pod]: { tomcat: { cpuMillis: 900, memoryBytes: 1 } } };
 
   const taken = await takeRepetitions(pg.db, [
-    { node, print: printedText(report(900)), usage },
+    { node, print: print(report(900)), usage },
     { node, print: "another", usage: {} },
   ]);
 

@@ -10,6 +10,7 @@ import { listen } from "../../api/node/server.ts";
 import { streamingFetch } from "../../api/node/streaming-fetch.ts";
 import { openWebSocketDoor } from "../../api/node/web-sockets.ts";
 import type { ProjectId } from "../../contract/ids.ts";
+import { PROTOCOL, PROTOCOL_HEADER } from "../../contract/node/skew.ts";
 import { makeToken, type TokenKind } from "../../contract/token.ts";
 import { ensureProject } from "../../db/access/projects.ts";
 import { insertToken } from "../../db/access/tokens.ts";
@@ -50,6 +51,8 @@ export type TestApi = AsyncDisposable & {
 export type AskOptions = {
   readonly method?: string;
   readonly token?: string | null;
+  /** What whoever asks in a node's name speaks, if not what the api does; null tells none. */
+  readonly protocol?: number | null;
   readonly json?: unknown;
   readonly body?: string | Uint8Array<ArrayBuffer> | ReadableStream<Uint8Array>;
   readonly headers?: Readonly<Record<string, string>>;
@@ -168,7 +171,10 @@ async function ask(
   options: AskOptions = {},
 ): Promise<Answer> {
   const token = options.token === undefined ? ownToken : options.token;
+  const protocol = options.protocol === undefined ? PROTOCOL : options.protocol;
   const headers = {
+    ...(protocol !== null &&
+      path.startsWith("/v1/node/") && { [PROTOCOL_HEADER]: String(protocol) }),
     ...(token !== null && { authorization: `Bearer ${token}` }),
     ...(options.json !== undefined && { "content-type": "application/json" }),
     ...options.headers,

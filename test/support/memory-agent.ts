@@ -14,6 +14,8 @@ export type MemoryHost = AsyncDisposable & {
   readonly api: NodeApi;
   /** What the agent keeps as its wish, as the file says. */
   readonly ledgerFile: string;
+  /** Where the agent says how it is. */
+  readonly healthSocket: string;
   /** Starts an agent; a later one takes over from the one before, which has to have ended. */
   startAgent(runtime: Runtime): void;
   /** Ends the agent in order. */
@@ -48,6 +50,7 @@ export async function openMemoryHost(): Promise<MemoryHost> {
   return {
     api,
     ledgerFile: join(env.WAYBILL_AGENT_DIR, "ledger.json"),
+    healthSocket: env.WAYBILL_AGENT_HEALTH,
     startAgent(runtime) {
       ending = new AbortController();
       agent = runAgent(env, ending.signal, log, () => runtime);

@@ -4,6 +4,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from "node:ht
 import { SESSION_HEADER } from "../../contract/node/host.ts";
 import { LogBatch, type LogBatchAnswer } from "../../contract/node/logs.ts";
 import { type DesiredState, JoinRequest, NodeReport } from "../../contract/node/protocol.ts";
+import { PROTOCOL, PROTOCOL_HEADER } from "../../contract/node/skew.ts";
 
 /** An api's side of the node protocol, in memory, with the registry behind /v2 for those who know the token. */
 export type NodeApi = AsyncDisposable & {
@@ -12,6 +13,10 @@ export type NodeApi = AsyncDisposable & {
   readonly joinToken: string;
   /** The newest first. */
   readonly reports: NodeReport[];
+  /** What it says that it speaks from now on; undefined: it tells nothing, as before there were numbers. */
+  speak(protocol: number | undefined): void;
+  /** What the agent said that it speaks, by the path that it asked last. */
+  spoken(): ReadonlyMap<string, string | undefined>;
   /** How often a node joined. */
   joins(): number;
   /** Sets the wish, one generation on. */
@@ -66,6 +71,7 @@ export async function startNodeApi(registryUrl?: string): Promise<NodeApi> {
   let token = "";
   let joins = 0;
   let raw: RawAnswer | undefined;
+  let protocol: number | undefined = PROTOCOL;
   let publicKey = "";
   let session: string | undefined;
   let left: string | undefined;
@@ -74,6 +80,7 @@ export async function startNodeApi(registryUrl?: string): Promise<NodeApi> {
   const kept = new Map<string, LogBatchAnswer["kept"][number]>();
   const words = new Map<string, string[]>();
   const waiting = new Set<() => void>();
+  const spoken = new Map<string, string | undefined>();
 
   const server = createServer((request, answer) => {
     handle(request, answer).catch((error: unknown) => {
@@ -89,6 +96,8 @@ export async function startNodeApi(registryUrl?: string): Promise<NodeApi> {
     if (url.pathname.startsWith("/v2/")) return registry(request, url, answer);
     if (url.pathname === "/v1/node/desired") answer.once("close", () => (answered += 1));
     session = String(request.headers[SESSION_HEADER]);
+    spoken.set(url.pathname, request.headers[PROTOCOL_HEADER]?.toString());
+    if (protocol !== undefined) answer.setHeader(PROTOCOL_HEADER, String(protocol));
     if (raw) return sendRaw(answer, raw);
     const bearer = request.headers.authorization?.replace("Bearer ", "");
     if (url.pathname === "/v1/node/join") {
@@ -173,6 +182,10 @@ export async function startNodeApi(registryUrl?: string): Promise<NodeApi> {
     },
     joinToken,
     reports,
+    speak(told) {
+      protocol = told;
+    },
+    spoken: () => spoken,
     joins: () => joins,
     publicKey: () => publicKey,
     session: () => session,

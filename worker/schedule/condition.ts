@@ -1,4 +1,4 @@
-import { isSilent } from "../../contract/placement/filter.ts";
+import { isUnheard } from "../../contract/placement/filter.ts";
 import { type NodeView, nodeOf } from "../../contract/placement/node-view.ts";
 import type { PodView, ReleaseView, World } from "./world.ts";
 
@@ -18,13 +18,13 @@ export function hasFailed(pod: PodView): boolean {
   return pod.seen?.status.phase === "Failed";
 }
 
-/** The pod's node, where that has been silent for too long for its last word to prove anything. */
+/** The pod's node, where its last word proves nothing: it is silent for too long, or not understood. */
 export function silentNode(
   { nodes, nowMs }: Pick<World, "nodes" | "nowMs">,
   pod: PodView,
 ): NodeView | undefined {
   const node = nodeOf(nodes, pod.node);
-  return node && isSilent(node, nowMs) ? node : undefined;
+  return node && isUnheard(node, nowMs) ? node : undefined;
 }
 
 /** It is over, and not run again: it needs no other place. */

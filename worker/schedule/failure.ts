@@ -1,10 +1,11 @@
 import { silence } from "../../contract/placement/filter.ts";
 import type { Failure } from "../../db/schema/core.ts";
 import { endingPods, hasSucceeded, isProven, isReady, silentNode } from "./condition.ts";
-import { diagnose } from "./diagnose.ts";
+import { type Diagnosis, diagnose } from "./diagnose.ts";
 import { mustEndFirst } from "./keep.ts";
 import { place, refusal } from "./place.ts";
 import { describeUnready } from "./unready.ts";
+import { untold } from "./untold.ts";
 import type { PodView, ReleaseView, World } from "./world.ts";
 
 /**
@@ -47,15 +48,21 @@ function overdue(
     const why = found?.kind === "wait" ? found.why : "there was room too late";
     return { slug: "no-room", message: `no node could take the pod ${within}: ${why}`, log: [] };
   }
-  const silent = silentNode(world, stuck);
-  const { slug, message } = silent
-    ? { slug: "node-silent", message: `its node ${silent.name} is ${silence(silent)}` }
-    : describeUnready(stuck.seen?.status);
+  const { slug, message } = ofItsNode(world, stuck) ?? describeUnready(stuck.seen?.status);
   return {
     slug,
     message: `not ready ${within}: ${message}`,
     log: stuck.seen?.status.logTail ?? [],
   };
+}
+
+/** What is not the pod's own fault. */
+function ofItsNode(world: World, pod: PodView): Diagnosis | undefined {
+  const skewed = untold(world, pod);
+  if (skewed !== undefined) return { slug: "node-incompatible", message: `it waits for ${skewed}` };
+  const silent = silentNode(world, pod);
+  if (!silent) return undefined;
+  return { slug: "node-silent", message: `its node ${silent.name} is ${silence(silent)}` };
 }
 
 /**

@@ -1,5 +1,5 @@
 import type { PodId, ReleaseId } from "../../contract/ids.ts";
-import { isSilent } from "../../contract/placement/filter.ts";
+import { isUnheard } from "../../contract/placement/filter.ts";
 import type { Failure } from "../../db/schema/core.ts";
 import {
   endingPods,
@@ -17,6 +17,7 @@ import { leaving, leavingFirst, type Rollout } from "./leaving.ts";
 import { type Placing, standsInTheWay } from "./place.ts";
 import { recreate } from "./recreate.ts";
 import { takenBack, takenOver } from "./take-over.ts";
+import { waitsForAgents } from "./untold.ts";
 import type { PodView, ReleaseView, World } from "./world.ts";
 
 export type RemovalReason =
@@ -138,9 +139,12 @@ function servesOn(world: World, live: ReleaseView, pod: PodView): boolean {
   return isReady(pod) && !isFenced(world, pod) && !(live.exclusive || pod.exclusive);
 }
 
-/** A node is silent, and not given up: what serves is not taken away for want of the room that it has. */
+/**
+ * A node is silent or not understood, and not given up: what serves is not taken away for want of the room
+ * that it has.
+ */
 function roomMayReturn({ nodes, lost, nowMs }: World): boolean {
-  return nodes.some((it) => isSilent(it, nowMs) && !it.fenced && !lost.has(it.id));
+  return nodes.some((it) => isUnheard(it, nowMs) && !it.fenced && !lost.has(it.id));
 }
 
 function heardFirst(world: World, pods: readonly PodView[]): readonly PodView[] {
@@ -179,15 +183,17 @@ function rollOut(
   };
   const complete = rollout.proven.length >= target.replicas;
   const exclusive = target.exclusive || rollout.old.some((pod) => pod.exclusive);
+  const changes = complete
+    ? takePlace(rollout)
+    : exclusive
+      ? recreate(world, rollout, lost)
+      : goOn(world, rollout);
   return [
     ...leaveBehind(world, lost),
     ...taken.map((pod) => adopt(pod, target)),
     ...started,
-    ...(complete
-      ? takePlace(rollout)
-      : exclusive
-        ? recreate(world, rollout, lost)
-        : goOn(world, rollout)),
+    ...changes,
+    ...(complete ? [] : waitsForAgents(world, target, fresh, changes)),
   ];
 }
 

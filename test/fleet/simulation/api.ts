@@ -1,5 +1,6 @@
 import { NodeId, type PodId } from "../../../contract/ids.ts";
 import type { DesiredState } from "../../../contract/node/protocol.ts";
+import { PROTOCOL } from "../../../contract/node/skew.ts";
 import { isSilent } from "../../../contract/placement/filter.ts";
 import { planSight } from "../../../db/nodes/sight-plan.ts";
 import type { Said } from "./agent.ts";
@@ -102,7 +103,8 @@ export function openApi(setting: {
       if (!up || !claim(node, session)) return undefined;
       if (!found) {
         const wish = { cordoned: false, draining: false, fenced: false, generation: 0 };
-        db.addNode({ id: node, name, ...wish, seenAtMs: 0, observed: -1, allocatable: offers });
+        const said = { seenAtMs: 0, protocol: PROTOCOL, observed: -1, allocatable: offers };
+        db.addNode({ id: node, name, ...wish, ...said });
       }
       db.setNode(node, { fenced: false });
       const token = random.uuid();

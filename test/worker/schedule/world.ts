@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { NodeId, PodId, ReleaseId } from "../../../contract/ids.ts";
 import type { ContainerStatus, PodStatus } from "../../../contract/node/protocol.ts";
+import { PROTOCOL } from "../../../contract/node/skew.ts";
 import type { Demands } from "../../../contract/placement/demands.ts";
 import { withTenant } from "../../../contract/placement/filter.ts";
 import type { NodeView } from "../../../contract/placement/node-view.ts";
@@ -21,6 +22,7 @@ export function aNode(overrides: Partial<NodeView> = {}): NodeView {
     draining: false,
     fenced: false,
     seenAtMs: 1_000_000,
+    protocol: PROTOCOL,
     allocatable: { cpuMillis: 4_000, memoryBytes: 8_192 * MIB, pods: 50 },
     tenants: [],
     used: { cpuMillis: 0, memoryBytes: 0, pods: 0 },

@@ -1,0 +1,1 @@
+ALTER TABLE "node_status" ADD COLUMN "protocol" integer DEFAULT 1 NOT NULL;
