@@ -4,6 +4,7 @@ import type { Db } from "../db/client.ts";
 import type { Log } from "../kit/log.ts";
 import type { Ask } from "./ask.ts";
 import type { Changes } from "./http/changes.ts";
+import type { Later } from "./http/later.ts";
 import type { Upgrade } from "./http/wire.ts";
 import type { SecretsDoor } from "./materials/secrets-door.ts";
 
@@ -27,6 +28,7 @@ export type ApiDeps = {
   /** The api's own address that the caller came to; null where the platform does not say. */
   readonly reachedAt: (c: Context) => string | null;
   readonly upgrade: Upgrade;
+  readonly later: Later;
 };
 
 export type ApiConfig = {

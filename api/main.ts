@@ -15,6 +15,7 @@ import { changesHub } from "./http/changes.ts";
 import { rewrapSecrets } from "./materials/rewrap.ts";
 import { type SecretsDoor, secretsDoor } from "./materials/secrets-door.ts";
 import { listenForChanges } from "./news.ts";
+import { later } from "./node/later.ts";
 import { listen } from "./node/server.ts";
 import { streamingFetch } from "./node/streaming-fetch.ts";
 import { openWebSocketDoor } from "./node/web-sockets.ts";
@@ -64,6 +65,7 @@ async function main(): Promise<void> {
     addressOf: (c) => (c.env as HttpBindings).incoming.socket.remoteAddress ?? null,
     reachedAt: (c) => (c.env as HttpBindings).incoming.socket.localAddress ?? null,
     upgrade: webSockets.upgrade,
+    later,
   });
   const server = await listen(api.fetch, {
     host: env.WAYBILL_API_HOST,

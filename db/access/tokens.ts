@@ -2,9 +2,10 @@ import { and, eq, gt, isNull, lt, ne, or, sql } from "drizzle-orm";
 import type { ProjectId } from "../../contract/ids.ts";
 import type { Most } from "../../contract/node/host.ts";
 import type { TokenKind } from "../../contract/token.ts";
-import { anyOf } from "../any-of.ts";
-import type { Tx } from "../client.ts";
-import { projects, type Scope, tokens } from "../schema/core.ts";
+import { anyOf, idList } from "../any-of.ts";
+import type { Db, Tx } from "../client.ts";
+import { prepared } from "../prepared.ts";
+import { type Scope, tokens } from "../schema/core.ts";
 
 /** Who made a token that no person asked for. */
 export const INSTALLATION = "installation";
@@ -12,53 +13,16 @@ export const INSTALLATION = "installation";
 /** How long a node's token lives after its last use, and a join token after its making. */
 const NODE_TOKEN_LIFE = sql`interval '24 hours'`;
 
-export type TokenRow = {
-  readonly id: string;
-  readonly kind: TokenKind;
-  readonly projectId: ProjectId;
-  readonly projectName: string;
-  readonly nodeName: string | null;
-  readonly secretHash: Uint8Array;
-  readonly scopes: readonly Scope[];
-  /** Its last use was noted more than a minute ago, or never. */
-  readonly stale: boolean;
-};
-
-/** The token of this id that is neither expired nor revoked. Whether the secret fits is the caller's check. */
-export async function findLiveToken(tx: Tx, id: string): Promise<TokenRow | undefined> {
-  return (await findLiveTokens(tx, [id])).get(id);
-}
-
-/** The same of many, by their ids. */
-export async function findLiveTokens(
-  tx: Tx,
-  ids: readonly string[],
-): Promise<ReadonlyMap<string, TokenRow>> {
-  const rows = await tx
-    .select({
-      id: tokens.id,
-      kind: tokens.kind,
-      projectId: tokens.projectId,
-      projectName: projects.name,
-      nodeName: tokens.nodeName,
-      secretHash: tokens.secretHash,
-      scopes: tokens.scopes,
-      stale: sql<boolean>`${tokens.lastUsedAt} is null or ${tokens.lastUsedAt} < now() - interval '1 minute'`,
-    })
-    .from(tokens)
-    .innerJoin(projects, eq(projects.id, tokens.projectId))
-    .where(and(anyOf(tokens.id, ids), isNull(tokens.revokedAt), notExpired()))
-    .prepare("live_tokens")
-    .execute();
-  return new Map(rows.map((row) => [row.id, row]));
-}
-
 /**
  * Notes the use of tokens, a minute's grain. A node's token slides: each use gives it another 24
  * hours, so that only a node that was away for a day has to join again.
  */
-export async function touchTokens(tx: Tx, ids: readonly string[]): Promise<void> {
-  await tx
+export async function touchTokens(db: Db, ids: readonly string[]): Promise<void> {
+  await touch(db).execute({ ids: idList(ids) });
+}
+
+const touch = prepared((db: Db) =>
+  db
     .update(tokens)
     .set({
       lastUsedAt: sql`now()`,
@@ -66,11 +30,12 @@ export async function touchTokens(tx: Tx, ids: readonly string[]): Promise<void>
     })
     .where(
       and(
-        anyOf(tokens.id, ids),
+        anyOf(tokens.id, sql.placeholder("ids")),
         or(isNull(tokens.lastUsedAt), lt(tokens.lastUsedAt, sql`now() - interval '1 minute'`)),
       ),
-    );
-}
+    )
+    .prepare("touch_tokens"),
+);
 
 export type NewToken = {
   readonly id: string;
@@ -180,6 +145,7 @@ export async function revokeNodeTokens(
     );
 }
 
-function notExpired() {
+/** It has no end, or that is yet to come. */
+export function notExpired() {
   return or(isNull(tokens.expiresAt), gt(tokens.expiresAt, sql`now()`));
 }

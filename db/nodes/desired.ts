@@ -28,20 +28,6 @@ export async function wishGeneration(tx: Tx, node: NodeId): Promise<number | und
 /** Which wish a node has to have: see `wishTag`. */
 export type WishVersion = Pick<DesiredState, "generation" | "routing">;
 
-/** Of each of these nodes, as above. */
-export async function wishVersions(
-  tx: Tx,
-  ids: readonly NodeId[],
-): Promise<ReadonlyMap<NodeId, WishVersion>> {
-  const rows = await tx
-    .select({ node: nodePlans.nodeId, generation: nodePlans.generation, routing: NOW_ROUTED })
-    .from(nodePlans)
-    .where(anyOf(nodePlans.nodeId, ids))
-    .prepare("wish_versions")
-    .execute();
-  return new Map(rows.map(({ node, ...version }) => [node, version]));
-}
-
 /** All that a node is told, but for its secrets, which are yet to be sealed for it. */
 export type NodeWish = {
   readonly desired: Omit<DesiredState, "secrets">;
