@@ -1,10 +1,10 @@
-import { type Placeholder, type SQL, type SQLWrapper, sql } from "drizzle-orm";
+import { type SQL, type SQLWrapper, sql } from "drizzle-orm";
 
 /**
  * Whether the column is one of these, as one parameter however many there are: the statement's text is
  * the same for one and for a thousand, and may be prepared.
  */
-export function anyOf(column: SQLWrapper, ids: readonly string[] | Placeholder): SQL {
+export function anyOf(column: SQLWrapper, ids: readonly string[] | SQLWrapper): SQL {
   return sql`${column} = any(${Array.isArray(ids) ? idList(ids) : ids})`;
 }
 
