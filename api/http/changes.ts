@@ -9,7 +9,14 @@ export type Watch = Disposable & {
    * Resolves when something changed since the last call, after `ms`, or when `signal` aborts: true where
    * somebody said that it did, false where it may have or not.
    */
-  changed(ms: number, signal: AbortSignal): Promise<boolean>;
+  changed(ms: number, signal: Aborting): Promise<boolean>;
+};
+
+/** What a wait needs of an AbortSignal, which takes half a KiB: thousands wait at once. */
+export type Aborting = {
+  readonly aborted: boolean;
+  addEventListener(type: "abort", listener: () => void): void;
+  removeEventListener(type: "abort", listener: () => void): void;
 };
 
 export type Changes = { watch(topic: Change): Watch };
@@ -81,7 +88,7 @@ class HubWatch implements Watch {
     this.#wakeSleeper?.();
   }
 
-  async changed(ms: number, signal: AbortSignal): Promise<boolean> {
+  async changed(ms: number, signal: Aborting): Promise<boolean> {
     if (this.#heard === undefined) {
       await sleepUntilWoken(ms, signal, (wake) => {
         this.#wakeSleeper = wake;
@@ -113,7 +120,7 @@ export function pollingChanges(everyMs: number): Changes {
 
 function sleepUntilWoken(
   ms: number,
-  signal: AbortSignal,
+  signal: Aborting,
   onWaker: (wake: () => void) => void,
 ): Promise<void> {
   if (signal.aborted || ms <= 0) return Promise.resolve();

@@ -1,4 +1,5 @@
 import type { Context } from "hono";
+import type { Aborting } from "./changes.ts";
 import { problemAnswer } from "./problems.ts";
 import type { KnownCall } from "./route.ts";
 
@@ -16,7 +17,7 @@ export type PlainAnswer = {
  */
 export type Later = (
   c: Context,
-  wait: (gone: AbortSignal) => Promise<PlainAnswer>,
+  wait: (gone: Aborting) => Promise<PlainAnswer>,
 ) => Response | Promise<Response>;
 
 /**
@@ -25,7 +26,7 @@ export type Later = (
  */
 export function answerLater(
   call: KnownCall,
-  wait: (gone: AbortSignal) => Promise<PlainAnswer>,
+  wait: (gone: Aborting) => Promise<PlainAnswer>,
 ): Response | Promise<Response> {
   const { c, deps, requestId } = call;
   const { log } = deps;

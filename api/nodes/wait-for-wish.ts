@@ -2,6 +2,7 @@ import { type DesiredState, wishTag } from "../../contract/node/protocol.ts";
 import { Problem } from "../../contract/problem.ts";
 import type { NodeWish } from "../../db/nodes/desired.ts";
 import type { ApiDeps } from "../deps.ts";
+import type { Aborting } from "../http/changes.ts";
 import type { PlainAnswer } from "../http/later.ts";
 import { sealForNode } from "../materials/node-secrets.ts";
 import { askAgain, type Speaker } from "./speaker.ts";
@@ -18,7 +19,7 @@ export type WishQuestion = {
 export async function waitForWish(
   deps: ApiDeps,
   { speaker, held, waitMs }: WishQuestion,
-  gone: AbortSignal,
+  gone: Aborting,
 ): Promise<PlainAnswer> {
   const { ask, changes, stopping } = deps;
   const untilMs = Date.now() + waitMs;
