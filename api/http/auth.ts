@@ -3,7 +3,7 @@ import { Problem } from "../../contract/problem.ts";
 import { parseToken, type TokenKind } from "../../contract/token.ts";
 import type { NodeSpokenFor } from "../../db/access/callers.ts";
 import type { Scope } from "../../db/schema/core.ts";
-import { type ApiDeps, hexOf, sha256Hex } from "../deps.ts";
+import { type ApiDeps, sha256Hex } from "../deps.ts";
 
 /** Who asks. */
 export type Caller = {
@@ -43,7 +43,7 @@ export async function authenticate(
   if (token === undefined) throw invalid();
   const row = await deps.ask.caller(token.id);
   const given = sha256Hex(deps, token.secret);
-  const fits = sameText(given, row ? hexOf(row.secretHash) : "0".repeat(64));
+  const fits = sameText(given, row?.secretHash ?? "0".repeat(64));
   if (!row || !fits || row.kind !== token.kind) throw invalid();
   if (row.stale && row.kind !== "join") await deps.ask.touch(row.id);
   const { kind, projectId, projectName, nodeName, scopes, node } = row;

@@ -21,7 +21,8 @@ export type CallerRow = {
   readonly projectId: ProjectId;
   readonly projectName: string;
   readonly nodeName: string | null;
-  readonly secretHash: Uint8Array;
+  /** In hex. */
+  readonly secretHash: string;
   readonly scopes: readonly Scope[];
   /** Its last use was noted more than a minute ago, or never. */
   readonly stale: boolean;
@@ -47,7 +48,7 @@ const callers = prepared((db: Db) =>
       projectId: tokens.projectId,
       projectName: projects.name,
       nodeName: tokens.nodeName,
-      secretHash: tokens.secretHash,
+      secretHash: sql<string>`encode(${tokens.secretHash}, 'hex')`,
       scopes: tokens.scopes,
       stale: sql<boolean>`${tokens.lastUsedAt} is null or ${tokens.lastUsedAt} < now() - interval '1 minute'`,
       node: sql<NodeId | null>`${nodes.id}`,
