@@ -26,7 +26,7 @@ export type Ask = {
   report(said: Said): Promise<SightOutcome>;
 };
 
-/** Each kind of question has a connection or two at most: agents take ten together, and leave the others to people. */
+/** Each kind of question has a connection or two at most: agents take eight together, and leave the others to people. */
 const LOOKS = { atMost: 1_000, atOnce: 1, everyMs: 2 };
 /** Each is a write of its own row; they may gather a little longer. */
 const NOTES = { atMost: 1_000, atOnce: 1, everyMs: 5 };

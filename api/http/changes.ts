@@ -32,18 +32,19 @@ const SWARM_MS = 200;
 
 /** One listener's news, handed to all who wait in this process, and the news that it is `stopping`. */
 export function changesHub(stopping: AbortSignal): ChangesHub {
-  const watches = new Map<string, Set<HubWatch>>();
+  /** By topic; of most there is one, and a list of one is a quarter of a set. */
+  const watches = new Map<string, readonly HubWatch[]>();
   /** Of each kind whether there was more since all were woken, which was a moment ago. */
   const swarms = new Map<string, boolean>();
   const announceAll = () => {
-    for (const set of watches.values()) for (const watch of set) watch.wake("maybe");
+    for (const all of watches.values()) for (const watch of all) watch.wake("maybe");
   };
   const wakeKind = (topics: string) => {
     swarms.set(topics, false);
     setTimeout(settle, SWARM_MS, topics);
     const kind = topics.slice(0, -1);
-    for (const [topic, set] of watches)
-      if (topic.startsWith(kind)) for (const watch of set) watch.wake("news");
+    for (const [topic, all] of watches)
+      if (topic.startsWith(kind)) for (const watch of all) watch.wake("news");
   };
   const settle = (topics: string) => {
     if (swarms.get(topics)) wakeKind(topics);
@@ -59,12 +60,12 @@ export function changesHub(stopping: AbortSignal): ChangesHub {
     },
     announceAll,
     watch: (topic) => {
-      const set = watches.get(topic) ?? new Set();
       const watch = new HubWatch(() => {
-        set.delete(watch);
-        if (set.size === 0) watches.delete(topic);
+        const others = watches.get(topic)?.filter((it) => it !== watch) ?? [];
+        if (others.length === 0) watches.delete(topic);
+        else watches.set(topic, others);
       });
-      watches.set(topic, set.add(watch));
+      watches.set(topic, [...(watches.get(topic) ?? []), watch]);
       return watch;
     },
   };
