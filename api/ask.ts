@@ -1,16 +1,11 @@
 import type { NodeId } from "../contract/ids.ts";
-import { findLiveTokens, type TokenRow, touchTokens } from "../db/access/tokens.ts";
+import { type CallerRow, findCallers } from "../db/access/callers.ts";
+import { touchTokens } from "../db/access/tokens.ts";
 import type { Db } from "../db/client.ts";
 import { databaseUnavailable } from "../db/errors.ts";
-import { type NodeWish, readDesired, type WishVersion, wishVersions } from "../db/nodes/desired.ts";
+import { type NodeWish, readDesired } from "../db/nodes/desired.ts";
 import { type Repetition, takeRepetitions } from "../db/nodes/repetitions.ts";
-import {
-  type Asker,
-  type Claim,
-  claimSessions,
-  findSpeakers,
-  type Speaker,
-} from "../db/nodes/sessions.ts";
+import { type Claim, claimSessions } from "../db/nodes/sessions.ts";
 import { type Said, type SightOutcome, storeReports } from "../db/nodes/sight.ts";
 import { batched } from "../kit/batched.ts";
 
@@ -19,12 +14,11 @@ import { batched } from "../kit/batched.ts";
  * are woken by one change, or come back after a restart, that takes a few statements.
  */
 export type Ask = {
-  token(id: string): Promise<TokenRow | undefined>;
+  /** Whose token has this id, and where that is a node's how it stands there. */
+  caller(token: string): Promise<CallerRow | undefined>;
   /** Notes that the token of this id was used. */
   touch(id: string): Promise<void>;
-  speaker(asker: Asker): Promise<Speaker | undefined>;
   claim(claim: Claim): Promise<boolean>;
-  wishVersion(node: NodeId): Promise<WishVersion | undefined>;
   wish(node: NodeId): Promise<NodeWish | undefined>;
   /** Whether the report says what the one before said; then it was taken as a sign of life. */
   repeats(said: Repetition): Promise<boolean>;
@@ -32,7 +26,7 @@ export type Ask = {
   report(said: Said): Promise<SightOutcome>;
 };
 
-/** Each kind of question has a connection or two at most: agents take ten together, and leave the others to people. */
+/** Each kind of question has a connection or two at most: agents take eight together, and leave the others to people. */
 const LOOKS = { atMost: 1_000, atOnce: 1, everyMs: 2 };
 /** Each is a write of its own row; they may gather a little longer. */
 const NOTES = { atMost: 1_000, atOnce: 1, everyMs: 5 };
@@ -43,20 +37,15 @@ const REPORTS = { atMost: 50, atOnce: 2, everyMs: 0 };
 
 export function openAsk(db: Db, appsDomain: string): Ask {
   return {
-    token: batched(LOOKS, async (ids: readonly string[]) => {
-      const found = await findLiveTokens(db, ids);
+    caller: batched(LOOKS, async (ids: readonly string[]) => {
+      const found = await findCallers(db, ids);
       return ids.map((id) => found.get(id));
     }),
     touch: batched(NOTES, async (ids: readonly string[]) => {
       await touchTokens(db, ids);
       return ids.map(() => undefined);
     }),
-    speaker: batched(LOOKS, (asked) => findSpeakers(db, asked)),
     claim: batched(NOTES, (claims) => claimSessions(db, claims)),
-    wishVersion: batched(LOOKS, async (nodes: readonly NodeId[]) => {
-      const found = await wishVersions(db, nodes);
-      return nodes.map((node) => found.get(node));
-    }),
     wish: batched(WISHES, (nodes) => readDesired(db, nodes, appsDomain)),
     repeats: batched(NOTES, (said) => takeRepetitions(db, said)),
     report: batched(

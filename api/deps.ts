@@ -4,6 +4,7 @@ import type { Db } from "../db/client.ts";
 import type { Log } from "../kit/log.ts";
 import type { Ask } from "./ask.ts";
 import type { Changes } from "./http/changes.ts";
+import type { Later } from "./http/later.ts";
 import type { Upgrade } from "./http/wire.ts";
 import type { SecretsDoor } from "./materials/secrets-door.ts";
 
@@ -29,6 +30,7 @@ export type ApiDeps = {
   /** Where other hosts reach the api, an address or a name; null where none does, or the platform does not say. */
   readonly outward: () => Promise<string | null>;
   readonly upgrade: Upgrade;
+  readonly later: Later;
 };
 
 export type ApiConfig = {

@@ -52,6 +52,10 @@ export default {
       upgrade: edgeUpgrade((work) => {
         session = work;
       }),
+      later: async (c, wait) => {
+        const { status, headers, body } = await wait(c.req.raw.signal);
+        return new Response(body, { status, headers });
+      },
     });
     const response = await api.fetch(request);
     const close = () => (session ?? Promise.resolve()).finally(connection.close);

@@ -15,6 +15,7 @@ import { changesHub } from "./http/changes.ts";
 import { rewrapSecrets } from "./materials/rewrap.ts";
 import { type SecretsDoor, secretsDoor } from "./materials/secrets-door.ts";
 import { listenForChanges } from "./news.ts";
+import { later } from "./node/later.ts";
 import { outwardAddress } from "./node/outward-address.ts";
 import { listen } from "./node/server.ts";
 import { streamingFetch } from "./node/streaming-fetch.ts";
@@ -66,6 +67,7 @@ async function main(): Promise<void> {
     reachedAt: (c) => (c.env as HttpBindings).incoming.socket.localAddress ?? null,
     outward: () => outwardAddress(env.WAYBILL_API_HOST),
     upgrade: webSockets.upgrade,
+    later,
   });
   const server = await listen(api.fetch, {
     host: env.WAYBILL_API_HOST,

@@ -46,14 +46,17 @@ async function measure(stage: Played, server: Server): Promise<Round> {
   await sleep(SETTLE_MS);
   const emptyKib = await residentKib(server.pid());
   await players.tell({ do: "mark" });
-  await players.tell({ do: "poll", port: server.port });
-  await players.until((it) => it.held === AGENTS && it.told === AGENTS);
-  await players.until((it) => it.reported === AGENTS);
+  const arrival = await spending(stage, server, async () => {
+    await players.tell({ do: "poll", port: server.port });
+    await players.until((it) => it.held === AGENTS && it.told === AGENTS);
+    await players.until((it) => it.reported === AGENTS);
+  });
+  const arrivalFailures = (await players.tell({ do: "count" })).failures;
   await sleep(SETTLE_MS);
   const heldKib = await residentKib(server.pid());
   const one = await oneByOne(stage);
-  const routes = await toAll(stage, (tx) => renewRoutes(tx));
-  const wishes = await toAll(stage, raiseAll);
+  const routes = await toAll(stage, server, (tx) => renewRoutes(tx));
+  const wishes = await toAll(stage, server, raiseAll);
   const steady = await steadily(stage, server);
   const { failures } = await players.tell({ do: "stop" });
   await server.program.end();
@@ -61,16 +64,38 @@ async function measure(stage: Played, server: Server): Promise<Round> {
     console.error(`  ${server.name} failed: ${JSON.stringify(failures)}`);
   return {
     "KiB an agent": (heldKib - emptyKib) / AGENTS,
+    "arrival: CPU an agent, ms": arrival.serverMs / AGENTS,
+    "arrival: PostgreSQL an agent, ms": arrival.postgresMs / AGENTS,
     "commit to one, p50 ms": quantile(one, 0.5),
     "commit to one, p99 ms": quantile(one, 0.99),
-    "routes to all: half, ms": quantile(routes, 0.5),
-    "routes to all: last, ms": Math.max(...routes),
-    "wishes to all: half, ms": quantile(wishes, 0.5),
-    "wishes to all: last, ms": Math.max(...wishes),
+    "routes to all: half, ms": quantile(routes.result, 0.5),
+    "routes to all: last, ms": Math.max(...routes.result),
+    "routes to all: CPU an agent, ms": routes.serverMs / AGENTS,
+    "wishes to all: half, ms": quantile(wishes.result, 0.5),
+    "wishes to all: last, ms": Math.max(...wishes.result),
+    "wishes to all: CPU an agent, ms": wishes.serverMs / AGENTS,
     "steady: % of a core": steady.server,
     "steady: PostgreSQL, % of a core": steady.postgres,
-    "failed calls": Object.values(failures).reduce((sum, it) => sum + it, 0),
+    "failed at arrival": sumOf(arrivalFailures),
+    "failed later": sumOf(failures),
   };
+}
+
+/** What `work` came to, and the time of a core that it took; the latter says the same on a busy machine. */
+async function spending<Result>(stage: Played, server: Server, work: () => Promise<Result>) {
+  const spent = async () => [
+    await cpuSeconds(server.pid()),
+    await familyCpuSeconds(stage.postgres.pid),
+  ];
+  const [server0 = 0, postgres0 = 0] = await spent();
+  const result = await work();
+  const [server1 = 0, postgres1 = 0] = await spent();
+  const [serverMs, postgresMs] = [(server1 - server0) * 1_000, (postgres1 - postgres0) * 1_000];
+  return { result, serverMs, postgresMs };
+}
+
+function sumOf(failures: Readonly<Record<string, number>>): number {
+  return Object.values(failures).reduce((sum, it) => sum + it, 0);
 }
 
 type Tx = Parameters<Parameters<Stage["connection"]["db"]["transaction"]>[0]>[0];
@@ -94,21 +119,21 @@ async function oneByOne({ connection, nodes, players }: Played): Promise<number[
 }
 
 /** The same for a transaction that concerns all: one entry for each agent. */
-async function toAll(
-  { connection, players }: Played,
-  change: (tx: Tx) => Promise<unknown>,
-): Promise<number[]> {
+async function toAll(stage: Played, server: Server, change: (tx: Tx) => Promise<unknown>) {
+  const { connection, players } = stage;
   // Each is waiting, and the burst before is over.
   await players.until((it) => it.held === AGENTS);
   await sleep(SETTLE_MS);
   await players.tell({ do: "mark" });
-  const sentAtMs = await connection.db.transaction(async (tx) => {
-    await change(tx);
-    return nowMs();
+  return await spending(stage, server, async () => {
+    const sentAtMs = await connection.db.transaction(async (tx) => {
+      await change(tx);
+      return nowMs();
+    });
+    await players.until((it) => it.told === AGENTS);
+    const { toldAtMs = [] } = await players.tell({ do: "times" });
+    return toldAtMs.map((it) => it - sentAtMs);
   });
-  await players.until((it) => it.told === AGENTS);
-  const { toldAtMs = [] } = await players.tell({ do: "times" });
-  return toldAtMs.map((it) => it - sentAtMs);
 }
 
 async function raiseAll(tx: Tx): Promise<void> {
@@ -118,17 +143,19 @@ async function raiseAll(tx: Tx): Promise<void> {
 }
 
 /** What all of them polling and reporting as ever costs, in percent of a core. */
-async function steadily({ players, postgres }: Played, server: Server) {
+async function steadily(stage: Played, server: Server) {
+  const { players } = stage;
   await players.until((it) => it.held === AGENTS);
   await players.tell({ do: "beat", on: true });
   await sleep(SETTLE_MS);
-  const spent = async () => [await cpuSeconds(server.pid()), await familyCpuSeconds(postgres.pid)];
-  const [from, fromMs] = [await spent(), nowMs()];
-  await sleep(STEADY_MS);
-  const [to, tookMs] = [await spent(), nowMs() - fromMs];
+  const fromMs = nowMs();
+  const { result: tookMs, ...spent } = await spending(stage, server, async () => {
+    await sleep(STEADY_MS);
+    return nowMs() - fromMs;
+  });
   await players.tell({ do: "beat", on: false });
-  const percent = (at: number) => (((to[at] ?? 0) - (from[at] ?? 0)) / tookMs) * 100_000;
-  return { server: percent(0), postgres: percent(1) };
+  const percent = (ms: number) => (ms / tookMs) * 100;
+  return { server: percent(spent.serverMs), postgres: percent(spent.postgresMs) };
 }
 
 /** The api is killed and started; all come back at once, ask for all of their wish and report, and others ask too. */

@@ -1,8 +1,9 @@
 import type { ProjectId } from "../../contract/ids.ts";
 import { Problem } from "../../contract/problem.ts";
 import { parseToken, type TokenKind } from "../../contract/token.ts";
+import type { NodeSpokenFor } from "../../db/access/callers.ts";
 import type { Scope } from "../../db/schema/core.ts";
-import { type ApiDeps, hexOf, sha256Hex } from "../deps.ts";
+import { type ApiDeps, sha256Hex } from "../deps.ts";
 
 /** Who asks. */
 export type Caller = {
@@ -13,6 +14,8 @@ export type Caller = {
   /** Set for the kinds node and join. */
   readonly nodeName: string | null;
   readonly scopes: readonly Scope[];
+  /** How a node's token stood when it was asked with; null for people's, and before a host joined. */
+  readonly node: NodeSpokenFor | null;
 };
 
 /** Whom audit rows and releases name. */
@@ -38,13 +41,13 @@ export async function authenticate(
   }
   const token = parseToken(text);
   if (token === undefined) throw invalid();
-  const row = await deps.ask.token(token.id);
+  const row = await deps.ask.caller(token.id);
   const given = sha256Hex(deps, token.secret);
-  const fits = sameText(given, row ? hexOf(row.secretHash) : "0".repeat(64));
+  const fits = sameText(given, row?.secretHash ?? "0".repeat(64));
   if (!row || !fits || row.kind !== token.kind) throw invalid();
   if (row.stale && row.kind !== "join") await deps.ask.touch(row.id);
-  const { kind, projectId, projectName, nodeName, scopes } = row;
-  return { kind, tokenId: row.id, projectId, projectName, nodeName, scopes };
+  const { kind, projectId, projectName, nodeName, scopes, node } = row;
+  return { kind, tokenId: row.id, projectId, projectName, nodeName, scopes, node };
 }
 
 function credential(header: string | undefined, basic: boolean): string | undefined {

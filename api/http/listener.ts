@@ -1,5 +1,5 @@
 import type { AppId } from "../../contract/ids.ts";
-import { findLiveToken } from "../../db/access/tokens.ts";
+import { findCaller } from "../../db/access/callers.ts";
 import { findApp } from "../../db/apps/apps.ts";
 import { podsOfApps } from "../../db/nodes/sight.ts";
 import { isInScope, type KnownCall } from "./route.ts";
@@ -17,7 +17,7 @@ export function openListener(call: KnownCall): Listener {
     mayGoOn: async () => {
       if (!allowed || Date.now() - lookedAtMs < LOOK_EVERY_MS) return allowed;
       lookedAtMs = Date.now();
-      const token = await findLiveToken(call.deps.db, call.caller.tokenId);
+      const token = await findCaller(call.deps.db, call.caller.tokenId);
       allowed = token !== undefined && isInScope(call.route, token.scopes);
       return allowed;
     },

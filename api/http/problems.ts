@@ -3,6 +3,7 @@ import { PROBLEMS, Problem } from "../../contract/problem.ts";
 import { databaseUnavailable, withoutValues } from "../../db/errors.ts";
 import { causeChain, type Log } from "../../kit/log.ts";
 import { registryErrorResponse } from "../registry/errors.ts";
+import type { PlainAnswer } from "./later.ts";
 
 /** The members of RFC 9457, and the problem's own. */
 export function problemBody(problem: Problem): Record<string, unknown> {
@@ -19,22 +20,41 @@ export function problemBody(problem: Problem): Record<string, unknown> {
 export function problemResponse(problem: Problem, headers: Record<string, string> = {}): Response {
   return new Response(JSON.stringify(problemBody(problem)), {
     status: problem.status,
-    headers: { "content-type": "application/problem+json", ...headers },
+    headers: { ...TYPE, ...headers },
   });
 }
 
+const TYPE = { "content-type": "application/problem+json" };
+
+type Asked = { readonly method: string; readonly path: string; readonly requestId: string };
+
 /** The one place where an error becomes an answer. What nobody foresaw is logged, and told to nobody else. */
 export function answerError(error: unknown, c: Context, log: Log, requestId: string): Response {
-  const problem = toProblem(error);
   const { method, path } = c.req;
-  if (problem.slug === "internal") {
-    log.error("request failed", withoutValues(error), { method, path, requestId });
-  } else if (problem.status >= 500 && problem.slug !== "not-ready") {
-    const causes = causeChain(withoutValues(error)).map((message) => message.split("\n", 1)[0]);
-    log.warn("request not served", { method, path, requestId, problem: problem.slug, causes });
-  }
+  const problem = loggedProblem(error, { method, path, requestId }, log);
   const answer = path.startsWith("/v2/") ? registryErrorResponse(path) : problemResponse;
   return answer(problem, headersOf(problem, path));
+}
+
+/** The same of a request that is answered later. */
+export function problemAnswer(error: unknown, asked: Asked, log: Log): PlainAnswer {
+  const problem = loggedProblem(error, asked, log);
+  return {
+    status: problem.status,
+    headers: { ...TYPE, ...headersOf(problem, asked.path) },
+    body: JSON.stringify(problemBody(problem)),
+  };
+}
+
+function loggedProblem(error: unknown, asked: Asked, log: Log): Problem {
+  const problem = toProblem(error);
+  if (problem.slug === "internal") {
+    log.error("request failed", withoutValues(error), asked);
+  } else if (problem.status >= 500 && problem.slug !== "not-ready") {
+    const causes = causeChain(withoutValues(error)).map((message) => message.split("\n", 1)[0]);
+    log.warn("request not served", { ...asked, problem: problem.slug, causes });
+  }
+  return problem;
 }
 
 export function toProblem(error: unknown): Problem {

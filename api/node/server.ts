@@ -8,7 +8,8 @@ import type { WebSocketDoor } from "./web-sockets.ts";
 
 /** Longer than any pause of an honest sender, shorter than a file descriptor is worth. */
 const BODY_IDLE_MS = 60_000;
-const HEADERS_MS = 10_000;
+/** It runs from when a connection is accepted, also while thousands are served that came before it. */
+const HEADERS_MS = 60_000;
 /** Who has connected and waits for its turn: thousands of agents come at once when the api is back. */
 const BACKLOG = 4_096;
 

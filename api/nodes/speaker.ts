@@ -3,24 +3,66 @@ import type { NodeId, PodId } from "../../contract/ids.ts";
 import { howToJoinAnew, NO_SESSION, SESSION_HEADER } from "../../contract/node/host.ts";
 import { PROTOCOL_HEADER, toldProtocol } from "../../contract/node/skew.ts";
 import { Problem } from "../../contract/problem.ts";
+import type { NodeSpokenFor } from "../../db/access/callers.ts";
 import { findNode, podsOfOthers } from "../../db/nodes/nodes.ts";
 import { noteRefusal } from "../../db/nodes/sessions.ts";
 import { auditDenied, auditDeniedOnce } from "../apps/change.ts";
+import type { Ask } from "../ask.ts";
 import type { Caller } from "../http/auth.ts";
 import type { KnownCall } from "../http/route.ts";
 
+/** An agent and the node that it speaks for: all that it takes to ask whether it still does. */
+export type Speaker = {
+  readonly node: NodeId;
+  readonly name: string;
+  readonly token: string;
+  readonly session: string;
+};
+
 /** The node that the token belongs to, asked by the agent that speaks for it; the caller cannot name another. */
-export async function nodeOf(call: KnownCall): Promise<NodeId> {
-  const { ask } = call.deps;
+export async function speakerOf(call: KnownCall): Promise<Speaker> {
   const session = sessionOf(call);
   const name = nodeName(call.caller);
-  const speaker = await ask.speaker({ name, session, token: call.caller.tokenId });
-  // One that asked before its token ended still waits for its answer.
-  if (speaker === undefined || speaker.shutOut) throw shutOut(name);
-  const { node, heard } = speaker;
-  if (heard || (await ask.claim({ node, session }))) return node;
+  const node = openTo(name, call.caller.node);
+  if (!(await speaksFor(call.deps.ask, node, session))) throw await whyNot(call, name, node.id);
+  return { node: node.id, name, token: call.caller.tokenId, session };
+}
+
+/** Another agent has the node, or it was removed a moment ago. */
+async function whyNot(call: KnownCall, name: string, node: NodeId): Promise<Problem> {
   const isThere = (await findNode(call.deps.db, name)) === node;
-  throw isThere ? await takenProblem(call, node) : shutOut(name);
+  return isThere ? await takenProblem(call, node) : shutOut(name);
+}
+
+export async function nodeOf(call: KnownCall): Promise<NodeId> {
+  return (await speakerOf(call)).node;
+}
+
+/**
+ * How the node stands now, asked for an agent that may have lost it while it waited. That another one has
+ * it goes on record when this one asks anew.
+ */
+export async function askAgain(
+  ask: Ask,
+  { name, token, session }: Omit<Speaker, "node">,
+): Promise<NodeSpokenFor> {
+  const node = openTo(name, (await ask.caller(token))?.node);
+  if (!(await speaksFor(ask, node, session))) throw taken(name);
+  return node;
+}
+
+/** The node, unless a person fenced it, or its token has ended. */
+function openTo(name: string, node: NodeSpokenFor | null | undefined): NodeSpokenFor {
+  if (!node || node.fenced) throw shutOut(name);
+  return node;
+}
+
+async function speaksFor(
+  ask: Ask,
+  { id: node, heard }: NodeSpokenFor,
+  session: string,
+): Promise<boolean> {
+  return heard === session || (await ask.claim({ node, session }));
 }
 
 /** The same for what asks in the node's name without being its agent: the runtime, for images. */
@@ -38,6 +80,10 @@ export async function takenProblem(call: KnownCall, node: NodeId): Promise<Probl
     log.warn("a second agent speaks for a node", { node: name });
     await auditDenied(call, { action: "node.session", object: `node:${name}` });
   }
+  return taken(name);
+}
+
+function taken(name: string): Problem {
   return new Problem(
     "node-taken",
     `Another agent speaks for ${name} and was heard of within the last 30 s. After a reboot, wait; a copy of a host has to join as a node of its own.`,

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { fromBase64, toBase64 } from "../../contract/base64.ts";
+import type { NodeId } from "../../contract/ids.ts";
 import {
   ExecInput,
   ExecOutput,
@@ -9,9 +10,10 @@ import {
 import { Problem } from "../../contract/problem.ts";
 import { claimExecs, forgetExec, putOutput, readInput, touchExec } from "../../db/streams/execs.ts";
 import { auditDeniedOnce } from "../apps/change.ts";
+import type { Watch } from "../http/changes.ts";
 import { DesiredQuery, NoQuery, wholeNumber } from "../http/query.ts";
 import { type KnownCall, pathPart, type Route, route } from "../http/route.ts";
-import { nodeOf } from "../nodes/speaker.ts";
+import { askAgain, nodeOf, speakerOf } from "../nodes/speaker.ts";
 import { parseBody } from "./node-sync.ts";
 
 const InputQuery = z.strictObject({
@@ -93,7 +95,7 @@ export const nodeExecRoutes: readonly Route[] = [
 async function touch(call: KnownCall, isLast = false): Promise<"open" | "behind"> {
   const id = pathPart(call, "id");
   const side = z.uuid().safeParse(id).success
-    ? await touchExec(call.deps.db, await nodeOf(call), id)
+    ? await touchExec(call.deps.db, await nodeStill(call), id)
     : "none";
   if (side === "anothers")
     await auditDeniedOnce(call, { action: "node.foreign-command", object: `exec:${id}` });
@@ -122,7 +124,7 @@ async function roomFor(call: KnownCall, isLast: boolean): Promise<"open" | "behi
  */
 async function* turns(
   call: KnownCall<{ readonly waitMs: number }>,
-  watch: { changed(ms: number, signal: AbortSignal): Promise<void> },
+  watch: Watch,
 ): AsyncGenerator<boolean, void> {
   const untilMs = Date.now() + call.query.waitMs;
   const gone = call.c.req.raw.signal;
@@ -133,6 +135,10 @@ async function* turns(
     if (last) return;
     await watch.changed(leftMs, gone);
     // It may have lost its node meanwhile.
-    if (!gone.aborted) await nodeOf(call);
+    if (!gone.aborted) await nodeStill(call);
   }
+}
+
+async function nodeStill(call: KnownCall): Promise<NodeId> {
+  return (await askAgain(call.deps.ask, await speakerOf(call))).id;
 }

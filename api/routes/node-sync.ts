@@ -24,11 +24,20 @@ import { auditDenied } from "../apps/change.ts";
 import { sha256Hex } from "../deps.ts";
 import { actorName } from "../http/auth.ts";
 import { readNodeDocument, readText } from "../http/body.ts";
+import { answerLater } from "../http/later.ts";
 import { DesiredQuery, NoQuery } from "../http/query.ts";
 import { type KnownCall, type Route, route } from "../http/route.ts";
-import { sealForNode } from "../materials/node-secrets.ts";
 import { join } from "../nodes/join.ts";
-import { alarmAbout, nodeName, nodeOf, protocolOf, sessionOf, shutOut } from "../nodes/speaker.ts";
+import {
+  alarmAbout,
+  nodeName,
+  nodeOf,
+  protocolOf,
+  sessionOf,
+  shutOut,
+  speakerOf,
+} from "../nodes/speaker.ts";
+import { readWish, waitForWish } from "../nodes/wait-for-wish.ts";
 
 export const nodeSyncRoutes: readonly Route[] = [
   route({
@@ -118,36 +127,14 @@ export const nodeSyncRoutes: readonly Route[] = [
   }),
 ];
 
-/** Answers at once when the wish is another than the agent's, else when it becomes one, else 304. */
 async function desired(call: KnownCall<z.infer<typeof DesiredQuery>>): Promise<Response> {
-  const { deps } = call;
-  const node = await nodeOf(call);
+  const { deps, caller, query } = call;
+  const speaker = await speakerOf(call);
   const held = call.c.req.header("if-none-match");
-  const untilMs = Date.now() + call.query.waitMs;
-  // Who waits is woken by a stop as by a change: a signal of both would be a third of what a wait holds.
-  const gone = call.c.req.raw.signal;
-  using watch = deps.changes.watch(`node:${node}`);
-  let version = await deps.ask.wishVersion(node);
-  while (!gone.aborted) {
-    if (version === undefined) throw noPlan();
-    if (held !== wishTag(version)) return await answerDesired(call, node);
-    const leftMs = untilMs - Date.now();
-    if (leftMs <= 0 || deps.stopping.aborted) {
-      return call.c.body(null, 304, { etag: wishTag(version) });
-    }
-    await watch.changed(leftMs, gone);
-    // It may have lost its node meanwhile.
-    if (!gone.aborted) [version] = await Promise.all([deps.ask.wishVersion(node), nodeOf(call)]);
-  }
-  return call.c.body(null, 304);
-}
-
-async function answerDesired(call: KnownCall, node: NodeId): Promise<Response> {
-  const wish = await call.deps.ask.wish(node);
-  if (wish === undefined) throw noPlan();
-  const secrets = await sealForNode(call.deps, wish.publicKey, wish.secrets);
-  const body: DesiredState = { ...wish.desired, secrets };
-  return call.c.json(body, 200, { etag: wishTag(body), "cache-control": "no-store" });
+  const wish = caller.node?.wish;
+  if (wish && wishTag(wish) !== held) return answerLater(call, () => readWish(deps, speaker));
+  const question = { speaker, held, waitMs: query.waitMs };
+  return answerLater(call, (gone) => waitForWish(deps, question, gone));
 }
 
 async function isRepetition(
@@ -220,11 +207,6 @@ async function refuseAddress(
     trouble,
   });
   await auditDenied(call, { action: "node.address", object: `node:${name}` });
-}
-
-/** Not an empty wish: that would be an order to stop everything. */
-function noPlan(): Problem {
-  return new Problem("not-ready", "There is no plan for this node yet; keep what you have.");
 }
 
 export async function parseBody<T extends z.ZodType>(

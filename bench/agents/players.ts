@@ -6,7 +6,7 @@ import type { Count, Order, PlayedAgent } from "./orders.ts";
 
 /** Open files are capped for each process: the agents are played by several. */
 const PROCESSES = 2;
-const PATIENCE_MS = 120_000;
+const PATIENCE_MS = 600_000;
 
 export type Players = AsyncDisposable & {
   /** Gives an order to all, and answers their sums. */

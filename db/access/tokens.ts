@@ -2,10 +2,11 @@ import { and, asc, eq, gt, inArray, isNull, lt, ne, or, sql } from "drizzle-orm"
 import type { ProjectId } from "../../contract/ids.ts";
 import type { Most } from "../../contract/node/host.ts";
 import type { TokenKind } from "../../contract/token.ts";
-import { anyOf } from "../any-of.ts";
-import type { Tx } from "../client.ts";
+import { anyOf, idList } from "../any-of.ts";
+import type { Db, Tx } from "../client.ts";
+import { prepared } from "../prepared.ts";
 import { controlPlane } from "../schema/control.ts";
-import { projects, type Scope, tokens } from "../schema/core.ts";
+import { type Scope, tokens } from "../schema/core.ts";
 
 /** Who made a token that no person asked for. */
 export const INSTALLATION = "installation";
@@ -18,72 +19,36 @@ const LAST_USE = sql`coalesce(${tokens.lastUsedAt}, ${tokens.createdAt})`;
 /** When a worker last found that nodes can be heard; null before any did. See nodes/control-plane.ts. */
 const LAST_LOOK = sql`(select ${controlPlane.lastPassAt} from ${controlPlane})`;
 
-export type TokenRow = {
-  readonly id: string;
-  readonly kind: TokenKind;
-  readonly projectId: ProjectId;
-  readonly projectName: string;
-  readonly nodeName: string | null;
-  readonly secretHash: Uint8Array;
-  readonly scopes: readonly Scope[];
-  /** Its last use was noted more than a minute ago, or never. */
-  readonly stale: boolean;
-};
-
-/** The token of this id that is neither expired nor revoked. Whether the secret fits is the caller's check. */
-export async function findLiveToken(tx: Tx, id: string): Promise<TokenRow | undefined> {
-  return (await findLiveTokens(tx, [id])).get(id);
-}
-
-/** The same of many, by their ids. */
-export async function findLiveTokens(
-  tx: Tx,
-  ids: readonly string[],
-): Promise<ReadonlyMap<string, TokenRow>> {
-  const rows = await tx
-    .select({
-      id: tokens.id,
-      kind: tokens.kind,
-      projectId: tokens.projectId,
-      projectName: projects.name,
-      nodeName: tokens.nodeName,
-      secretHash: tokens.secretHash,
-      scopes: tokens.scopes,
-      stale: sql<boolean>`${tokens.lastUsedAt} is null or ${tokens.lastUsedAt} < now() - interval '1 minute'`,
-    })
-    .from(tokens)
-    .innerJoin(projects, eq(projects.id, tokens.projectId))
-    .where(and(anyOf(tokens.id, ids), isLive()))
-    .prepare("live_tokens")
-    .execute();
-  return new Map(rows.map((row) => [row.id, row]));
-}
-
 /**
  * Notes the use of tokens, a minute's grain. A node's token slides: each use gives it another 24
  * hours, so that only a node that was away for a day by itself has to join again. The rows are taken in
  * one order, so that no two of these wait for each other.
  */
-export async function touchTokens(tx: Tx, ids: readonly string[]): Promise<void> {
-  const unnoted = tx
+export async function touchTokens(db: Db, ids: readonly string[]): Promise<void> {
+  await touch(db).execute({ ids: idList(ids) });
+}
+
+const touch = prepared((db: Db) => {
+  const unnoted = db
     .select({ id: tokens.id })
     .from(tokens)
     .where(
       and(
-        anyOf(tokens.id, ids),
+        anyOf(tokens.id, sql.placeholder("ids")),
         or(isNull(tokens.lastUsedAt), lt(tokens.lastUsedAt, sql`now() - interval '1 minute'`)),
       ),
     )
     .orderBy(asc(tokens.id))
     .for("no key update");
-  await tx
+  return db
     .update(tokens)
     .set({
       lastUsedAt: sql`now()`,
       expiresAt: sql`case when ${tokens.kind} = 'node' then now() + ${NODE_TOKEN_LIFE} else ${tokens.expiresAt} end`,
     })
-    .where(inArray(tokens.id, unnoted));
-}
+    .where(inArray(tokens.id, unnoted))
+    .prepare("touch_tokens");
+});
 
 /**
  * Gives the tokens of nodes the time back in which nobody could have heard them, since the last look: each

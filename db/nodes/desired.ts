@@ -1,20 +1,26 @@
 import { and, asc, eq, gt, sql } from "drizzle-orm";
+import { fromBase64 } from "../../contract/base64.ts";
 import type { NodeId } from "../../contract/ids.ts";
 import type { DesiredState } from "../../contract/node/protocol.ts";
-import { anyOf } from "../any-of.ts";
+import { anyOf, idList } from "../any-of.ts";
 import { podSpec } from "../apps/pod-texts.ts";
+import { asJson } from "../as-json.ts";
 import type { Db, Tx } from "../client.ts";
 import { announce } from "../outbox.ts";
-import { apps, nodePlans, nodes, pods, podTexts } from "../schema/core.ts";
+import { prepared } from "../prepared.ts";
+import { apps, nodePlans, pods, podTexts } from "../schema/core.ts";
 import { volumesToPurge } from "../volumes/end.ts";
 import { byNode } from "./by-node.ts";
 import {
+  configMapOf,
+  imageNames,
   imagesToKeep,
+  secretOf,
   type WantedSecret,
   wantedConfigMaps,
   wantedSecrets,
 } from "./desired-materials.ts";
-import { NOW_ROUTED, readRoutes } from "./routes.ts";
+import { NOW_ROUTED, routeQueries, routesFrom } from "./routes.ts";
 
 /** The generation of what this node should run; undefined when nobody has planned for it yet. */
 export async function wishGeneration(tx: Tx, node: NodeId): Promise<number | undefined> {
@@ -28,20 +34,6 @@ export async function wishGeneration(tx: Tx, node: NodeId): Promise<number | und
 /** Which wish a node has to have: see `wishTag`. */
 export type WishVersion = Pick<DesiredState, "generation" | "routing">;
 
-/** Of each of these nodes, as above. */
-export async function wishVersions(
-  tx: Tx,
-  ids: readonly NodeId[],
-): Promise<ReadonlyMap<NodeId, WishVersion>> {
-  const rows = await tx
-    .select({ node: nodePlans.nodeId, generation: nodePlans.generation, routing: NOW_ROUTED })
-    .from(nodePlans)
-    .where(anyOf(nodePlans.nodeId, ids))
-    .prepare("wish_versions")
-    .execute();
-  return new Map(rows.map(({ node, ...version }) => [node, version]));
-}
-
 /** All that a node is told, but for its secrets, which are yet to be sealed for it. */
 export type NodeWish = {
   readonly desired: Omit<DesiredState, "secrets">;
@@ -53,6 +45,9 @@ export type NodeWish = {
 /** So many bytes of pods are read at once, though there be many nodes: what is read waits in memory to be sent. */
 const MAX_READ_BYTES = 16 * 1024 * 1024;
 
+/** The nodes that one statement reads the wishes of: see `wishes`. */
+const THESE = sql`array(select node from these)`;
+
 /**
  * All that each of these nodes should run, generation and pods of one moment; of the first ones only,
  * where that is much. Undefined, and never an empty wish, when there is no plan for a node: an agent
@@ -63,71 +58,83 @@ export async function readDesired(
   ids: readonly NodeId[],
   appsDomain: string,
 ): Promise<readonly (NodeWish | undefined)[]> {
-  return await db.transaction(
-    async (tx) => {
-      const heads = await readHeads(tx, ids);
-      const some = firstOf(ids, heads);
-      const [pods, routes, configMaps, keepImages, purgeVolumes, secrets] = await Promise.all([
-        wantedPods(tx, some),
-        readRoutes(tx, some, appsDomain),
-        wantedConfigMaps(tx, some),
-        imagesToKeep(tx, some),
-        volumesToPurge(tx, some),
-        wantedSecrets(tx, some),
-      ]);
-      return some.map((node): NodeWish | undefined => {
-        const head = heads.get(node);
-        if (head === undefined) return undefined;
-        const { generation, routing, publicKey } = head;
-        return {
-          desired: {
-            node,
-            generation,
-            pods: pods.get(node) ?? [],
-            routing,
-            ...routes(node),
-            configMaps: configMaps.get(node) ?? [],
-            keepImages: keepImages.get(node) ?? [],
-            purgeVolumes: purgeVolumes.get(node) ?? [],
-          },
-          secrets: secrets.get(node) ?? [],
-          publicKey,
-        };
-      });
-    },
-    { isolationLevel: "repeatable read", accessMode: "read only" },
-  );
-}
-
-type Head = WishVersion & { readonly publicKey: Uint8Array | null; readonly bytes: number };
-
-async function readHeads(tx: Tx, ids: readonly NodeId[]): Promise<ReadonlyMap<NodeId, Head>> {
-  const rows = await tx
-    .select({
-      node: nodePlans.nodeId,
-      generation: nodePlans.generation,
-      routing: NOW_ROUTED,
-      publicKey: nodes.publicKey,
-      bytes: sql<number>`(select coalesce(sum(wire_bytes), 0)::float8
-        from pods join pod_texts on pod_texts.id = text_id
-        where pods.node_id = ${nodePlans.nodeId} and wanted = 'run')`,
-    })
-    .from(nodePlans)
-    .innerJoin(nodes, eq(nodes.id, nodePlans.nodeId))
-    .where(anyOf(nodePlans.nodeId, ids))
-    .prepare("wish_heads")
-    .execute();
-  return new Map(rows.map(({ node, ...head }) => [node, head]));
-}
-
-/** The first one, and as many as may be read together with it. */
-function firstOf(ids: readonly NodeId[], heads: ReadonlyMap<NodeId, Head>): readonly NodeId[] {
-  let bytes = 0;
-  const end = ids.findIndex((node, at) => {
-    bytes += heads.get(node)?.bytes ?? 0;
-    return at > 0 && bytes > MAX_READ_BYTES;
+  const [read] = await wishes(db).execute({ ids: idList(ids) });
+  if (read === undefined) throw new Error("a statement without a table returned no row");
+  const pods = byNode(read.pods, (it) => it.pod);
+  const routes = routesFrom(read, appsDomain);
+  const configMaps = byNode(read.configMaps, configMapOf);
+  const images = byNode(read.images, (it) => it);
+  const purges = byNode(read.purges, ({ project, name }) => ({ project, name }));
+  const secrets = byNode(read.secrets, secretOf);
+  return read.these.map(({ node, generation, routing, publicKey }): NodeWish | undefined => {
+    if (generation === null) return undefined;
+    return {
+      desired: {
+        node,
+        generation,
+        pods: pods.get(node) ?? [],
+        routing,
+        ...routes(node),
+        configMaps: configMaps.get(node) ?? [],
+        keepImages: imageNames(images.get(node) ?? []),
+        purgeVolumes: purges.get(node) ?? [],
+      },
+      secrets: secrets.get(node) ?? [],
+      publicKey: publicKey === null ? null : fromBase64(publicKey),
+    };
   });
-  return end < 0 ? ids : ids.slice(0, end);
+}
+
+/** One statement, and so of one moment, in one turn of the wire: thousands wait for it together. */
+const wishes = prepared((db: Db) => {
+  const asked = db.$with("these").as(these(db));
+  const { reached, here, elsewhere } = routeQueries(db, THESE);
+  return db
+    .with(asked)
+    .select({
+      these: asJson(db.select().from(asked).orderBy(asked.at)),
+      pods: asJson(wantedPods(db)),
+      reached: asJson(reached),
+      here: asJson(here),
+      elsewhere: asJson(elsewhere),
+      configMaps: asJson(wantedConfigMaps(db, THESE)),
+      images: asJson(imagesToKeep(db, THESE)),
+      purges: asJson(volumesToPurge(db, THESE)),
+      secrets: asJson(wantedSecrets(db, THESE)),
+    })
+    .from(sql`(values (true)) as once`)
+    .prepare("wishes");
+});
+
+/** The first of the nodes that are asked for, and as many as may be read together with it. */
+function these(db: Db) {
+  const bytes = sql`(select sum(wire_bytes) from pods join pod_texts on pod_texts.id = text_id
+    where pods.node_id = asked.node and wanted = 'run')`;
+  const measured = sql`(
+    select asked.node, at, plan.generation, public_key, sum(coalesce(${bytes}, 0)) over (order by at) as bytes
+    from unnest(${sql.placeholder("ids")}::uuid[]) with ordinality as asked (node, at)
+    left join node_plans as plan on plan.node_id = asked.node
+    left join nodes on nodes.id = plan.node_id) as measured`;
+  return db
+    .select({
+      node: sql<NodeId>`node`.as("node"),
+      at: sql<number>`at`.as("at"),
+      generation: sql<number | null>`generation`.as("generation"),
+      routing: NOW_ROUTED.as("routing"),
+      publicKey: sql<string | null>`encode(public_key, 'base64')`.as("public_key"),
+    })
+    .from(measured)
+    .where(sql`at = 1 or bytes <= ${MAX_READ_BYTES}`);
+}
+
+function wantedPods(db: Db) {
+  return db
+    .select({ node: sql<NodeId>`${pods.nodeId}`, pod: podSpec })
+    .from(pods)
+    .innerJoin(podTexts, eq(podTexts.id, pods.textId))
+    .innerJoin(apps, eq(apps.id, pods.appId))
+    .where(and(anyOf(pods.nodeId, THESE), eq(pods.wanted, "run")))
+    .orderBy(asc(apps.name), asc(pods.createdAt), asc(pods.id));
 }
 
 // ---- called by api alone: what goes with a node's pods has changed ------------------------------------
@@ -142,20 +149,4 @@ export async function renewWish(tx: Tx, node: NodeId): Promise<void> {
     .set({ generation: sql`${nodePlans.generation} + 1` })
     .where(and(eq(nodePlans.nodeId, node), gt(nodePlans.generation, 0)));
   await announce(tx, `node:${node}`);
-}
-
-async function wantedPods(
-  tx: Tx,
-  ids: readonly NodeId[],
-): Promise<ReadonlyMap<NodeId, DesiredState["pods"]>> {
-  const rows = await tx
-    .select({ node: pods.nodeId, pod: podSpec })
-    .from(pods)
-    .innerJoin(podTexts, eq(podTexts.id, pods.textId))
-    .innerJoin(apps, eq(apps.id, pods.appId))
-    .where(and(anyOf(pods.nodeId, ids), eq(pods.wanted, "run")))
-    .orderBy(asc(apps.name), asc(pods.createdAt), asc(pods.id))
-    .prepare("wanted_pods")
-    .execute();
-  return byNode(rows, ({ pod }) => pod);
 }

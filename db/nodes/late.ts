@@ -1,4 +1,4 @@
-import { type SQL, sql } from "drizzle-orm";
+import { type SQL, type SQLWrapper, sql } from "drizzle-orm";
 import { nodeStatus } from "../schema/core.ts";
 
 /**
@@ -12,7 +12,7 @@ const UNDER_WAY = sql`interval '2 minutes'`;
  * later. An agent that waits in vain for an answer makes another report, and the first may still be
  * under way: both may tell of one generation. Never so for a report that tells no time.
  */
-export function isLate(bootId: SQL, sinceBootMs: SQL): SQL {
+export function isLate(bootId: SQLWrapper, sinceBootMs: SQLWrapper): SQL {
   return sql`coalesce(${bootId} = ${nodeStatus.bootId} and ${sinceBootMs} < ${nodeStatus.sinceBootMs}
     and ${nodeStatus.seenAt} > now() - ${UNDER_WAY}, false)`;
 }

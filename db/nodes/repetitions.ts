@@ -1,8 +1,9 @@
-import { sql } from "drizzle-orm";
+import { and, eq, isNotNull, isNull, not, or, sql } from "drizzle-orm";
 import type { NodeId } from "../../contract/ids.ts";
 import type { NodeReport } from "../../contract/node/protocol.ts";
-import type { Tx } from "../client.ts";
-import type { NodeUsage } from "../schema/core.ts";
+import type { Db } from "../client.ts";
+import { prepared } from "../prepared.ts";
+import { type NodeUsage, nodeStatus } from "../schema/core.ts";
 import { isLate } from "./late.ts";
 import { withoutUsage } from "./usage.ts";
 
@@ -30,26 +31,53 @@ export type Repetition = {
 /**
  * Takes those of these reports that repeat what is stored, and says which they are. The others are to be
  * stored whole; so is one whose address another node has, since that one may have given it up, and one
- * that comes late is to be dropped there. Rows
- * are taken in one order everywhere, so that no two of these wait for each other.
+ * that comes late is to be dropped there. Rows are taken in one order everywhere, so that no two of these
+ * wait for each other.
  */
 export async function takeRepetitions(
-  tx: Tx,
+  db: Db,
   said: readonly Repetition[],
 ): Promise<readonly boolean[]> {
-  const rows = await tx.execute<{ node: NodeId; print: string }>(sql`
-    with repeated as (
-      select node_id, said.usage, said."sinceBootMs"
-      from jsonb_to_recordset(${JSON.stringify(said)}::jsonb)
-        as said (node uuid, print text, usage jsonb, "sinceBootMs" bigint)
-      join node_status on node_id = said.node and last_report = said.print
-      where (address is not null or told_address is null)
-        and not ${isLate(sql`boot_id`, sql`said."sinceBootMs"`)}
-      order by node_id for no key update of node_status)
-    update node_status
-    set seen_at = now(), usage = repeated.usage, since_boot_ms = repeated."sinceBootMs"
-    from repeated where node_status.node_id = repeated.node_id
-    returning node_status.node_id as node, last_report as print`);
+  const rows = await repetitions(db).execute({ said: JSON.stringify(said) });
   const taken = new Map(rows.map(({ node, print }) => [node, print]));
   return said.map(({ node, print }) => taken.get(node) === print);
 }
+
+const repetitions = prepared((db: Db) => {
+  const repeated = db.$with("repeated").as(
+    db
+      .select({
+        node: nodeStatus.nodeId,
+        usage: sql<NodeUsage>`said.usage`.as("said_usage"),
+        sinceBootMs: sql<number | null>`said."sinceBootMs"`.as("said_since_boot_ms"),
+      })
+      .from(
+        sql`jsonb_to_recordset(${sql.placeholder("said")}::jsonb)
+          as said (node uuid, print text, usage jsonb, "sinceBootMs" bigint)`,
+      )
+      .innerJoin(
+        nodeStatus,
+        sql`${nodeStatus.nodeId} = said.node and ${nodeStatus.lastReport} = said.print`,
+      )
+      .where(
+        and(
+          or(isNotNull(nodeStatus.address), isNull(nodeStatus.toldAddress)),
+          not(isLate(nodeStatus.bootId, sql`said."sinceBootMs"`)),
+        ),
+      )
+      .orderBy(nodeStatus.nodeId)
+      .for("no key update", { of: nodeStatus }),
+  );
+  return db
+    .with(repeated)
+    .update(nodeStatus)
+    .set({
+      seenAt: sql`now()`,
+      usage: sql`${repeated.usage}`,
+      sinceBootMs: sql`${repeated.sinceBootMs}`,
+    })
+    .from(repeated)
+    .where(eq(nodeStatus.nodeId, repeated.node))
+    .returning({ node: nodeStatus.nodeId, print: nodeStatus.lastReport })
+    .prepare("repetitions");
+});

@@ -1,8 +1,8 @@
-import { and, asc, eq, isNotNull, isNull, or, sql } from "drizzle-orm";
+import { and, asc, eq, isNotNull, isNull, or, type SQL, sql } from "drizzle-orm";
 import type { AppId, NodeId, PodId } from "../../contract/ids.ts";
 import type { RemotePod, Route } from "../../contract/node/protocol.ts";
 import { anyOf } from "../any-of.ts";
-import type { Tx } from "../client.ts";
+import type { Db, Tx } from "../client.ts";
 import { announce } from "../outbox.ts";
 import { routing } from "../schema/control.ts";
 import { apps, nodeStatus, nodes, podStatus, pods, releases } from "../schema/core.ts";
@@ -29,23 +29,34 @@ const RESTS = sql`interval '10 minutes'`;
 
 export type Routes = Readonly<{ routes: Route[]; peers: string[] }>;
 
+/** What of the database the routes of `nodes` are made of; `routesFrom` makes them. */
+export function routeQueries(db: Db, nodes: SQL) {
+  return {
+    reached: reachedNodes(db),
+    here: podsHere(db, nodes),
+    elsewhere: podsElsewhere(db, nodes),
+  };
+}
+
+type RouteRows = {
+  readonly [Query in keyof ReturnType<typeof routeQueries>]: Awaited<
+    ReturnType<typeof routeQueries>[Query]
+  >;
+};
+
 /**
  * The routes of each of these nodes. What runs on other nodes is in there only for a node that the
  * others know an address of.
  */
-export async function readRoutes(
-  tx: Tx,
-  ids: readonly NodeId[],
-  appsDomain: string,
-): Promise<(node: NodeId) => Routes> {
-  const [reached, pods] = await Promise.all([reachedNodes(tx), podsHere(tx, ids)]);
-  const sends = (node: NodeId) => reached.get(node)?.isIngress === true && reached.size > 1;
-  const routed = ids.some(sends) ? await podsElsewhere(tx) : [];
+export function routesFrom(rows: RouteRows, appsDomain: string): (node: NodeId) => Routes {
+  const reached = new Map(rows.reached.map(({ node, ...it }) => [node, it]));
+  const pods = byNode(rows.here, (row) => row);
   return (node) => {
     const peers = peersOf(node, reached);
     const alone = peers.length === 0;
     const here = (pods.get(node) ?? []).filter((it) => !alone || it.wanted === "run");
-    const elsewhere = sends(node) ? routed.filter((it) => it.node !== node) : [];
+    const sends = reached.get(node)?.isIngress === true && reached.size > 1;
+    const elsewhere = sends ? rows.elsewhere.filter((it) => it.node !== node) : [];
     return { routes: routesOf(here, elsewhere, appsDomain, !alone), peers };
   };
 }
@@ -115,7 +126,7 @@ type Here = Routed & { readonly wanted: "run" | "gone" };
 type Elsewhere = Routed & { readonly address: string };
 
 const routed = {
-  node: pods.nodeId,
+  node: sql<NodeId>`${pods.nodeId}`,
   pod: pods.id,
   app: apps.id,
   name: apps.name,
@@ -132,26 +143,23 @@ const takesRequests = and(
   sql`coalesce(${podStatus.status} ->> 'phase', '') not in ('Succeeded', 'Failed')`,
 );
 
-async function podsHere(
-  tx: Tx,
-  ids: readonly NodeId[],
-): Promise<ReadonlyMap<NodeId, readonly Here[]>> {
-  const rows = await tx
+function podsHere(db: Db, nodes: SQL) {
+  return db
     .select({ ...routed, wanted: pods.wanted })
     .from(pods)
     .innerJoin(apps, eq(apps.id, pods.appId))
     .innerJoin(releases, eq(releases.id, pods.releaseId))
     .leftJoin(podStatus, eq(podStatus.podId, pods.id))
-    .where(and(anyOf(pods.nodeId, ids), takesRequests, or(eq(pods.wanted, "run"), leadsOn)))
-    .orderBy(asc(apps.name), asc(pods.createdAt), asc(pods.id))
-    .prepare("pods_here")
-    .execute();
-  return byNode(rows, (row) => row);
+    .where(and(anyOf(pods.nodeId, nodes), takesRequests, or(eq(pods.wanted, "run"), leadsOn)))
+    .orderBy(asc(apps.name), asc(pods.createdAt), asc(pods.id));
 }
 
-/** All that other nodes than their own may be told. */
-async function podsElsewhere(tx: Tx): Promise<readonly Elsewhere[]> {
-  return await tx
+/** All that other nodes than their own may be told; none where none of these nodes is told of it. */
+function podsElsewhere(db: Db, asked: SQL) {
+  const anySends = sql`exists (
+    select from node_status join nodes as asked on asked.id = node_id
+    where ${anyOf(sql`node_id`, asked)} and address is not null and asked.labels ->> 'waybill/ingress' is distinct from 'false')`;
+  return db
     .select({ ...routed, address: sql<string>`${nodeStatus.address}` })
     .from(pods)
     .innerJoin(apps, eq(apps.id, pods.appId))
@@ -161,6 +169,7 @@ async function podsElsewhere(tx: Tx): Promise<readonly Elsewhere[]> {
     .leftJoin(podStatus, eq(podStatus.podId, pods.id))
     .where(
       and(
+        anySends,
         eq(pods.wanted, "run"),
         isNotNull(nodeStatus.address),
         isNull(nodes.fencedAt),
@@ -187,8 +196,8 @@ type Reached = {
   readonly isIngress: boolean;
 };
 
-async function reachedNodes(tx: Tx): Promise<ReadonlyMap<NodeId, Reached>> {
-  const rows = await tx
+function reachedNodes(db: Db) {
+  return db
     .select({
       node: nodeStatus.nodeId,
       address: sql<string>`${nodeStatus.address}`,
@@ -197,10 +206,7 @@ async function reachedNodes(tx: Tx): Promise<ReadonlyMap<NodeId, Reached>> {
     .from(nodeStatus)
     .innerJoin(nodes, eq(nodes.id, nodeStatus.nodeId))
     .where(and(isNotNull(nodeStatus.address), isNull(nodes.fencedAt)))
-    .orderBy(asc(nodeStatus.address))
-    .prepare("reached_nodes")
-    .execute();
-  return new Map(rows.map(({ node, ...reached }) => [node, reached]));
+    .orderBy(asc(nodeStatus.address));
 }
 
 /** Whose requests come in at a node's doors. None for one without an address: nobody knows the way there. */

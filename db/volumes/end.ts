@@ -1,9 +1,8 @@
-import { and, asc, eq, isNotNull, isNull, sql } from "drizzle-orm";
+import { and, asc, eq, isNotNull, isNull, type SQL, sql } from "drizzle-orm";
 import type { NodeId, ProjectId } from "../../contract/ids.ts";
 import type { VolumeKey } from "../../contract/material/material.ts";
 import { anyOf } from "../any-of.ts";
-import type { Tx } from "../client.ts";
-import { byNode } from "../nodes/by-node.ts";
+import type { Db, Tx } from "../client.ts";
 import { projects } from "../schema/core.ts";
 import { volumes } from "../schema/material.ts";
 
@@ -12,20 +11,14 @@ import { volumes } from "../schema/material.ts";
  * can be taken back; then purging, until the node that holds it says that they are gone.
  */
 
-/** The volumes whose bytes each of these nodes is to delete. */
-export async function volumesToPurge(
-  tx: Tx,
-  ids: readonly NodeId[],
-): Promise<ReadonlyMap<NodeId, VolumeKey[]>> {
-  const rows = await tx
+/** The volumes whose bytes each of these nodes is to delete; to be asked with all else of its wish. */
+export function volumesToPurge(db: Db, nodes: SQL) {
+  return db
     .select({ node: sql<NodeId>`${volumes.nodeId}`, project: projects.name, name: volumes.name })
     .from(volumes)
     .innerJoin(projects, eq(projects.id, volumes.projectId))
-    .where(and(anyOf(volumes.nodeId, ids), isNotNull(volumes.purgeAskedAt)))
-    .orderBy(asc(projects.name), asc(volumes.name))
-    .prepare("volumes_to_purge")
-    .execute();
-  return byNode(rows, ({ project, name }) => ({ project, name }));
+    .where(and(anyOf(volumes.nodeId, nodes), isNotNull(volumes.purgeAskedAt)))
+    .orderBy(asc(projects.name), asc(volumes.name));
 }
 
 // ---- called by api alone, with the volume held ---------------------------------------------------------

@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { eq, sql } from "drizzle-orm";
 import { expect, test } from "vitest";
+import type { Changes } from "../../api/http/changes.ts";
 import type { AppId, NodeId } from "../../contract/ids.ts";
 import { PodId } from "../../contract/ids.ts";
 import { DesiredState, PodStatus } from "../../contract/node/protocol.ts";
@@ -201,6 +202,62 @@ test("nothing new is a 304, and so is a stop of the api", async () => {
 
   expect(quiet.status).toBe(304);
   expect((await waiting).status).toBe(304);
+});
+
+/** When the next poll begins to wait, and when its wait is over. */
+function nextWait({ deps }: TestApi) {
+  const { changes } = deps;
+  const [begun, ended] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  const watch: Changes["watch"] = (topic) => {
+    const made = changes.watch(topic);
+    begun.resolve();
+    return {
+      changed: (ms, signal) => made.changed(ms, signal),
+      [Symbol.dispose]: () => {
+        made[Symbol.dispose]();
+        ended.resolve();
+      },
+    };
+  };
+  Object.assign(deps, { changes: { watch } });
+  return { begun: begun.promise, ended: ended.promise };
+}
+
+test("nothing is kept for an agent that hung up", async () => {
+  await using api = await startApi();
+  const node = await joined(api);
+  const tag = (await desired(api, node.token)).headers.get("etag") ?? "";
+  const headers = { authorization: `Bearer ${node.token}`, "if-none-match": tag };
+  const hangUp = new AbortController();
+  const waits = nextWait(api);
+
+  const asked = fetch(`${api.url}/v1/node/desired`, { headers, signal: hangUp.signal });
+  await waits.begun;
+  hangUp.abort();
+
+  await expect(asked).rejects.toThrow("aborted");
+  // Its time would be up after 25 s, and this test's before.
+  await waits.ended;
+});
+
+test("a poll that is refused while it waits is told why, as any other request is", async () => {
+  await using api = await startApi();
+  const node = await joined(api);
+  const tag = (await desired(api, node.token)).headers.get("etag") ?? "";
+  const headers = { "if-none-match": tag, "x-request-id": "mine" };
+
+  const waits = nextWait(api);
+
+  const asked = api.ask("/v1/node/desired", { token: node.token, headers });
+  await waits.begun;
+  await joined(api);
+  const answer = await asked;
+
+  expect(answer.status).toBe(401);
+  expect(answer.body).toMatchObject({ type: "/problems/token-invalid", status: 401 });
+  expect(answer.headers.get("content-type")).toBe("application/problem+json");
+  expect(answer.headers.get("www-authenticate")).toBe("Bearer");
+  expect(answer.headers.get("x-request-id")).toBe("mine");
 });
 
 test("a node without a plan gets no empty wish", async () => {

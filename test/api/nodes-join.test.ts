@@ -6,7 +6,7 @@ import { outwardAddress } from "../../api/node/outward-address.ts";
 import { NodeId } from "../../contract/ids.ts";
 import { POD_RANGES, SESSION_HEADER } from "../../contract/node/host.ts";
 import { JoinAnswer } from "../../contract/node/protocol.ts";
-import { wishVersions } from "../../db/nodes/desired.ts";
+import { readDesired } from "../../db/nodes/desired.ts";
 import { type AskOptions, startApi, type TestApi } from "../support/api.ts";
 import { aReport } from "../support/declared.ts";
 import { joined } from "../support/joined.ts";
@@ -212,7 +212,7 @@ test("a node that joins again with other labels is told its routes anew, and so 
   const tell = async (json: object) =>
     await join(api, (await newToken(api, { name: "web-1", ...json })).body.token);
   const routing = async () =>
-    (await wishVersions(api.db, [NodeId.parse(node)])).get(NodeId.parse(node))?.routing ?? 0;
+    (await readDesired(api.db, [NodeId.parse(node)], "localhost"))[0]?.desired.routing ?? 0;
   await tell({ labels });
   const before = await routing();
 

@@ -4,7 +4,7 @@ import { expect, test } from "vitest";
 import { NodeId } from "../../contract/ids.ts";
 import { wishTag } from "../../contract/node/protocol.ts";
 import type { Db } from "../../db/client.ts";
-import { readDesired, wishVersions } from "../../db/nodes/desired.ts";
+import { readDesired } from "../../db/nodes/desired.ts";
 import { storeReport } from "../../db/nodes/sight.ts";
 import { fenceNode } from "../../db/nodes/wishes.ts";
 import { apps, nodeStatus, nodes, pods } from "../../db/schema/core.ts";
@@ -42,8 +42,10 @@ async function told(db: Db, node: NodeId) {
   return { route: routes[0], routes, peers, own: own.map((it) => it.metadata.uid) };
 }
 
-const tagOf = async (db: Db, node: NodeId) =>
-  wishTag((await wishVersions(db, [node])).get(node) ?? { generation: -1, routing: 0 });
+const tagOf = async (db: Db, node: NodeId) => {
+  const [wish] = await readDesired(db, [node], "localhost");
+  return wishTag(wish?.desired ?? { generation: -1, routing: 0 });
+};
 
 test("every node is told of every pod: its own by port, those of others by their nodes' addresses", async () => {
   await using pg = await freshDb();

@@ -6,6 +6,7 @@ import { httpApi } from "../../api/http/app.ts";
 import { changesHub } from "../../api/http/changes.ts";
 import { secretsDoor } from "../../api/materials/secrets-door.ts";
 import { listenForChanges } from "../../api/news.ts";
+import { later } from "../../api/node/later.ts";
 import { listen } from "../../api/node/server.ts";
 import { streamingFetch } from "../../api/node/streaming-fetch.ts";
 import { openWebSocketDoor } from "../../api/node/web-sockets.ts";
@@ -103,6 +104,7 @@ export async function startApi(
     reachedAt: () => "192.0.2.1",
     outward: async () => null,
     upgrade: webSockets.upgrade,
+    later,
   };
   const server = await listen(httpApi(deps).fetch, {
     host: "127.0.0.1",
