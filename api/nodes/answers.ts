@@ -2,16 +2,27 @@ import { z } from "zod";
 import { Most } from "../../contract/node/host.ts";
 import { isSilent as silentSince } from "../../contract/placement/filter.ts";
 import type { NodeView, PodOnNode, Staying } from "../../db/nodes/nodes.ts";
+import { reasonOf } from "./ahead.ts";
 
 /* What the api says of hosts, and how it is made of what the database says. Pure. */
 
-const STATUSES = ["ready", "cordoned", "draining", "unreachable", "never-seen", "fenced"] as const;
+const STATUSES = [
+  "ready",
+  "cordoned",
+  "draining",
+  "unreachable",
+  "never-seen",
+  "ahead",
+  "fenced",
+] as const;
 
 const Amounts = z.strictObject({ cpuMillis: z.int(), memoryBytes: z.int(), pods: z.int() });
 
 export const NodeAnswer = z.strictObject({
   name: z.string(),
   status: z.enum(STATUSES),
+  /** Why a person should look at it, in words; null where all is in order. */
+  reason: z.string().nullable(),
   /** It was heard of within 45 s. */
   ready: z.boolean(),
   /** It takes no new pods. */
@@ -56,6 +67,10 @@ const PodOnNodeAnswer = z.strictObject({
 
 export const NodeDetails = NodeAnswer.extend({
   running: z.array(PodOnNodeAnswer),
+  /** What it has beside them, and nobody here knows: made after the backup that this database is from. */
+  strangers: z.array(
+    z.strictObject({ pod: z.string(), name: z.string().nullable(), phase: z.string() }),
+  ),
   /** How far a drain is; null where there is none. */
   drain: z
     .strictObject({
@@ -71,12 +86,13 @@ export type NodeDetails = z.infer<typeof NodeDetails>;
 
 /** In one word what matters most. */
 export function statusOf(
-  node: Pick<NodeView, "fencedAt" | "seenAt" | "draining" | "cordoned">,
+  node: Pick<NodeView, "fencedAt" | "seenAt" | "ahead" | "draining" | "cordoned">,
   nowMs: number,
 ): NodeAnswer["status"] {
   if (node.fencedAt !== null) return "fenced";
   if (node.seenAt === null) return "never-seen";
   if (isSilent(node, nowMs)) return "unreachable";
+  if (node.ahead !== null) return "ahead";
   if (node.draining) return "draining";
   return node.cordoned ? "cordoned" : "ready";
 }
@@ -87,10 +103,20 @@ export function isSilent({ seenAt }: Pick<NodeView, "seenAt">, nowMs: number): b
 }
 
 export function nodeAnswer(node: NodeView, nowMs: number): NodeAnswer {
-  const { id: _, asked, toldAddress, capacity, ...rest } = node;
+  const {
+    id: _,
+    asked,
+    toldAddress,
+    capacity,
+    generation: __,
+    ahead: ___,
+    strangers: ____,
+    ...rest
+  } = node;
   return {
     ...rest,
     status: statusOf(node, nowMs),
+    reason: reasonOf(node),
     ready: node.fencedAt === null && !isSilent(node, nowMs),
     fencedAt: node.fencedAt?.toISOString() ?? null,
     labels: { ...node.labels },
@@ -123,6 +149,7 @@ export function nodeDetails(
       phase: status?.phase ?? null,
       ready: status?.ready ?? false,
     })),
+    strangers: node.strangers.map(({ pod, name = null, phase }) => ({ pod, name, phase })),
     drain: node.draining ? drainOf(node, pods, waiting, nowMs) : null,
   };
 }

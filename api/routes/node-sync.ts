@@ -4,15 +4,19 @@ import type { NodeId } from "../../contract/ids.ts";
 import { reachableAddress } from "../../contract/node/host.ts";
 import {
   DesiredState,
+  HELD_HEADER,
+  type Held,
   JoinAnswer,
   JoinRequest,
   NodeReport,
+  readHeld,
   wishTag,
 } from "../../contract/node/protocol.ts";
 import { Problem, type ProblemSlug } from "../../contract/problem.ts";
 import { recordAudit } from "../../db/access/audit.ts";
 import type { AddressTrouble } from "../../db/nodes/addresses.ts";
 import { renewWish, wishGeneration } from "../../db/nodes/desired.ts";
+import { isOfHistory } from "../../db/nodes/history.ts";
 import { printedText } from "../../db/nodes/repetitions.ts";
 import { releaseSession } from "../../db/nodes/sessions.ts";
 import { usageOf } from "../../db/nodes/usage.ts";
@@ -24,6 +28,7 @@ import { readNodeDocument, readText } from "../http/body.ts";
 import { DesiredQuery, NoQuery } from "../http/query.ts";
 import { type KnownCall, type Route, route } from "../http/route.ts";
 import { sealForNode } from "../materials/node-secrets.ts";
+import { aheadProblem, alarmAhead } from "../nodes/ahead.ts";
 import { join } from "../nodes/join.ts";
 import { alarmAbout, nodeName, nodeOf, sessionOf } from "../nodes/speaker.ts";
 
@@ -91,6 +96,7 @@ export const nodeSyncRoutes: readonly Route[] = [
         call.deps.log.warn("a node reported pods that are not its own", { node, strangers });
         await alarmAbout(call, id, outcome.strangers);
       }
+      if (outcome.kind === "stored" && outcome.ahead?.isNew) await alarmAhead(call, outcome.ahead);
       if (outcome.kind === "stored" && outcome.address !== undefined)
         await refuseAddress(call, outcome.address, report.address);
       return call.c.body(null, 204);
@@ -118,7 +124,8 @@ export const nodeSyncRoutes: readonly Route[] = [
 async function desired(call: KnownCall<z.infer<typeof DesiredQuery>>): Promise<Response> {
   const { deps } = call;
   const node = await nodeOf(call);
-  const held = call.c.req.header("if-none-match");
+  const wanted = call.c.req.header("if-none-match");
+  const held = heldWish(call);
   const untilMs = Date.now() + call.query.waitMs;
   // Who waits is woken by a stop as by a change: a signal of both would be a third of what a wait holds.
   const gone = call.c.req.raw.signal;
@@ -126,7 +133,8 @@ async function desired(call: KnownCall<z.infer<typeof DesiredQuery>>): Promise<R
   let version = await deps.ask.wishVersion(node);
   while (!gone.aborted) {
     if (version === undefined) throw noPlan();
-    if (held !== wishTag(version)) return await answerDesired(call, node);
+    const isAnother = held?.mark !== undefined && held.mark !== version.mark;
+    if (isAnother || wanted !== wishTag(version)) return await answerDesired(call, node, held);
     const leftMs = untilMs - Date.now();
     if (leftMs <= 0 || deps.stopping.aborted) {
       return call.c.body(null, 304, { etag: wishTag(version) });
@@ -138,12 +146,24 @@ async function desired(call: KnownCall<z.infer<typeof DesiredQuery>>): Promise<R
   return call.c.body(null, 304);
 }
 
-async function answerDesired(call: KnownCall, node: NodeId): Promise<Response> {
+/** Nothing is told to a node that holds what was never wished here: its generations are others'. */
+async function answerDesired(
+  call: KnownCall,
+  node: NodeId,
+  held: Held | undefined,
+): Promise<Response> {
   const wish = await call.deps.ask.wish(node);
   if (wish === undefined) throw noPlan();
+  if (held !== undefined && !isOfHistory(held, wish.plan))
+    throw aheadProblem(call, held, wish.plan);
   const secrets = await sealForNode(call.deps, wish.publicKey, wish.secrets);
   const body: DesiredState = { ...wish.desired, secrets };
   return call.c.json(body, 200, { etag: wishTag(body), "cache-control": "no-store" });
+}
+
+function heldWish({ c }: KnownCall): Held | undefined {
+  const text = c.req.header(HELD_HEADER) ?? c.req.header("if-none-match");
+  return text === undefined ? undefined : readHeld(text);
 }
 
 async function isRepetition(

@@ -8,8 +8,9 @@ import { NODE_PORTS } from "./node-ports.ts";
 /*
  * What an agent and the api say to each other, always asked by the agent:
  *   POST /v1/node/join      Bearer = join token   JoinRequest  -> JoinAnswer
- *   GET  /v1/node/desired   Bearer = node token   If-None-Match: "<generation>", ?waitMs=
- *                                                 -> 200 DesiredState with ETag, or 304
+ *   GET  /v1/node/desired   Bearer = node token   If-None-Match: "<generation>", waybill-held-wish, ?waitMs=
+ *                                                 -> 200 DesiredState with ETag, or 304;
+ *                                                 412 where the api never made the wish that is held
  *   POST /v1/node/report    Bearer = node token   NodeReport   -> 204
  *   DELETE /v1/node/session Bearer = node token   -> 204: this agent stops, another may speak at once
  *   logs and commands: logs.ts, exec.ts
@@ -67,6 +68,8 @@ export type Route = z.infer<typeof Route>;
 export const DesiredState = z.strictObject({
   node: NodeId,
   generation: z.int().min(0),
+  /** Random, one for each generation: two databases that counted alike did not wish alike. */
+  mark: z.uuid().optional(),
   pods: z.array(Pod),
   routes: z.array(Route),
   /** +1 when routes change for what happens on other nodes; only grows. */
@@ -83,12 +86,32 @@ export const DesiredState = z.strictObject({
 });
 export type DesiredState = z.infer<typeof DesiredState>;
 
+/** A wish that an agent holds, as far as the api is to know which one. */
+export type HeldWish = Held & Pick<DesiredState, "routing">;
+
 /** What an agent holds already, as an ETag: two wishes of one node with the same tag say the same. */
 export function wishTag({
   generation,
   routing,
 }: Pick<DesiredState, "generation" | "routing">): string {
   return routing === 0 ? `"${generation}"` : `"${generation}.${routing}"`;
+}
+
+/** Which wish an agent has in hand; without a mark where it was made before there were any. */
+export type Held = Pick<DesiredState, "generation" | "mark">;
+
+/** How an agent says in each question for its wish what it has in hand, whether or not it wants the same again. */
+export const HELD_HEADER = "waybill-held-wish";
+
+export function heldText({ generation, mark }: Held): string {
+  return mark === undefined ? String(generation) : `${generation} ${mark}`;
+}
+
+/** Undefined where the text is none of those. An ETag is one, too: agents of before send no other. */
+export function readHeld(text: string): Held | undefined {
+  const [, generation, mark] = /^"?(\d{1,15})(?: ([-0-9a-f]{36})|\.\d+"|"|)$/.exec(text) ?? [];
+  if (generation === undefined) return undefined;
+  return { generation: Number(generation), ...(mark !== undefined && { mark }) };
 }
 
 /** One question of a probe that went wrong. */
@@ -141,6 +164,8 @@ export type ProbeSight = z.infer<typeof ProbeSight>;
 
 export const PodStatus = z.strictObject({
   pod: PodId,
+  /** What people call it, where its node knows. */
+  name: z.string().max(63).optional(),
   phase: z.enum(["Pending", "Running", "Succeeded", "Failed", "Terminating"]),
   ready: z.boolean(),
   restarts: z.int().min(0),
@@ -156,6 +181,8 @@ export type PodStatus = z.infer<typeof PodStatus>;
 /** What a node saw, whole. `observedGeneration` says which wish it had in hand when it looked. */
 export const NodeReport = z.strictObject({
   observedGeneration: z.int().min(0),
+  /** The mark of that wish. */
+  observedMark: z.uuid().optional(),
   bootId: z.string().max(100),
   version: z.string().max(100),
   capacity: z.strictObject({

@@ -1,6 +1,6 @@
 import { and, asc, eq, gt, sql } from "drizzle-orm";
 import type { NodeId } from "../../contract/ids.ts";
-import type { DesiredState } from "../../contract/node/protocol.ts";
+import type { DesiredState, HeldWish } from "../../contract/node/protocol.ts";
 import { anyOf } from "../any-of.ts";
 import { podSpec } from "../apps/pod-texts.ts";
 import type { Db, Tx } from "../client.ts";
@@ -14,6 +14,7 @@ import {
   wantedConfigMaps,
   wantedSecrets,
 } from "./desired-materials.ts";
+import type { Plan } from "./history.ts";
 import { NOW_ROUTED, readRoutes } from "./routes.ts";
 
 /** The generation of what this node should run; undefined when nobody has planned for it yet. */
@@ -26,7 +27,10 @@ export async function wishGeneration(tx: Tx, node: NodeId): Promise<number | und
 }
 
 /** Which wish a node has to have: see `wishTag`. */
-export type WishVersion = Pick<DesiredState, "generation" | "routing">;
+export type WishVersion = HeldWish;
+
+/** Null of a generation from before there were marks. */
+const NEWEST_MARK = sql<string | null>`${nodePlans.marks}[1]`;
 
 /** Of each of these nodes, as above. */
 export async function wishVersions(
@@ -34,12 +38,19 @@ export async function wishVersions(
   ids: readonly NodeId[],
 ): Promise<ReadonlyMap<NodeId, WishVersion>> {
   const rows = await tx
-    .select({ node: nodePlans.nodeId, generation: nodePlans.generation, routing: NOW_ROUTED })
+    .select({
+      node: nodePlans.nodeId,
+      generation: nodePlans.generation,
+      mark: NEWEST_MARK,
+      routing: NOW_ROUTED,
+    })
     .from(nodePlans)
     .where(anyOf(nodePlans.nodeId, ids))
     .prepare("wish_versions")
     .execute();
-  return new Map(rows.map(({ node, ...version }) => [node, version]));
+  return new Map(
+    rows.map(({ node, mark, ...version }) => [node, { ...version, ...(mark && { mark }) }]),
+  );
 }
 
 /** All that a node is told, but for its secrets, which are yet to be sealed for it. */
@@ -48,6 +59,8 @@ export type NodeWish = {
   readonly secrets: readonly WantedSecret[];
   /** Null: the node has not told a key, and gets no secrets. */
   readonly publicKey: Uint8Array | null;
+  /** Whom this may be told: see history.ts. */
+  readonly plan: Plan;
 };
 
 /** So many bytes of pods are read at once, though there be many nodes: what is read waits in memory to be sent. */
@@ -78,11 +91,12 @@ export async function readDesired(
       return some.map((node): NodeWish | undefined => {
         const head = heads.get(node);
         if (head === undefined) return undefined;
-        const { generation, routing, publicKey } = head;
+        const { generation, marks, routing, publicKey } = head;
         return {
           desired: {
             node,
             generation,
+            ...(marks[0] !== undefined && { mark: marks[0] }),
             pods: pods.get(node) ?? [],
             routing,
             ...routes(node),
@@ -92,6 +106,7 @@ export async function readDesired(
           },
           secrets: secrets.get(node) ?? [],
           publicKey,
+          plan: { generation, marks },
         };
       });
     },
@@ -99,13 +114,18 @@ export async function readDesired(
   );
 }
 
-type Head = WishVersion & { readonly publicKey: Uint8Array | null; readonly bytes: number };
+type Head = Plan &
+  Pick<WishVersion, "routing"> & {
+    readonly publicKey: Uint8Array | null;
+    readonly bytes: number;
+  };
 
 async function readHeads(tx: Tx, ids: readonly NodeId[]): Promise<ReadonlyMap<NodeId, Head>> {
   const rows = await tx
     .select({
       node: nodePlans.nodeId,
       generation: nodePlans.generation,
+      marks: nodePlans.marks,
       routing: NOW_ROUTED,
       publicKey: nodes.publicKey,
       bytes: sql<number>`(select coalesce(sum(wire_bytes), 0)::float8

@@ -95,7 +95,16 @@ export function openApi(setting: {
       if (!up || !claim(node, session)) return undefined;
       if (!found) {
         const wish = { cordoned: false, draining: false, fenced: false, generation: 0 };
-        db.addNode({ id: node, name, ...wish, seenAtMs: 0, observed: -1, allocatable: offers });
+        const astray = undefined;
+        db.addNode({
+          id: node,
+          name,
+          ...wish,
+          astray,
+          seenAtMs: 0,
+          observed: -1,
+          allocatable: offers,
+        });
       }
       db.setNode(node, { fenced: false });
       const token = random.uuid();
