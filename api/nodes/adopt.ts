@@ -70,7 +70,8 @@ function outlook({ strangers }: NodeView, wanted: readonly WantedPod[]): Becomin
     return { pod: pod.name, app: pod.appName, becomes, why };
   });
   const unknown = strangers.map(({ pod, name }): Becoming => {
-    const why = "this database does not know it: it was made after the backup";
+    const why =
+      "this database does not know it; it serves until what is wanted in its place is ready, or for 5 minutes";
     return { pod: name ?? pod, app: null, becomes: "ends", why };
   });
   return [...known, ...unknown];

@@ -83,6 +83,11 @@ export const DesiredState = z.strictObject({
   keepImages: z.array(z.string()).default([]),
   /** Named volumes whose bytes are to be deleted: only a name that stands here is ever removed. */
   purgeVolumes: z.array(VolumeKey).default([]),
+  /**
+   * Beside `pods`: what runs under these ids stays as it is, with its routes, until a wish without this. The
+   * api knows no more of them, and has none of its own ready in their place yet.
+   */
+  keepPods: z.array(PodId).optional(),
 });
 export type DesiredState = z.infer<typeof DesiredState>;
 

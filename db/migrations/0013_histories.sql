@@ -1,4 +1,5 @@
 ALTER TABLE "node_plans" ADD COLUMN "marks" uuid[] DEFAULT '{}' NOT NULL;--> statement-breakpoint
+ALTER TABLE "node_plans" ADD COLUMN "adopted_at" timestamp with time zone;--> statement-breakpoint
 ALTER TABLE "node_status" ADD COLUMN "ahead" jsonb;--> statement-breakpoint
 ALTER TABLE "node_status" ADD COLUMN "strangers" jsonb DEFAULT '[]'::jsonb NOT NULL;--> statement-breakpoint
 -- A generation's mark is random and belongs to it alone. Those are kept that the node may hold: back to the one

@@ -3,12 +3,20 @@ import type { AppId, NodeId, PodId, ReleaseId } from "../../contract/ids.ts";
 import type { Held } from "../../contract/node/protocol.ts";
 import { strategyOf } from "../../contract/placement/strategy.ts";
 import { anyOf } from "../any-of.ts";
-import type { Tx } from "../client.ts";
+import type { Db, Tx } from "../client.ts";
 import { record } from "../events.ts";
-import { announce, nudge } from "../outbox.ts";
+import { announce, announceAll, nudge } from "../outbox.ts";
 import { apps, nodePlans, nodeStatus, podStatus, pods, podTexts } from "../schema/core.ts";
 
-/* How a node that is ahead becomes this database's own again: called by api alone, when a person says so. */
+/*
+ * How a node that is ahead becomes this database's own again, when a person says so. For a while it keeps the
+ * pods that are not known here, so that they serve until what is wanted in their place is ready.
+ */
+
+/** What never becomes ready keeps the unknown pods for no longer. */
+const KEPT_FOR = sql`interval '5 minutes'`;
+
+// ---- called by api alone ----------------------------------------------------------------------------
 
 /** A pod that the node should run, by this database. */
 export type WantedPod = {
@@ -57,6 +65,7 @@ export async function joinHistories(tx: Tx, node: NodeId, { generation, mark }: 
     .set({
       generation: sql`greatest(${nodePlans.generation}, ${generation}) + 1`,
       marks: sql`${known}`,
+      adoptedAt: sql`now()`,
     })
     .where(eq(nodePlans.nodeId, node))
     .returning({ generation: nodePlans.generation });
@@ -93,4 +102,36 @@ export async function withdraw(
     await record(tx, { app, release, type: "pod-removed", message });
     await nudge(tx, "schedule", app);
   }
+}
+
+// ---- called by worker/nodes alone -------------------------------------------------------------------
+
+/**
+ * Ends what adopted nodes keep, of all at once: when each pod that is wanted on one of them is ready or over and
+ * no node is left to adopt, or when that takes too long. Answers how many nodes that concerns.
+ */
+export async function endAdoptions(db: Db): Promise<number> {
+  return await db.transaction(async (tx) => {
+    const ended = await tx.execute<{ node: NodeId }>(sql`
+      with held as materialized (
+        select node_id from node_plans
+        where adopted_at is not null and (adopted_at < now() - ${KEPT_FOR} or not exists (
+          select from node_status join nodes on nodes.id = node_status.node_id
+          where ahead is not null and fenced_at is null
+          union all
+          select from pods join node_plans as plan on plan.node_id = pods.node_id
+            left join pod_status on pod_status.pod_id = pods.id
+          where plan.adopted_at is not null and wanted = 'run'
+            and not coalesce((status ->> 'ready')::boolean, false)
+            and coalesce(status ->> 'phase', '') not in ('Succeeded', 'Failed')))
+        order by node_id for no key update of node_plans)
+      update node_plans set generation = generation + 1, adopted_at = null
+      where node_id in (select node_id from held) returning node_id as node`);
+    if (ended.length > 0)
+      await announceAll(
+        tx,
+        ended.map((it) => `node:${it.node}` as const),
+      );
+    return ended.length;
+  });
 }

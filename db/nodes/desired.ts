@@ -1,5 +1,5 @@
 import { and, asc, eq, gt, sql } from "drizzle-orm";
-import type { NodeId } from "../../contract/ids.ts";
+import type { NodeId, PodId } from "../../contract/ids.ts";
 import type { DesiredState, HeldWish } from "../../contract/node/protocol.ts";
 import { anyOf } from "../any-of.ts";
 import { podSpec } from "../apps/pod-texts.ts";
@@ -53,6 +53,12 @@ export async function wishVersions(
   );
 }
 
+/** Null but for a node that is being taken in: see adopt.ts. */
+const KEPT_PODS = sql<PodId[] | null>`case when ${nodePlans.adoptedAt} is not null then (
+  select coalesce(json_agg(it ->> 'pod'), '[]')
+  from node_status, jsonb_array_elements(strangers) as it
+  where node_status.node_id = ${nodePlans.nodeId}) end`;
+
 /** All that a node is told, but for its secrets, which are yet to be sealed for it. */
 export type NodeWish = {
   readonly desired: Omit<DesiredState, "secrets">;
@@ -91,7 +97,7 @@ export async function readDesired(
       return some.map((node): NodeWish | undefined => {
         const head = heads.get(node);
         if (head === undefined) return undefined;
-        const { generation, marks, routing, publicKey } = head;
+        const { generation, marks, keepPods, routing, publicKey } = head;
         return {
           desired: {
             node,
@@ -103,6 +109,7 @@ export async function readDesired(
             configMaps: configMaps.get(node) ?? [],
             keepImages: keepImages.get(node) ?? [],
             purgeVolumes: purgeVolumes.get(node) ?? [],
+            ...(keepPods && { keepPods }),
           },
           secrets: secrets.get(node) ?? [],
           publicKey,
@@ -117,6 +124,7 @@ export async function readDesired(
 type Head = Plan &
   Pick<WishVersion, "routing"> & {
     readonly publicKey: Uint8Array | null;
+    readonly keepPods: PodId[] | null;
     readonly bytes: number;
   };
 
@@ -126,6 +134,7 @@ async function readHeads(tx: Tx, ids: readonly NodeId[]): Promise<ReadonlyMap<No
       node: nodePlans.nodeId,
       generation: nodePlans.generation,
       marks: nodePlans.marks,
+      keepPods: KEPT_PODS,
       routing: NOW_ROUTED,
       publicKey: nodes.publicKey,
       bytes: sql<number>`(select coalesce(sum(wire_bytes), 0)::float8

@@ -243,6 +243,8 @@ export const nodePlans = pgTable("node_plans", {
   generation: bigint("generation", { mode: "number" }).notNull().default(0),
   /** Of this generation and of those before it: see nodes/history.ts. Written by a trigger, so that no writer forgets it. */
   marks: uuid("marks").array().notNull().default([]),
+  /** Since when the node is taken in and keeps what nobody here knows: see nodes/adopt.ts. Ended by worker/nodes. */
+  adoptedAt: at("adopted_at"),
 });
 
 // ---- sight: written by api, from an agent's report -----------------------------------------------

@@ -1,6 +1,7 @@
 import { sql } from "drizzle-orm";
 import { expect, test } from "vitest";
 import type { Declared } from "../../db/apps/apps.ts";
+import { endAdoptions } from "../../db/nodes/adopt.ts";
 import { scheduleApp } from "../../worker/schedule/run.ts";
 import { startApi, type TestApi } from "../support/api.ts";
 import { backUp } from "../support/backup.ts";
@@ -16,6 +17,7 @@ import { generation, wantedPods } from "../worker/schedule/scheduled.ts";
 /** The scheduler and the agents look in turns, until a rollout of a pod or two is over. */
 async function settle(api: TestApi, apps: readonly Declared[], agents: readonly HoldingAgent[]) {
   for (let turn = 0; turn < 5; turn++) {
+    await endAdoptions(api.db);
     for (const { app } of apps) await scheduleApp(api.db, app);
     for (const agent of agents) await agent.turn();
   }
@@ -155,6 +157,48 @@ test("an app that goes on in both lives is deployed as ever afterwards", async (
   expect(shop.number).toBe(2);
 });
 
+test("what this database does not know serves until what it wants instead is ready", async () => {
+  await using api = await startApi();
+  const { agent, shop } = await aheadOf(api);
+  await agent.turn();
+  const [unknown] = agent.runs();
+  const routed = () => agent.ledger()?.routes.map((it) => it.pods.length);
+
+  const did = await adopt(api, "node-a");
+  await agent.ask();
+  await agent.report([], /^shop-1-/);
+  expect(await endAdoptions(api.db)).toBe(0);
+  await agent.ask();
+  const both = agent.runs();
+  const ways = routed();
+
+  await agent.report();
+  await settle(api, [shop], [agent]);
+
+  expect(did.pods).toMatchObject([
+    { app: "shop", becomes: "starts" },
+    { pod: unknown, becomes: "ends" },
+  ]);
+  expect(both).toEqual([expect.stringMatching(/^shop-1-/), unknown]);
+  expect(ways).toEqual([2]);
+  expect([agent.runs(), routed()]).toEqual([[both[0]], [1]]);
+});
+
+test("what is wanted and never becomes ready keeps the unknown for five minutes", async () => {
+  await using api = await startApi();
+  const { agent } = await aheadOf(api);
+  await agent.turn();
+  await adopt(api, "node-a");
+  await agent.ask();
+  await agent.report([], /^shop-1-/);
+
+  await api.db.execute(sql`update node_plans set adopted_at = now() - interval '6 minutes'`);
+
+  expect(await endAdoptions(api.db)).toBe(1);
+  await agent.ask();
+  expect(agent.runs()).toEqual([expect.stringMatching(/^shop-1-/)]);
+});
+
 test("a singleton that moved after the backup is started nowhere before the other one has ended", async () => {
   await using api = await startApi();
   const agents = [await holdingAgent(api, "node-a"), await holdingAgent(api, "node-b")];
@@ -182,6 +226,9 @@ test("a singleton that moved after the backup is started nowhere before the othe
 
   const [running] = second.ledger()?.pods ?? [];
   await adopt(api, "node-b");
+  await second.ask();
+  expect(second.runs()).toEqual([other]);
+  await settle(api, [one], [first]);
   await second.ask();
   const id = running?.metadata.uid;
   const status = { phase: "Terminating", ready: false, restarts: 0, containers: [], logTail: [] };

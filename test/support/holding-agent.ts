@@ -21,8 +21,8 @@ export type HoldingAgent = {
   ask(): Promise<Answer>;
   /** With a key of its own: all that was sealed for the one before is to be told again. */
   joinAnew(): Promise<void>;
-  /** Tells what runs, and beside that what still ends. */
-  report(ending?: readonly PodStatus[]): Promise<void>;
+  /** Tells what runs, and beside that what still ends; all is ready but what `unready` names. */
+  report(ending?: readonly PodStatus[], unready?: RegExp): Promise<void>;
   /** Asks, and tells what came of it. */
   turn(): Promise<void>;
   /** The names of the pods that its wish asks for. */
@@ -47,9 +47,9 @@ export async function holdingAgent(api: TestApi, name: string): Promise<HoldingA
     return answer;
   }
 
-  async function report(ending: readonly PodStatus[] = []): Promise<void> {
+  async function report(ending: readonly PodStatus[] = [], unready = /^$/): Promise<void> {
     const running = (ledger?.pods ?? []).map(({ metadata }) => ({
-      ...aStatus(metadata.uid as PodId, { ready: true }),
+      ...aStatus(metadata.uid as PodId, { ready: !unready.test(metadata.name) }),
       name: metadata.name,
     }));
     const mark = ledger?.mark === undefined ? {} : { observedMark: ledger.mark };
