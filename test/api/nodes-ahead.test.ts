@@ -241,7 +241,7 @@ test("a singleton that moved after the backup is started nowhere before the othe
   await second.report();
   await settle(api, [one], agents);
   expect([first.runs(), second.runs()]).toEqual([[expect.stringMatching(/^one-1-/)], []]);
-});
+}, 60_000);
 
 test("an agent whose reports were lost for long is of this history, whatever it has missed", async () => {
   await using api = await startApi();
