@@ -24,6 +24,7 @@ export const PROBLEMS = {
   "pod-range-taken": { status: 409, title: "Another node has these pod addresses" },
   "pod-not-running": { status: 409, title: "No pod of the app could do that now" },
   "exec-over": { status: 410, title: "Nobody waits for this command any more" },
+  "node-ahead": { status: 412, title: "The node holds a wish that this database never made" },
   "digest-mismatch": { status: 422, title: "The bytes do not have that digest" },
   "body-too-large": { status: 413, title: "The body is too large" },
   "artifact-too-large": { status: 413, title: "The upload is larger than this installation takes" },

@@ -1,7 +1,8 @@
 import { sql } from "drizzle-orm";
 import { PROTOCOL } from "../contract/node/skew.ts";
 import type { Tx } from "./client.ts";
-import { apps, nodeStatus, nodes, pods, releases, workers } from "./schema/core.ts";
+import { workers } from "./schema/control.ts";
+import { apps, nodeStatus, nodes, pods, releases } from "./schema/core.ts";
 import { outbox } from "./schema/outbox.ts";
 
 export type There = {

@@ -23,7 +23,7 @@ import { podStatuses } from "./report/report.ts";
 import { withLogTail } from "./report/tails.ts";
 
 /** What a node says of itself in every report. */
-export type NodeFacts = Omit<NodeReport, "observedGeneration" | "pods">;
+export type NodeFacts = Omit<NodeReport, "observedGeneration" | "observedMark" | "pods">;
 
 export type PassDeps = {
   readonly ledger: Ledger;
@@ -151,8 +151,12 @@ export function openNodePass(deps: PassDeps): NodePass {
       nowMs: Date.now(),
     });
     const pods = await Promise.all(statuses.map((it) => withLogTail(it, seen, deps.places)));
-    const { node, generation } = desired;
-    deps.offer(node, { ...deps.facts(), observedGeneration: generation, pods });
+    const { node, generation, mark } = desired;
+    const held = {
+      observedGeneration: generation,
+      ...(mark !== undefined && { observedMark: mark }),
+    };
+    deps.offer(node, { ...deps.facts(), ...held, pods });
   }
 
   /** Asks and routes to the pods that stay; answers which are not reached through the ingress yet. */

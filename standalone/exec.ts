@@ -1,6 +1,4 @@
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
-import { readClientEnv } from "./env.ts";
+import { readClient } from "./client.ts";
 import {
   EXEC_HELP,
   type ExecWords,
@@ -100,17 +98,6 @@ function followSize(socket: WebSocket): void {
 
 function send(socket: WebSocket, channel: number, bytes: Buffer): void {
   if (socket.readyState === WebSocket.OPEN) socket.send(Buffer.concat([Buffer.of(channel), bytes]));
-}
-
-/** Where the api is and whose token counts; complains where that cannot be told. */
-function readClient(): { readonly url: string; readonly token: string } | string {
-  try {
-    const { url, token, dataDir } = readClientEnv();
-    return { url, token: token ?? readFileSync(join(dataDir, "admin.token"), "utf8").trim() };
-  } catch (error) {
-    const why = error instanceof Error ? error.message : String(error);
-    return `Nobody can be asked: ${why}. Set WAYBILL_TOKEN, or WAYBILL_DATA_DIR as at npm start.`;
-  }
 }
 
 const argv = process.argv.slice(2);

@@ -5,6 +5,7 @@ import { jsonBytes } from "../../contract/node/wish-size.ts";
 import { demandsOf } from "../../contract/placement/demands.ts";
 import { draftOf } from "../../contract/placement/draft.ts";
 import { forecast, whyThere, withoutPod } from "../../contract/placement/explain.ts";
+import { unknownPods } from "../../contract/placement/filter.ts";
 import { findPlaces } from "../../contract/placement/find-places.ts";
 import { type Judge, judgeOf } from "../../contract/placement/judge.ts";
 import { type Asked, nodeOf, type Surroundings } from "../../contract/placement/node-view.ts";
@@ -214,7 +215,7 @@ function placedIn({ around, asked: { spreadBy } }: Looked, all: readonly PodRow[
 
 async function waitingOf(
   tx: Tx,
-  { around, asked, refused }: Looked,
+  { around, asked, strategy, refused }: Looked,
   release: ReleaseRow,
   standing: readonly PodRow[],
 ): Promise<PlanAnswer["waiting"]> {
@@ -226,6 +227,8 @@ async function waitingOf(
   if (release.phase === "pending" || release.phase === "building")
     return waits(`release ${release.number} is not built yet`);
   if (refused !== undefined) return waits(refused);
+  const unknown = strategy.kind === "recreate" ? unknownPods(around.nodes) : undefined;
+  if (unknown !== undefined) return waits(unknown);
   const last = await lastOfPlaces(tx, release.id);
   if (last?.type !== "pod-waiting") return waits(`their turn in the rollout has not come yet`);
   if (!last.message.startsWith(NO_NODE)) return waits(last.message);

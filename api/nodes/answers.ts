@@ -3,6 +3,7 @@ import { howToJoinAnew, Most } from "../../contract/node/host.ts";
 import { agentSkew } from "../../contract/node/skew.ts";
 import { isSilent as silentSince } from "../../contract/placement/filter.ts";
 import type { NodeView, PodOnNode, Staying } from "../../db/nodes/nodes.ts";
+import { reasonOf } from "./ahead.ts";
 
 /* What the api says of hosts, and how it is made of what the database says. Pure. */
 
@@ -13,6 +14,7 @@ const STATUSES = [
   "unreachable",
   "incompatible",
   "never-seen",
+  "ahead",
   "fenced",
 ] as const;
 
@@ -23,7 +25,7 @@ export const NodeAnswer = z.strictObject({
   status: z.enum(STATUSES),
   /** It was heard of within 45 s, and its agent speaks what the api speaks. */
   ready: z.boolean(),
-  /** That its agent and the api speak different protocols, and what to do; null: they do not. */
+  /** Why a person should look at it, and what to do, in words; null where all is in order. */
   reason: z.string().nullable(),
   /** It takes no new pods. */
   cordoned: z.boolean(),
@@ -71,6 +73,10 @@ const PodOnNodeAnswer = z.strictObject({
 
 export const NodeDetails = NodeAnswer.extend({
   running: z.array(PodOnNodeAnswer),
+  /** What it has beside them, and nobody here knows: made after the backup that this database is from. */
+  strangers: z.array(
+    z.strictObject({ pod: z.string(), name: z.string().nullable(), phase: z.string() }),
+  ),
   /** How far a drain is; null where there is none. */
   drain: z
     .strictObject({
@@ -86,13 +92,14 @@ export type NodeDetails = z.infer<typeof NodeDetails>;
 
 /** In one word what matters most. */
 export function statusOf(
-  node: Pick<NodeView, "fencedAt" | "seenAt" | "protocol" | "draining" | "cordoned">,
+  node: Pick<NodeView, "fencedAt" | "seenAt" | "protocol" | "ahead" | "draining" | "cordoned">,
   nowMs: number,
 ): NodeAnswer["status"] {
   if (node.fencedAt !== null) return "fenced";
   if (node.seenAt === null) return "never-seen";
   if (isSilent(node, nowMs)) return "unreachable";
   if (skewOf(node) !== undefined) return "incompatible";
+  if (node.ahead !== null) return "ahead";
   if (node.draining) return "draining";
   return node.cordoned ? "cordoned" : "ready";
 }
@@ -108,13 +115,23 @@ function skewOf({ protocol }: Pick<NodeView, "protocol">): string | undefined {
 }
 
 export function nodeAnswer(node: NodeView, nowMs: number): NodeAnswer {
-  const { id: _, asked, known, toldAddress, capacity, ...rest } = node;
+  const {
+    id: _,
+    asked,
+    known,
+    toldAddress,
+    capacity,
+    generation: __,
+    ahead: ___,
+    strangers: ____,
+    ...rest
+  } = node;
   const skew = skewOf(node);
   return {
     ...rest,
     status: statusOf(node, nowMs),
     ready: node.fencedAt === null && !isSilent(node, nowMs) && skew === undefined,
-    reason: skew ?? null,
+    reason: skew ?? reasonOf(node),
     fencedAt: node.fencedAt?.toISOString() ?? null,
     joinAnew: known ? null : howToJoinAnew(node.name),
     labels: { ...node.labels },
@@ -147,6 +164,7 @@ export function nodeDetails(
       phase: status?.phase ?? null,
       ready: status?.ready ?? false,
     })),
+    strangers: node.strangers.map(({ pod, name = null, phase }) => ({ pod, name, phase })),
     drain: node.draining ? drainOf(node, pods, waiting, nowMs) : null,
   };
 }

@@ -1,27 +1,37 @@
-import { type DesiredState, wishTag } from "../../contract/node/protocol.ts";
+import {
+  type DesiredState,
+  type Held,
+  type HeldWish,
+  wishTag,
+} from "../../contract/node/protocol.ts";
 import { Problem } from "../../contract/problem.ts";
 import type { NodeWish } from "../../db/nodes/desired.ts";
+import { isOfHistory } from "../../db/nodes/history.ts";
 import type { ApiDeps } from "../deps.ts";
 import type { Aborting } from "../http/changes.ts";
 import type { PlainAnswer } from "../http/later.ts";
 import { sealForNode } from "../materials/node-secrets.ts";
+import { aheadProblem } from "./ahead.ts";
 import { askAgain, type Speaker } from "./speaker.ts";
 
 /** What an agent asks for; of its request nothing else is kept while it waits. */
 export type WishQuestion = {
   readonly speaker: Speaker;
-  /** The tag of the wish that it holds; undefined: none. */
-  readonly held: string | undefined;
+  /** The tag of the wish that it does not want again; undefined: it wants any. */
+  readonly tag: string | undefined;
+  /** What it has in hand; undefined: nothing. */
+  readonly held: Held | undefined;
   readonly waitMs: number;
 };
 
 /** The wish, at once when it is another than the agent's, else when it becomes one, else 304. */
 export async function waitForWish(
   deps: ApiDeps,
-  { speaker, held, waitMs }: WishQuestion,
+  question: WishQuestion,
   gone: Aborting,
 ): Promise<PlainAnswer> {
   const { ask, changes, stopping } = deps;
+  const { speaker, waitMs } = question;
   const untilMs = Date.now() + waitMs;
   using watch = changes.watch(`node:${speaker.node}`);
   let isNews = false;
@@ -29,23 +39,35 @@ export async function waitForWish(
     // News are of the wish: it is read at once, beside the question whether this agent is to have it.
     const reading = isNews ? ask.wish(speaker.node) : undefined;
     const [{ wish: version }, wish] = await Promise.all([askAgain(ask, speaker), reading]);
-    if (wish && wishTag(wish.desired) !== held) return await answerWish(deps, wish);
+    if (wish && isAnother(wish.desired, question)) return await answerWish(deps, question, wish);
     if (version === undefined) throw noPlan();
-    if (wishTag(version) !== held) return await readWish(deps, speaker);
+    if (isAnother(version, question)) return await readWish(deps, question);
     const leftMs = untilMs - Date.now();
-    if (leftMs <= 0 || stopping.aborted) return unchanged(held);
+    if (leftMs <= 0 || stopping.aborted) return unchanged(version);
     isNews = await watch.changed(leftMs, gone);
-    if (gone.aborted) return unchanged(held);
+    if (gone.aborted) return unchanged(version);
   }
 }
 
-export async function readWish(deps: ApiDeps, speaker: Speaker): Promise<PlainAnswer> {
-  const wish = await deps.ask.wish(speaker.node);
+export async function readWish(deps: ApiDeps, question: WishQuestion): Promise<PlainAnswer> {
+  const wish = await deps.ask.wish(question.speaker.node);
   if (wish === undefined) throw noPlan();
-  return await answerWish(deps, wish);
+  return await answerWish(deps, question, wish);
 }
 
-async function answerWish(deps: ApiDeps, wish: NodeWish): Promise<PlainAnswer> {
+/** Whether a wish is not the one that the agent holds, though both may have counted alike. */
+export function isAnother(wish: HeldWish, { tag, held }: WishQuestion): boolean {
+  return wishTag(wish) !== tag || (held?.mark !== undefined && held.mark !== wish.mark);
+}
+
+/** Nothing is told to a node that holds what was never wished here: its generations are others'. */
+async function answerWish(
+  deps: ApiDeps,
+  { speaker, held }: WishQuestion,
+  wish: NodeWish,
+): Promise<PlainAnswer> {
+  if (held !== undefined && !isOfHistory(held, wish.plan))
+    throw aheadProblem(speaker.name, held, wish.plan);
   const secrets = await sealForNode(deps, wish.publicKey, wish.secrets);
   const body: DesiredState = { ...wish.desired, secrets };
   const headers = {
@@ -56,8 +78,8 @@ async function answerWish(deps: ApiDeps, wish: NodeWish): Promise<PlainAnswer> {
   return { status: 200, headers, body: JSON.stringify(body) };
 }
 
-function unchanged(held: string): PlainAnswer {
-  return { status: 304, headers: { etag: held }, body: null };
+function unchanged(wish: HeldWish): PlainAnswer {
+  return { status: 304, headers: { etag: wishTag(wish) }, body: null };
 }
 
 /** Not an empty wish: that would be an order to stop everything. */

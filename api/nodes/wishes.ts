@@ -12,6 +12,7 @@ import {
 import { announce } from "../../db/outbox.ts";
 import { abandonVolumes, volumesHeldBy } from "../../db/volumes/end.ts";
 import type { Changed } from "../apps/change.ts";
+import { few } from "./ahead.ts";
 import { isOver, isSilent, type NodeAnswer, nodeAnswer, statusOf } from "./answers.ts";
 
 /* What people wish of a node, each in the transaction of the request. */
@@ -119,11 +120,6 @@ async function changed(tx: Tx, before: NodeView): Promise<Changed<NodeAnswer>> {
 
 function inUse(name: string, why: string): Problem {
   return new Problem("node-in-use", `${name} ${why}.`);
-}
-
-function few(names: readonly string[]): string {
-  const more = names.length > 5 ? ` and ${names.length - 5} more` : "";
-  return names.slice(0, 5).join(", ") + more;
 }
 
 function secondsSince(at: Date | null): number {

@@ -4,10 +4,11 @@ import type { NodeId } from "../../contract/ids.ts";
 import { reachableAddress } from "../../contract/node/host.ts";
 import {
   DesiredState,
+  HELD_HEADER,
   JoinAnswer,
   JoinRequest,
   NodeReport,
-  wishTag,
+  readHeld,
 } from "../../contract/node/protocol.ts";
 import { isLater } from "../../contract/node/skew.ts";
 import { Problem, type ProblemSlug } from "../../contract/problem.ts";
@@ -27,6 +28,7 @@ import { readNodeDocument, readText } from "../http/body.ts";
 import { answerLater } from "../http/later.ts";
 import { DesiredQuery, NoQuery } from "../http/query.ts";
 import { type KnownCall, type Route, route } from "../http/route.ts";
+import { alarmAhead } from "../nodes/ahead.ts";
 import { join } from "../nodes/join.ts";
 import {
   alarmAbout,
@@ -37,7 +39,7 @@ import {
   shutOut,
   speakerOf,
 } from "../nodes/speaker.ts";
-import { readWish, waitForWish } from "../nodes/wait-for-wish.ts";
+import { isAnother, readWish, type WishQuestion, waitForWish } from "../nodes/wait-for-wish.ts";
 
 export const nodeSyncRoutes: readonly Route[] = [
   route({
@@ -130,11 +132,17 @@ export const nodeSyncRoutes: readonly Route[] = [
 async function desired(call: KnownCall<z.infer<typeof DesiredQuery>>): Promise<Response> {
   const { deps, caller, query } = call;
   const speaker = await speakerOf(call);
-  const held = call.c.req.header("if-none-match");
+  const question = { speaker, ...heldWish(call), waitMs: query.waitMs };
   const wish = caller.node?.wish;
-  if (wish && wishTag(wish) !== held) return answerLater(call, () => readWish(deps, speaker));
-  const question = { speaker, held, waitMs: query.waitMs };
+  if (wish && isAnother(wish, question)) return answerLater(call, () => readWish(deps, question));
   return answerLater(call, (gone) => waitForWish(deps, question, gone));
+}
+
+/** What the agent has in hand, and whether it wants that again. */
+function heldWish({ c }: KnownCall): Pick<WishQuestion, "held" | "tag"> {
+  const tag = c.req.header("if-none-match");
+  const text = c.req.header(HELD_HEADER) ?? tag;
+  return { tag, held: text === undefined ? undefined : readHeld(text) };
 }
 
 async function isRepetition(
@@ -151,9 +159,10 @@ async function followUp(
   call: KnownCall,
   node: NodeId,
   report: NodeReport,
-  { strangers, address }: Extract<SightOutcome, { kind: "stored" }>,
+  { strangers, address, ahead }: Extract<SightOutcome, { kind: "stored" }>,
 ): Promise<void> {
-  await forgetPurged(call, node, report);
+  if (ahead === undefined) await forgetPurged(call, node, report);
+  else if (ahead.isNew) await alarmAhead(call, ahead);
   if (strangers.length > 0) {
     const some = { node: nodeName(call.caller), strangers: strangers.slice(0, 20) };
     call.deps.log.warn("a node reported pods that are not its own", some);

@@ -3,8 +3,9 @@ import { JoinTokenRequest } from "../../contract/node/host.ts";
 import { listNodes, viewNode } from "../../db/nodes/nodes.ts";
 import { type ChangeOutcome, change } from "../apps/change.ts";
 import { NO_FIELDS, readRequest, readText } from "../http/body.ts";
-import { fromCursor, NoQuery, PageQuery, toCursor, wholeNumber } from "../http/query.ts";
+import { Flag, fromCursor, NoQuery, PageQuery, toCursor, wholeNumber } from "../http/query.ts";
 import { type KnownCall, PEOPLE, pathPart, type Route, route } from "../http/route.ts";
+import { AdoptAnswer, adopt } from "../nodes/adopt.ts";
 import { NodeAnswer, NodeDetails, nodeAnswer } from "../nodes/answers.ts";
 import { answerDrained, detailsOf } from "../nodes/drain.ts";
 import { JoinTokenAnswer, newJoinToken } from "../nodes/join-token.ts";
@@ -124,6 +125,18 @@ export const nodeRoutes: readonly Route[] = [
       const read = readRequest(call, body, FenceRequest);
       const how = { force: read.force, abandon: read.abandonVolumes };
       return answer(call, await change(call, body, (tx) => fence(tx, name, how)));
+    },
+  }),
+  route({
+    ...WISH,
+    path: "/v1/nodes/:node/adopt",
+    audit: "node.adopt",
+    summary: "Say that this database is right where a node holds a wish that it never made",
+    query: z.strictObject({ dryRun: Flag }),
+    answers: { 200: AdoptAnswer },
+    handle: async (call) => {
+      const name = pathPart(call, "node");
+      return answer(call, await change(call, "", (tx) => adopt(tx, name, call.query)));
     },
   }),
   route({

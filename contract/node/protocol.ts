@@ -8,8 +8,9 @@ import { NODE_PORTS } from "./node-ports.ts";
 /*
  * What an agent and the api say to each other, always asked by the agent:
  *   POST /v1/node/join      Bearer = join token   JoinRequest  -> JoinAnswer
- *   GET  /v1/node/desired   Bearer = node token   If-None-Match: "<generation>", ?waitMs=
- *                                                 -> 200 DesiredState with ETag, or 304
+ *   GET  /v1/node/desired   Bearer = node token   If-None-Match: "<generation>", waybill-held-wish, ?waitMs=
+ *                                                 -> 200 DesiredState with ETag, or 304;
+ *                                                 412 where the api never made the wish that is held
  *   POST /v1/node/report    Bearer = node token   NodeReport   -> 204
  *   DELETE /v1/node/session Bearer = node token   -> 204: this agent stops, another may speak at once
  *   logs and commands: logs.ts, exec.ts
@@ -69,6 +70,8 @@ export type Route = z.infer<typeof Route>;
 export const DesiredState = z.strictObject({
   node: NodeId,
   generation: z.int().min(0),
+  /** Random, one for each generation: two databases that counted alike did not wish alike. */
+  mark: z.uuid().optional(),
   pods: z.array(Pod),
   routes: z.array(Route),
   /** +1 when routes change for what happens on other nodes; only grows. */
@@ -82,8 +85,16 @@ export const DesiredState = z.strictObject({
   keepImages: z.array(z.string()).default([]),
   /** Named volumes whose bytes are to be deleted: only a name that stands here is ever removed. */
   purgeVolumes: z.array(VolumeKey).default([]),
+  /**
+   * Beside `pods`: what runs under these ids stays as it is, with its routes, until a wish without this. The
+   * api knows no more of them, and has none of its own ready in their place yet.
+   */
+  keepPods: z.array(PodId).optional(),
 });
 export type DesiredState = z.infer<typeof DesiredState>;
+
+/** A wish that an agent holds, as far as the api is to know which one. */
+export type HeldWish = Held & Pick<DesiredState, "routing">;
 
 /** What an agent holds already, as an ETag: two wishes of one node with the same tag say the same. */
 export function wishTag({
@@ -91,6 +102,23 @@ export function wishTag({
   routing,
 }: Pick<DesiredState, "generation" | "routing">): string {
   return routing === 0 ? `"${generation}"` : `"${generation}.${routing}"`;
+}
+
+/** Which wish an agent has in hand; without a mark where it was made before there were any. */
+export type Held = Pick<DesiredState, "generation" | "mark">;
+
+/** How an agent says in each question for its wish what it has in hand, whether or not it wants the same again. */
+export const HELD_HEADER = "waybill-held-wish";
+
+export function heldText({ generation, mark }: Held): string {
+  return mark === undefined ? String(generation) : `${generation} ${mark}`;
+}
+
+/** Undefined where the text is none of those. An ETag is one, too: agents of before send no other. */
+export function readHeld(text: string): Held | undefined {
+  const [, generation, mark] = /^"?(\d{1,15})(?: ([-0-9a-f]{36})|\.\d+"|"|)$/.exec(text) ?? [];
+  if (generation === undefined) return undefined;
+  return { generation: Number(generation), ...(mark !== undefined && { mark }) };
 }
 
 /** One question of a probe that went wrong. */
@@ -143,6 +171,8 @@ export type ProbeSight = z.infer<typeof ProbeSight>;
 
 export const PodStatus = z.object({
   pod: PodId,
+  /** What people call it, where its node knows. */
+  name: z.string().max(63).optional(),
   phase: z.enum(["Pending", "Running", "Succeeded", "Failed", "Terminating"]),
   ready: z.boolean(),
   restarts: z.int().min(0),
@@ -158,6 +188,8 @@ export type PodStatus = z.infer<typeof PodStatus>;
 /** What a node saw, whole. `observedGeneration` says which wish it had in hand when it looked. */
 export const NodeReport = z.object({
   observedGeneration: z.int().min(0),
+  /** The mark of that wish. */
+  observedMark: z.uuid().optional(),
   bootId: z.string().max(100),
   /** When it looked, by a clock of the boot that nobody sets: of two reports the later one counts. */
   sinceBootMs: z.int().min(0).optional(),

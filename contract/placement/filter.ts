@@ -36,6 +36,7 @@ export function verdictOn(
   if (isSilent(node, around.nowMs)) return no(node, [silence(node)]);
   const skew = agentSkew(node.protocol);
   if (skew !== undefined) return no(node, [skew]);
+  if (node.astray === "ahead") return no(node, ["ahead of the database: it has to be reconciled"]);
   const troubles = [
     ...handlerTrouble(node, pod),
     ...labelTrouble(node, pod),
@@ -46,6 +47,14 @@ export function verdictOn(
     ...wishTrouble(node.wish, wish),
   ];
   return troubles.length === 0 ? { fits: true } : no(node, troubles);
+}
+
+/** Why no pod that may only run once is started anywhere now; undefined where nothing is against that. */
+export function unknownPods(nodes: readonly NodeView[]): string | undefined {
+  const node = nodes.find((it) => it.astray !== undefined && !it.fenced);
+  return (
+    node && `${node.name} may run pods that this database does not know, and one of them its like`
+  );
 }
 
 export function isSilent(node: Pick<NodeView, "seenAtMs">, nowMs: number): boolean {

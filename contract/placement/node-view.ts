@@ -32,6 +32,11 @@ export type NodeView = {
   readonly draining: boolean;
   /** A person's word that the host is off: what was there does not run. */
   readonly fenced: boolean;
+  /**
+   * "ahead": it holds what this database never made, and does as that says. "strangers": it has pods that
+   * nobody here knows. Either way something may run there that must not run twice.
+   */
+  readonly astray: "ahead" | "strangers" | undefined;
   /** When its agent last reported, ms since the epoch; 0 for never. */
   readonly seenAtMs: number;
   /** What its agent speaks: see contract/node/skew.ts. */

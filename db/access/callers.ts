@@ -57,6 +57,8 @@ const callers = prepared((db: Db) =>
         string | null
       >`case when ${nodeSessions.seenAt} > now() - ${GRAIN} then ${nodeSessions.session} end`,
       generation: sql<number | null>`${nodePlans.generation}::float8`,
+      // Null of a generation from before there were marks.
+      mark: sql<string | null>`${nodePlans.marks}[1]`,
       routing: NOW_ROUTED,
     })
     .from(tokens)
@@ -78,8 +80,8 @@ export async function findCallers(
 ): Promise<ReadonlyMap<string, CallerRow>> {
   const rows = await callers(db).execute({ ids: idList(ids) });
   return new Map(
-    rows.map(({ node: id, fenced, heard, generation, routing, ...token }) => {
-      const wish = generation === null ? undefined : { generation, routing };
+    rows.map(({ node: id, fenced, heard, generation, mark, routing, ...token }) => {
+      const wish = generation === null ? undefined : { generation, ...(mark && { mark }), routing };
       return [token.id, { ...token, node: id && { id, fenced, heard, wish } }];
     }),
   );

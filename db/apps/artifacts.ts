@@ -1,7 +1,7 @@
 import { and, eq, inArray } from "drizzle-orm";
 import type { Digest, ProjectId } from "../../contract/ids.ts";
 import type { Tx } from "../client.ts";
-import { artifacts } from "../schema/core.ts";
+import { artifacts } from "../schema/material.ts";
 
 /** Which of these digests the project has uploaded. Another project's bytes are not there. */
 export async function knownArtifacts(

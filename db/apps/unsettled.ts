@@ -1,7 +1,8 @@
 import { and, lt, ne, or, sql } from "drizzle-orm";
 import type { Db } from "../client.ts";
 import { idempotencyKeys } from "../schema/access.ts";
-import { tokens, workers } from "../schema/core.ts";
+import { workers } from "../schema/control.ts";
+import { tokens } from "../schema/core.ts";
 import type { Topic } from "../schema/outbox.ts";
 
 export type Unsettled = {

@@ -1,7 +1,7 @@
 import { and, asc, eq, gt, sql } from "drizzle-orm";
 import { fromBase64 } from "../../contract/base64.ts";
-import type { NodeId } from "../../contract/ids.ts";
-import type { DesiredState } from "../../contract/node/protocol.ts";
+import type { NodeId, PodId } from "../../contract/ids.ts";
+import type { DesiredState, HeldWish } from "../../contract/node/protocol.ts";
 import { anyOf, idList } from "../any-of.ts";
 import { podSpec } from "../apps/pod-texts.ts";
 import { asJson } from "../as-json.ts";
@@ -20,6 +20,7 @@ import {
   wantedConfigMaps,
   wantedSecrets,
 } from "./desired-materials.ts";
+import type { Plan } from "./history.ts";
 import { NOW_ROUTED, routeQueries, routesFrom } from "./routes.ts";
 
 /** The generation of what this node should run; undefined when nobody has planned for it yet. */
@@ -32,7 +33,7 @@ export async function wishGeneration(tx: Tx, node: NodeId): Promise<number | und
 }
 
 /** Which wish a node has to have: see `wishTag`. */
-export type WishVersion = Pick<DesiredState, "generation" | "routing">;
+export type WishVersion = HeldWish;
 
 /** All that a node is told, but for its secrets, which are yet to be sealed for it. */
 export type NodeWish = {
@@ -40,6 +41,8 @@ export type NodeWish = {
   readonly secrets: readonly WantedSecret[];
   /** Null: the node has not told a key, and gets no secrets. */
   readonly publicKey: Uint8Array | null;
+  /** Whom this may be told: see history.ts. */
+  readonly plan: Plan;
 };
 
 /** So many bytes of pods are read at once, though there be many nodes: what is read waits in memory to be sent. */
@@ -66,21 +69,25 @@ export async function readDesired(
   const images = byNode(read.images, (it) => it);
   const purges = byNode(read.purges, ({ project, name }) => ({ project, name }));
   const secrets = byNode(read.secrets, secretOf);
-  return read.these.map(({ node, generation, routing, publicKey }): NodeWish | undefined => {
+  return read.these.map((head): NodeWish | undefined => {
+    const { node, generation, marks, keepPods, routing, publicKey } = head;
     if (generation === null) return undefined;
     return {
       desired: {
         node,
         generation,
+        ...(marks[0] !== undefined && { mark: marks[0] }),
         pods: pods.get(node) ?? [],
         routing,
         ...routes(node),
         configMaps: configMaps.get(node) ?? [],
         keepImages: imageNames(images.get(node) ?? []),
         purgeVolumes: purges.get(node) ?? [],
+        ...(keepPods && { keepPods }),
       },
       secrets: secrets.get(node) ?? [],
       publicKey: publicKey === null ? null : fromBase64(publicKey),
+      plan: { generation, marks },
     };
   });
 }
@@ -106,12 +113,19 @@ const wishes = prepared((db: Db) => {
     .prepare("wishes");
 });
 
+/** Null but for a node that is being taken in: see adopt.ts. */
+const KEPT_PODS = sql<PodId[] | null>`case when adopted_at is not null then (
+  select coalesce(json_agg(it ->> 'pod'), '[]')
+  from node_status, jsonb_array_elements(strangers) as it
+  where node_status.node_id = node) end`;
+
 /** The first of the nodes that are asked for, and as many as may be read together with it. */
 function these(db: Db) {
   const bytes = sql`(select sum(wire_bytes) from pods join pod_texts on pod_texts.id = text_id
     where pods.node_id = asked.node and wanted = 'run')`;
   const measured = sql`(
-    select asked.node, at, plan.generation, public_key, sum(coalesce(${bytes}, 0)) over (order by at) as bytes
+    select asked.node, at, plan.generation, plan.marks, plan.adopted_at, public_key,
+      sum(coalesce(${bytes}, 0)) over (order by at) as bytes
     from unnest(${sql.placeholder("ids")}::uuid[]) with ordinality as asked (node, at)
     left join node_plans as plan on plan.node_id = asked.node
     left join nodes on nodes.id = plan.node_id) as measured`;
@@ -120,6 +134,8 @@ function these(db: Db) {
       node: sql<NodeId>`node`.as("node"),
       at: sql<number>`at`.as("at"),
       generation: sql<number | null>`generation`.as("generation"),
+      marks: sql<string[]>`coalesce(marks, '{}')`.as("marks"),
+      keepPods: KEPT_PODS.as("keep_pods"),
       routing: NOW_ROUTED.as("routing"),
       publicKey: sql<string | null>`encode(public_key, 'base64')`.as("public_key"),
     })

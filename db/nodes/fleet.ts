@@ -79,6 +79,8 @@ async function allNodes(tx: Tx) {
       capacity: sql<NodeReport["capacity"] | null>`${nodeStatus.capacity}`,
       most: nodes.most,
       handlers: nodeStatus.handlers,
+      ahead: sql<boolean>`${nodeStatus.ahead} is not null`,
+      strangers: sql<boolean>`coalesce(${nodeStatus.strangers} <> '[]', false)`,
     })
     .from(nodes)
     .innerJoin(nodePlans, eq(nodePlans.nodeId, nodes.id))
@@ -193,6 +195,7 @@ function nodeView(row: NodeRow, { tenants, used, wish }: Standing): NodeView {
     cordoned: row.cordoned,
     draining: row.draining,
     fenced: row.fencedAt !== null,
+    astray: row.ahead ? "ahead" : row.strangers ? "strangers" : undefined,
     seenAtMs: row.seenAt?.getTime() ?? 0,
     protocol: row.protocol ?? PROTOCOL,
     allocatable: offered(row.capacity ?? { cpuMillis: 0, memoryBytes: 0, pods: 0 }, row.most),

@@ -1,7 +1,7 @@
 import { and, asc, eq, gt, inArray, isNotNull, ne, or, sql } from "drizzle-orm";
 import { type NodeId, NodeId as NodeIdSchema, type PodId } from "../../contract/ids.ts";
 import { type Most, offered } from "../../contract/node/host.ts";
-import type { PodStatus } from "../../contract/node/protocol.ts";
+import type { Held, PodStatus } from "../../contract/node/protocol.ts";
 import type { Amounts } from "../../contract/pod/requests.ts";
 import { isLive } from "../access/tokens.ts";
 import { notYetGone } from "../apps/placements.ts";
@@ -43,6 +43,12 @@ export type NodeView = {
   /** What its pods ask for, wanted there or still seen there. */
   readonly asked: Amounts;
   readonly handlers: readonly string[];
+  /** Of its wish; 0 where nobody has planned for it. */
+  readonly generation: number;
+  /** What it holds, where this database never made that. */
+  readonly ahead: Held | null;
+  /** Pods that it has, or may have, and of which this database knows nothing. */
+  readonly strangers: readonly PodStatus[];
   /** How many pods it should run, without those that have run to their end. */
   readonly pods: number;
 };
@@ -69,6 +75,10 @@ const VIEW = {
   reported: nodeStatus.capacity,
   most: nodes.most,
   handlers: sql<string[]>`coalesce(${nodeStatus.handlers}, '{}')`,
+  generation: sql<number>`coalesce((select generation from node_plans
+    where node_plans.node_id = ${nodes.id}), 0)::float8`,
+  ahead: nodeStatus.ahead,
+  strangers: sql<readonly PodStatus[]>`coalesce(${nodeStatus.strangers}, '[]')`,
   pods: sql<number>`(
     select count(*)::int from ${pods} left join ${podStatus} on ${podStatus.podId} = ${pods.id}
     where ${pods.nodeId} = ${nodes.id} and ${pods.wanted} = 'run' and ${notOver})`,

@@ -10,6 +10,7 @@ import { announce, nudge } from "../outbox.ts";
 import { nodeStatus, nodes, type PodUsage, podStatus, pods, releases } from "../schema/core.ts";
 import { type AddressTrouble, isStored, storeAddresses } from "./addresses.ts";
 import { byNode } from "./by-node.ts";
+import { type Ahead, aheadAmong } from "./history.ts";
 import { isLate } from "./late.ts";
 import { renewRoutesTo } from "./routes.ts";
 import { planSight, type SightChange } from "./sight-plan.ts";
@@ -79,6 +80,8 @@ export type SightOutcome =
       readonly kind: "stored";
       readonly strangers: readonly PodId[];
       readonly address: AddressTrouble;
+      /** It holds a wish of another history; of which generation it is says nothing here. */
+      readonly ahead: Ahead | undefined;
     }
   /** The report was made before one that is stored: only the sign of life was taken. */
   | { readonly kind: "older"; readonly known: number }
@@ -127,10 +130,12 @@ export async function storeReports(db: Db, all: readonly Said[]): Promise<readon
 }
 
 async function storeEach(tx: Tx, said: readonly Said[]): Promise<readonly SightOutcome[]> {
-  const lives = await storeSignsOfLife(tx, said);
+  const ahead = await aheadAmong(tx, said);
+  const lives = await storeSignsOfLife(tx, said, ahead);
   const newer = said.filter(({ node, report }) => {
     const life = lives.get(node);
-    return life !== undefined && life.observedGeneration <= report.observedGeneration;
+    if (life === undefined) return false;
+    return ahead.has(node) || life.observedGeneration <= report.observedGeneration;
   });
   const known = await knownPods(tx, newer);
   const changes = new Map(
@@ -146,7 +151,8 @@ async function storeEach(tx: Tx, said: readonly Said[]): Promise<readonly SightO
     await nudge(tx, "schedule", app);
     await announce(tx, `app:${app}`);
   }
-  await tellOfStrangersAgain(tx, changes);
+  for (const it of newer)
+    await storeStrangers(tx, it, changes, lives.get(it.node)?.strangers ?? []);
   // Last: where they move, one transaction at a time has the routes of all.
   const told = newer.flatMap(({ node, report: { address }, apis }) => {
     const life = lives.get(node);
@@ -161,7 +167,8 @@ async function storeEach(tx: Tx, said: readonly Said[]): Promise<readonly SightO
     if (life === undefined) return { kind: "late" };
     const change = changes.get(node);
     if (change === undefined) return { kind: "older", known: life.observedGeneration };
-    return { kind: "stored", strangers: change.strangers, address: troubles.get(node) };
+    const { strangers } = change;
+    return { kind: "stored", strangers, address: troubles.get(node), ahead: ahead.get(node) };
   });
 }
 
@@ -174,14 +181,21 @@ function untilOneComesTwice(said: readonly Said[]): readonly Said[] {
 type Changes = ReadonlyMap<NodeId, SightChange<AppId, ReleaseId>>;
 
 /**
- * By node, the newest generation that it ever reported, these reports included, and where it is reached.
+/**
+ * By node, the newest generation that it ever reported, these reports included, and where it is reached. The
+ * generations of another history count for nothing, and those who tell them are read whole each time.
  * None for a report that comes late, which says nothing of now.
  */
-async function storeSignsOfLife(tx: Tx, said: readonly Said[]) {
-  const newer = sql`excluded.observed_generation >= ${nodeStatus.observedGeneration}`;
+async function storeSignsOfLife(tx: Tx, said: readonly Said[], ahead: ReadonlyMap<NodeId, Ahead>) {
+  const newer = sql`(excluded.ahead is not null
+    or excluded.observed_generation >= ${nodeStatus.observedGeneration})`;
   const rows = said.map(({ node, report, protocol, print }) => {
-    const { pods: reported, purgedVolumes: _, address: __, ...life } = report;
-    return { nodeId: node, ...life, protocol, usage: usageOf(reported), lastReport: print };
+    const { pods: reported, purgedVolumes: _, address: __, observedMark: ___, ...life } = report;
+    const row = { nodeId: node, ...life, protocol, usage: usageOf(reported) };
+    const held = ahead.get(node)?.held;
+    return held === undefined
+      ? { ...row, lastReport: print, ahead: null }
+      : { ...row, lastReport: null, ahead: held, observedGeneration: 0 };
   });
   const stored = await tx
     .insert(nodeStatus)
@@ -199,6 +213,7 @@ async function storeSignsOfLife(tx: Tx, said: readonly Said[]) {
         capacity: sql`case when ${newer} then excluded.capacity else ${nodeStatus.capacity} end`,
         usage: sql`case when ${newer} then excluded.usage else ${nodeStatus.usage} end`,
         handlers: sql`case when ${newer} then excluded.handlers else ${nodeStatus.handlers} end`,
+        ahead: sql`excluded.ahead`,
         lastReport: sql`case when ${newer} then excluded.last_report else ${nodeStatus.lastReport} end`,
       },
       setWhere: sql`not ${isLate(sql`excluded.boot_id`, sql`excluded.since_boot_ms`)}`,
@@ -208,6 +223,7 @@ async function storeSignsOfLife(tx: Tx, said: readonly Said[]) {
       observedGeneration: nodeStatus.observedGeneration,
       address: nodeStatus.address,
       told: nodeStatus.toldAddress,
+      strangers: nodeStatus.strangers,
     });
   return new Map(stored.map(({ node, ...life }) => [node, life]));
 }
@@ -261,9 +277,16 @@ async function storePods(tx: Tx, changes: Changes): Promise<void> {
   }
 }
 
-/** They may become the node's own: until then its reports are read whole. */
-async function tellOfStrangersAgain(tx: Tx, changes: Changes): Promise<void> {
-  const nodes = [...changes].flatMap(([node, it]) => (it.strangers.length > 0 ? [node] : []));
-  if (nodes.length > 0)
-    await tx.update(nodeStatus).set({ lastReport: null }).where(anyOf(nodeStatus.nodeId, nodes));
+/** Their node's reports are read whole while it has any: they may become its own, or come to their end. */
+async function storeStrangers(
+  tx: Tx,
+  { node, report }: Said,
+  changes: Changes,
+  before: readonly unknown[],
+): Promise<void> {
+  const ids = new Set(changes.get(node)?.strangers);
+  if (ids.size === 0 && before.length === 0) return;
+  const strangers = report.pods.filter((it) => ids.has(it.pod)).map(withoutUsage);
+  const row = { strangers, ...(ids.size > 0 && { lastReport: null }) };
+  await tx.update(nodeStatus).set(row).where(eq(nodeStatus.nodeId, node));
 }

@@ -1,4 +1,4 @@
-import { bigint, boolean, pgTable } from "drizzle-orm/pg-core";
+import { bigint, boolean, pgTable, text } from "drizzle-orm/pg-core";
 import { now } from "./columns.ts";
 
 /** Written by worker/nodes. One row: since when reports come in as ever, and when a worker last found that they do. */
@@ -7,6 +7,9 @@ export const controlPlane = pgTable("control_plane", {
   calmSince: now("calm_since"),
   lastPassAt: now("last_pass_at"),
 });
+
+/** Written by each worker, which says that it lives. */
+export const workers = pgTable("workers", { id: text("id").primaryKey(), seenAt: now("seen_at") });
 
 /** One row: +1 when what one node runs changes the routes of the others, or an address does (by api). */
 export const routing = pgTable("routing", {

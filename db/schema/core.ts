@@ -7,7 +7,6 @@ import {
   integer,
   jsonb,
   pgTable,
-  primaryKey,
   text,
   unique,
   uniqueIndex,
@@ -16,15 +15,16 @@ import {
 import type { AppSpec } from "../../contract/app/app-spec.ts";
 import type { AppId, Digest, NodeId, PodId, ProjectId, ReleaseId } from "../../contract/ids.ts";
 import type { Most } from "../../contract/node/host.ts";
-import type { NodeReport, PodStatus, Usage } from "../../contract/node/protocol.ts";
+import type { Held, NodeReport, PodStatus, Usage } from "../../contract/node/protocol.ts";
 import type { Demands } from "../../contract/placement/demands.ts";
 import type { Pod } from "../../contract/pod/pod.ts";
 import type { TokenKind } from "../../contract/token.ts";
 import { at, bytea, now } from "./columns.ts";
 
 // Every fact of an installation, grouped by who writes it. Wish and sight never share a row; a
-// column has one writer, named above its table; generations only grow. What pods are given is in
-// material.ts, logs and commands in streams.ts, events and audit in history.ts, nudges in outbox.ts.
+// column has one writer, named above its table; generations only grow. Artifacts, config maps, secrets
+// and volumes are in material.ts, logs and commands in streams.ts, events and audit in history.ts,
+// nudges in outbox.ts.
 
 // ---- wishes: written by api ---------------------------------------------------------------------
 
@@ -94,17 +94,6 @@ export const ofApp = () =>
     .notNull()
     .references(() => apps.id, { onDelete: "cascade" })
     .$type<AppId>();
-
-export const artifacts = pgTable(
-  "artifacts",
-  {
-    projectId: ofProject(),
-    digest: text("digest").notNull().$type<Digest>(),
-    sizeBytes: bigint("size_bytes", { mode: "number" }).notNull(),
-    createdAt: now("created_at"),
-  },
-  (t) => [primaryKey({ name: "artifacts_pkey", columns: [t.projectId, t.digest] })],
-);
 
 export const nodes = pgTable("nodes", {
   id: uuid("id").primaryKey().defaultRandom().$type<NodeId>(),
@@ -198,7 +187,7 @@ export const releases = pgTable(
   ],
 );
 
-// ---- decisions: written by worker/schedule -------------------------------------------------------
+// ---- decisions: written by worker/schedule; by api where a person adopts a node -------------------
 
 /** What pods of a release are, but for their names and ids; never changed. An adopted pod gets its new release's. */
 export const podTexts = pgTable(
@@ -245,7 +234,7 @@ export const pods = pgTable(
 
 /**
  * +1 with every change to what a node should run, by compare-and-set; and by api, without, when what
- * goes with it changes: the node's key, and volumes to purge.
+ * goes with it changes: the node's key, and volumes to purge; and where the node is adopted.
  */
 export const nodePlans = pgTable("node_plans", {
   nodeId: uuid("node_id")
@@ -253,9 +242,11 @@ export const nodePlans = pgTable("node_plans", {
     .references(() => nodes.id, { onDelete: "cascade" })
     .$type<NodeId>(),
   generation: bigint("generation", { mode: "number" }).notNull().default(0),
+  /** Of this generation and of those before it: see nodes/history.ts. Written by a trigger, so that no writer forgets it. */
+  marks: uuid("marks").array().notNull().default([]),
+  /** Since when the node is taken in and keeps what nobody here knows: see nodes/adopt.ts. Ended by worker/nodes. */
+  adoptedAt: at("adopted_at"),
 });
-
-export const workers = pgTable("workers", { id: text("id").primaryKey(), seenAt: now("seen_at") });
 
 // ---- sight: written by api, from an agent's report -----------------------------------------------
 
@@ -281,6 +272,10 @@ export const nodeStatus = pgTable("node_status", {
   /** Where other nodes reach it; null where it told none, or one that another node has: `told_address`. */
   address: text("address").unique("node_status_address_key"),
   toldAddress: text("told_address"),
+  /** What it holds, where this database never made that: see nodes/history.ts. */
+  ahead: jsonb("ahead").$type<Held>(),
+  /** Pods that it has, or may have, and of which this database knows nothing. */
+  strangers: jsonb("strangers").notNull().$type<readonly PodStatus[]>().default([]),
   /** Of the last report that was stored whole: see repetitions.ts. Null where the next one has to be. */
   lastReport: text("last_report"),
   seenAt: now("seen_at"),

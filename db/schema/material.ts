@@ -1,12 +1,32 @@
 import { sql } from "drizzle-orm";
-import { index, integer, jsonb, pgTable, primaryKey, text, uuid } from "drizzle-orm/pg-core";
-import type { NodeId } from "../../contract/ids.ts";
+import {
+  bigint,
+  index,
+  integer,
+  jsonb,
+  pgTable,
+  primaryKey,
+  text,
+  uuid,
+} from "drizzle-orm/pg-core";
+import type { Digest, NodeId } from "../../contract/ids.ts";
 import { at, bytea, now } from "./columns.ts";
 import { nodes, ofProject } from "./core.ts";
 
-// What pods are given beside their images: config maps, secrets and named volumes.
+// What releases are made of, and what pods are given beside their images: artifacts, config maps, secrets and named volumes.
 
 // ---- written by api: a version is never changed, and another content is another version -----------
+
+export const artifacts = pgTable(
+  "artifacts",
+  {
+    projectId: ofProject(),
+    digest: text("digest").notNull().$type<Digest>(),
+    sizeBytes: bigint("size_bytes", { mode: "number" }).notNull(),
+    createdAt: now("created_at"),
+  },
+  (t) => [primaryKey({ name: "artifacts_pkey", columns: [t.projectId, t.digest] })],
+);
 
 export const configMaps = pgTable(
   "config_maps",

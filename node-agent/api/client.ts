@@ -3,9 +3,13 @@ import type { NodeId } from "../../contract/ids.ts";
 import { PodRange, reachableAddress, SESSION_HEADER } from "../../contract/node/host.ts";
 import {
   DesiredState,
+  HELD_HEADER,
+  type HeldWish,
+  heldText,
   JoinAnswer,
   type JoinRequest,
   type NodeReport,
+  wishTag,
 } from "../../contract/node/protocol.ts";
 import { apiSkew, PROTOCOL, PROTOCOL_HEADER, toldProtocol } from "../../contract/node/skew.ts";
 import { readIfThere, writeDurably } from "../disk/durable-file.ts";
@@ -46,10 +50,10 @@ export type ApiClient = {
   /** Who this node is, once it has joined, in this run or an earlier one. */
   identity(): Identity | undefined;
   /**
-   * Asks for a wish with another tag (see `wishTag`), and waits up to 25 s for one unless `atOnce`; joins
+   * Asks for another wish than the one that is held, and waits up to 25 s for one unless `atOnce`; joins
    * first where that is needed.
    */
-  fetchDesired(held: string | undefined, signal: AbortSignal, atOnce?: boolean): Promise<Heard>;
+  fetchDesired(held: HeldWish | undefined, signal: AbortSignal, atOnce?: boolean): Promise<Heard>;
   /**
    * Sends what was seen with the wish of `node` in hand, and only while this is that node: one that joined
    * anew as another holds the wish of the one it was, whose generations say nothing of its own.
@@ -119,6 +123,11 @@ export async function openApiClient(options: ApiClientOptions): Promise<ApiClien
     [SESSION_HEADER]: options.session,
     [PROTOCOL_HEADER]: String(PROTOCOL),
   });
+  // What was told before joining anew is sealed for an older key, and wanted again.
+  const headersAbout = (held: HeldWish) => ({
+    [HELD_HEADER]: heldText(held),
+    ...(sealedForUs && { "if-none-match": wishTag(held) }),
+  });
   const isTaken = () => performance.now() - takenAtMs < TAKEN_MS;
 
   /**
@@ -148,16 +157,14 @@ export async function openApiClient(options: ApiClientOptions): Promise<ApiClien
 
   async function heardBy(
     who: Identity,
-    held: string | undefined,
+    held: HeldWish | undefined,
     waitsMs: number,
     signal: AbortSignal,
   ): Promise<Heard> {
-    // What was told before joining anew is sealed for an older key.
-    const known = sealedForUs ? held : undefined;
     const answer = await ask(options.apiUrl, {
       method: "GET",
       path: `/v1/node/desired?waitMs=${waitsMs}`,
-      headers: { ...headersOf(who), ...(known !== undefined && { "if-none-match": known }) },
+      headers: { ...headersOf(who), ...(held && headersAbout(held)) },
       timeoutMs: waitsMs + CALL_MS,
       signal,
     });

@@ -1,5 +1,5 @@
 import { howToJoinAnew } from "../../contract/node/host.ts";
-import { wishTag } from "../../contract/node/protocol.ts";
+import type { HeldWish } from "../../contract/node/protocol.ts";
 import { backoffMs } from "../../kit/backoff.ts";
 import type { Log } from "../../kit/log.ts";
 import { rest } from "../../kit/rest.ts";
@@ -68,7 +68,7 @@ export async function followDesired(deps: {
     try {
       // Some of the wish may wait for the api to say that it stands.
       const atOnce = !silence.confirmed();
-      const heard = await client.fetchDesired(heldTag(client, ledger), signal, atOnce);
+      const heard = await client.fetchDesired(heldBy(client, ledger), signal, atOnce);
       return await take(heard);
     } catch (error) {
       if (!signal.aborted) log.error("the wish could not be kept", error);
@@ -89,8 +89,8 @@ export async function followDesired(deps: {
   }
 }
 
-/** The tag of another node's ledger says nothing about ours. */
-function heldTag(client: ApiClient, ledger: Ledger): string | undefined {
+/** Another node's ledger says nothing about ours. */
+function heldBy(client: ApiClient, ledger: Ledger): HeldWish | undefined {
   const current = ledger.current();
-  return current?.node === client.identity()?.node ? current && wishTag(current) : undefined;
+  return current?.node === client.identity()?.node ? current : undefined;
 }

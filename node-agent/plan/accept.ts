@@ -1,5 +1,6 @@
 import type { NodeId } from "../../contract/ids.ts";
 import type { DesiredState } from "../../contract/node/protocol.ts";
+import { withKept } from "./kept.ts";
 
 export type Accepted = "taken" | "same" | "older" | "foreign";
 
@@ -22,10 +23,15 @@ export function accept(
   node: NodeId,
 ): Acceptance {
   const verdict = judge(state, current, node);
-  if (verdict === "taken")
-    return { verdict, keep: isPlanned(state) ? state : goingOn(state, current) };
+  if (verdict === "taken") return { verdict, keep: taken(state, current) };
   const renewed = verdict === "same" && current && isSealedAnew(state, current);
   return { verdict, keep: renewed ? { ...current, secrets: state.secrets } : undefined };
+}
+
+function taken(state: DesiredState, current: DesiredState | undefined): DesiredState {
+  if (!isPlanned(state)) return goingOn(state, current);
+  const { keepPods } = state;
+  return keepPods && current ? withKept(state, current, keepPods) : state;
 }
 
 /** Whether somebody has decided what this node runs. */
@@ -54,8 +60,8 @@ function isSealedAnew(state: DesiredState, current: DesiredState): boolean {
 
 /** What ran here goes on, with its routes; a node where nothing did passes requests on to the others. */
 function goingOn(empty: DesiredState, last: DesiredState | undefined): DesiredState {
-  const { node, generation, routing } = empty;
+  const { node, generation, routing, mark } = empty;
   return last && last.pods.length > 0
-    ? { ...last, node, generation, routing, purgeVolumes: [] }
+    ? { ...last, node, generation, routing, mark, purgeVolumes: [] }
     : empty;
 }

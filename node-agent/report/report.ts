@@ -111,6 +111,7 @@ function wantedStatus(
   const why = reason ?? sight.setbacks.get(uid)?.message;
   return {
     pod: uid,
+    name: pod.metadata.name,
     phase: hasStarted(standings) ? "Running" : "Pending",
     ready,
     restarts: Math.max(0, ...containers.map((it) => it.restarts)),

@@ -10,7 +10,7 @@ import { renewRoutesTo } from "../../db/nodes/routes.ts";
 import { announce } from "../../db/outbox.ts";
 import { nodePlans, pods, releases } from "../../db/schema/core.ts";
 import { startApi, type TestApi } from "../support/api.ts";
-import { aDigest, aReport, declare } from "../support/declared.ts";
+import { aDigest, aReport, declare, wishedUpTo } from "../support/declared.ts";
 import { eventually } from "../support/eventually.ts";
 import { joined } from "../support/joined.ts";
 import { storePod } from "../support/pod-rows.ts";
@@ -183,6 +183,7 @@ test("what a node says of its runtime handlers is kept, and an older report says
   const handlers = async () =>
     (await api.db.execute(sql`select handlers from node_status`)).map((it) => it.handlers);
 
+  await wishedUpTo(api.db, 3);
   await report(api, node.token, { ...aReport([], 3), handlers: ["runsc"] });
   const first = await handlers();
   await report(api, node.token, { ...aReport([], 2), handlers: ["kata"] });
@@ -316,6 +317,7 @@ test("an older report stops nothing and is not believed", async () => {
   await using api = await startApi();
   const node = await joined(api);
   const { id } = await placed(api, node.node);
+  await wishedUpTo(api.db, 5);
   await report(api, node.token, aReport([seen(id)], 5));
 
   const older = await report(api, node.token, aReport([], 4));

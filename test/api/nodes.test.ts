@@ -7,7 +7,7 @@ import { Pod } from "../../contract/pod/pod.ts";
 import { nodePlans, pods } from "../../db/schema/core.ts";
 import { volumes } from "../../db/schema/material.ts";
 import { startApi, type TestApi } from "../support/api.ts";
-import { aDigest, aReport, declare } from "../support/declared.ts";
+import { aDigest, aReport, declare, wishedUpTo } from "../support/declared.ts";
 import { joined } from "../support/joined.ts";
 import { storePod } from "../support/pod-rows.ts";
 
@@ -16,6 +16,7 @@ async function aNode(api: TestApi, name = "web-1") {
   const node = await joined(api, name);
   const report = (statuses: readonly PodStatus[] = []) =>
     api.ask("/v1/node/report", { method: "POST", token: node.token, json: aReport(statuses, 1) });
+  await wishedUpTo(api.db, 1);
   await report();
   return { ...node, report };
 }

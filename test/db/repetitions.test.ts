@@ -8,7 +8,7 @@ import { storeAddresses } from "../../db/nodes/addresses.ts";
 import { printedText, takeRepetitions } from "../../db/nodes/repetitions.ts";
 import { storeReport, storeReports } from "../../db/nodes/sight.ts";
 import { nodeStatus, podStatus } from "../../db/schema/core.ts";
-import { aReport, joinedNode } from "../support/declared.ts";
+import { aReport, joinedNode, wishedUpTo } from "../support/declared.ts";
 import { placePod } from "../support/placed-pod.ts";
 import { freshDb } from "../support/postgres.ts";
 import { aContainer, aStatus } from "../worker/schedule/world.ts";
@@ -56,6 +56,7 @@ test("a report is no repetition of one that was refused as older, nor of one bef
   const pod = await placePod(pg.db, node);
   const [before, after] = [false, true].map((ready) => aReport([aStatus(pod, { ready })], 3));
   if (!before || !after) throw new Error("two reports");
+  await wishedUpTo(pg.db, 3);
   await store(pg.db, node, before);
   await store(pg.db, node, after);
   await store(pg.db, node, aReport([], 2));
@@ -101,6 +102,7 @@ test("reports of many nodes are stored together, each for its own node, and a se
   await using pg = await freshDb();
   const [node, other] = [await joinedNode(pg.db), await joinedNode(pg.db, "other")];
   const [mine, theirs] = [await placePod(pg.db, node), await placePod(pg.db, other)];
+  await wishedUpTo(pg.db, 5);
   await store(pg.db, other, aReport([], 5));
 
   const outcomes = await storeReports(pg.db, [
@@ -110,7 +112,7 @@ test("reports of many nodes are stored together, each for its own node, and a se
   ]);
 
   expect(outcomes).toEqual([
-    { kind: "stored", strangers: [theirs], address: undefined },
+    { kind: "stored", strangers: [theirs], address: undefined, ahead: undefined },
     { kind: "older", known: 5 },
   ]);
   const seen = await pg.db.select().from(podStatus);

@@ -12,6 +12,7 @@ import { aPod } from "../support/pods.ts";
 
 let folder = "";
 let api: NodeApi;
+const NOTHING = { generation: 0, routing: 0 };
 const forever = new AbortController().signal;
 
 beforeEach(async () => {
@@ -50,7 +51,7 @@ test("a node joins once and keeps its token for itself", async () => {
   const second = await open();
 
   expect(second.identity()?.node).toBe(api.node);
-  expect(await second.fetchDesired(`"0"`, forever)).toEqual({ kind: "unchanged" });
+  expect(await second.fetchDesired(NOTHING, forever)).toEqual({ kind: "unchanged" });
   expect(api.joins()).toBe(1);
 });
 
@@ -58,7 +59,7 @@ test("news ends the wait at once", async () => {
   const client = await open();
   await client.fetchDesired(undefined, forever);
 
-  const heard = client.fetchDesired(`"0"`, forever);
+  const heard = client.fetchDesired(NOTHING, forever);
   api.wish([aPod()]);
 
   expect(await heard).toMatchObject({ kind: "desired", state: { generation: 1 } });
@@ -70,8 +71,8 @@ test("a node whose token is refused joins again with whatever join token lies th
   api.revoke();
   await writeFile(join(folder, "join.token"), "wrong");
 
-  expect(await client.fetchDesired(`"0"`, forever)).toMatchObject({ kind: "nothing-new" });
-  expect(await client.fetchDesired(`"0"`, forever)).toMatchObject({
+  expect(await client.fetchDesired(NOTHING, forever)).toMatchObject({ kind: "nothing-new" });
+  expect(await client.fetchDesired(NOTHING, forever)).toMatchObject({
     refused: "unknown",
     because: "the api answered 401; joining anew: the api answered 401 to the join token",
   });
@@ -87,12 +88,12 @@ test("a refusal that passes leaves a node with the token that it has", async () 
   await client.fetchDesired(undefined, forever);
   await writeFile(join(folder, "join.token"), "used up");
   api.answerWith({ status: 401, body: "{}" });
-  expect(await client.fetchDesired(`"0"`, forever)).toMatchObject({ kind: "nothing-new" });
-  expect(await client.fetchDesired(`"0"`, forever)).toMatchObject({ kind: "nothing-new" });
+  expect(await client.fetchDesired(NOTHING, forever)).toMatchObject({ kind: "nothing-new" });
+  expect(await client.fetchDesired(NOTHING, forever)).toMatchObject({ kind: "nothing-new" });
 
   api.answerWith(undefined);
 
-  expect(await client.fetchDesired(`"0"`, forever)).toEqual({ kind: "unchanged" });
+  expect(await client.fetchDesired(NOTHING, forever)).toEqual({ kind: "unchanged" });
   expect(api.joins()).toBe(1);
 });
 
@@ -102,9 +103,9 @@ test("a node with another key joins again, and is told everything anew, sealed f
 
   const client = await open(key);
 
-  expect(await client.fetchDesired(`"0"`, forever)).toMatchObject({ kind: "desired" });
+  expect(await client.fetchDesired(NOTHING, forever)).toMatchObject({ kind: "desired" });
   expect(api.publicKey()).toBe(Buffer.from(key).toString("base64"));
-  expect(await client.fetchDesired(`"0"`, forever)).toEqual({ kind: "unchanged" });
+  expect(await client.fetchDesired(NOTHING, forever)).toEqual({ kind: "unchanged" });
   expect(api.joins()).toBe(2);
 });
 
@@ -114,7 +115,7 @@ test("a node with another key that cannot join goes on with the token that it ha
 
   const client = await open(Uint8Array.from({ length: 32 }, () => 7));
 
-  expect(await client.fetchDesired(`"0"`, forever)).toEqual({ kind: "unchanged" });
+  expect(await client.fetchDesired(NOTHING, forever)).toEqual({ kind: "unchanged" });
 });
 
 test("an agent says with every question which one it is, and that it stops", async () => {
@@ -134,7 +135,7 @@ test("an agent whose node is another's asks for nothing but the wish, until the 
   const detail = "Another agent speaks for test.";
 
   api.answerWith({ status: 409, body: JSON.stringify({ detail }) });
-  expect(await client.fetchDesired('"0"', forever)).toMatchObject({
+  expect(await client.fetchDesired(NOTHING, forever)).toMatchObject({
     because: expect.stringContaining(detail),
     refused: "taken",
   });
@@ -144,7 +145,7 @@ test("an agent whose node is another's asks for nothing but the wish, until the 
   });
   expect(api.reports).toEqual([]);
 
-  expect(await client.fetchDesired('"0"', forever)).toEqual({ kind: "unchanged" });
+  expect(await client.fetchDesired(NOTHING, forever)).toEqual({ kind: "unchanged" });
   expect(await client.putReport(thisNode(), aReport([]), forever)).toEqual({ kind: "sent" });
 });
 
@@ -163,8 +164,8 @@ test("a node with pod addresses of its own tells them, and joins again where it 
   const podRange = "10.99.7.0/24";
 
   const client = await open(undefined, { podRange });
-  await client.fetchDesired('"0"', forever);
-  await client.fetchDesired('"0"', forever);
+  await client.fetchDesired(NOTHING, forever);
+  await client.fetchDesired(NOTHING, forever);
 
   expect(client.identity()?.podRange).toBe(podRange);
   expect(api.joins()).toBe(2);
@@ -218,7 +219,7 @@ test.each(answers)("an api that answers %s has said nothing new", async (_, answ
 
   api.answerWith(answer);
 
-  expect(await client.fetchDesired(`"0"`, forever)).toMatchObject({ kind: "nothing-new" });
+  expect(await client.fetchDesired(NOTHING, forever)).toMatchObject({ kind: "nothing-new" });
 });
 
 test("an answer that is wrong in a thousand places is told in few words", async () => {
@@ -228,7 +229,7 @@ test("an answer that is wrong in a thousand places is told in few words", async 
 
   api.answerWith({ status: 200, body: JSON.stringify({ ...JSON.parse(whole), pods }) });
 
-  const heard = await client.fetchDesired(`"0"`, forever);
+  const heard = await client.fetchDesired(NOTHING, forever);
   if (heard.kind !== "nothing-new") throw new Error(`it was ${heard.kind}`);
   expect(heard.because).toContain("does not validate");
   expect(heard.because.length).toBeLessThanOrEqual(1_000);

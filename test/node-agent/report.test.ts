@@ -56,6 +56,7 @@ describe("a pod", () => {
   test("that answers and is routed to is ready, and says no more than that", () => {
     expect(statusOf()).toEqual({
       pod: uidOf(pod),
+      name: pod.metadata.name,
       phase: "Running",
       ready: true,
       restarts: 0,

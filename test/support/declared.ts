@@ -72,6 +72,11 @@ export async function joinedNode(db: Db, name = "local"): Promise<NodeId> {
   return id;
 }
 
+/** So many wishes were made for every node, whatever they said. */
+export async function wishedUpTo(db: Db, generation: number): Promise<void> {
+  await db.update(nodePlans).set({ generation });
+}
+
 export function aReport(pods: readonly PodStatus[], generation = 0): NodeReport {
   const capacity = { cpuMillis: 8_000, memoryBytes: 16 * 1024 ** 3, pods: 100 };
   return {

@@ -9,9 +9,8 @@ import { removeCgroup } from "../../node-agent/host/cgroups.ts";
 import type { Runtime } from "../../node-agent/runtime/runtime.ts";
 import { type NodeApi, startNodeApi } from "./node-api.ts";
 
-/** A host's folder and its api, where a whole agent runs in this process over a runtime that a test gives it. */
-export type MemoryHost = AsyncDisposable & {
-  readonly api: NodeApi;
+/** A host's folder, where a whole agent runs in this process over a runtime that a test gives it. */
+export type MemoryAgent = AsyncDisposable & {
   /** What the agent keeps as its wish, as the file says. */
   readonly ledgerFile: string;
   /** Where the agent says how it is. */
@@ -24,9 +23,28 @@ export type MemoryHost = AsyncDisposable & {
   readonly said: readonly string[];
 };
 
+export type MemoryHost = MemoryAgent & { readonly api: NodeApi };
+
+/** The same, with an api in memory. */
 export async function openMemoryHost(): Promise<MemoryHost> {
-  const folder = await mkdtemp(join(tmpdir(), "waybill-test-agent-"));
   const api = await startNodeApi();
+  const agent = await openMemoryAgent(api);
+  return {
+    ...agent,
+    api,
+    async [Symbol.asyncDispose]() {
+      await agent[Symbol.asyncDispose]();
+      await api[Symbol.asyncDispose]();
+    },
+  };
+}
+
+/** Beside an api that is there already, and takes this token. */
+export async function openMemoryAgent(api: {
+  readonly url: string;
+  readonly joinToken: string;
+}): Promise<MemoryAgent> {
+  const folder = await mkdtemp(join(tmpdir(), "waybill-test-agent-"));
   await writeFile(join(folder, "join.token"), api.joinToken);
   const env = readAgentEnv({
     WAYBILL_API_URL: api.url,
@@ -48,7 +66,6 @@ export async function openMemoryHost(): Promise<MemoryHost> {
     await agent;
   };
   return {
-    api,
     ledgerFile: join(env.WAYBILL_AGENT_DIR, "ledger.json"),
     healthSocket: env.WAYBILL_AGENT_HEALTH,
     startAgent(runtime) {
@@ -59,7 +76,6 @@ export async function openMemoryHost(): Promise<MemoryHost> {
     said,
     async [Symbol.asyncDispose]() {
       await endAgent();
-      await api[Symbol.asyncDispose]();
       await removeCgroup(env.WAYBILL_CGROUP_PARENT);
       await rm(folder, { recursive: true, force: true });
     },

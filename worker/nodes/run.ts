@@ -1,5 +1,6 @@
 import type { AppId } from "../../contract/ids.ts";
 import type { Db } from "../../db/client.ts";
+import { endAdoptions } from "../../db/nodes/adopt.ts";
 import { appsOn, calmSince, nodeSights, recordLook } from "../../db/nodes/control-plane.ts";
 import type { Log } from "../../kit/log.ts";
 import { planNodes } from "./plan.ts";
@@ -22,6 +23,8 @@ export function nodesPass(deps: {
   let told = JSON.stringify([[], [], []]);
   let rangAtMs = 0;
   return async () => {
+    const adopted = await endAdoptions(db);
+    if (adopted > 0) log.info("adopted nodes keep no unknown pods any more", { nodes: adopted });
     const { nowMs, nodes } = await nodeSights(db);
     const calmSinceMs = await calmSince(db);
     const plan = planNodes({ nowMs, calmSinceMs, replaceAfterMs, nodes });

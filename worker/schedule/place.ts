@@ -1,5 +1,5 @@
 import type { NodeId, PodId, ReleaseId } from "../../contract/ids.ts";
-import { canTake, withoutTenant } from "../../contract/placement/filter.ts";
+import { canTake, unknownPods, withoutTenant } from "../../contract/placement/filter.ts";
 import { findPlaces, waitingWords } from "../../contract/placement/find-places.ts";
 import { nodeOf, type Surroundings } from "../../contract/placement/node-view.ts";
 import type { PodView, ReleaseView, World } from "./world.ts";
@@ -22,6 +22,8 @@ export function place(
 ): readonly Placing[] {
   if (release.refused !== undefined)
     return [{ kind: "wait", release: release.id, why: refusal(release.refused) }];
+  const unknown = release.exclusive ? unknownPods(world.nodes) : undefined;
+  if (unknown !== undefined) return [{ kind: "wait", release: release.id, why: unknown }];
   const taken = wanted.filter((pod) => pod.release === release.id).map((pod) => pod.node);
   return findPlaces(world, release, count, taken).map((it) =>
     it.kind === "place"

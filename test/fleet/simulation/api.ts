@@ -104,7 +104,7 @@ export function openApi(setting: {
       if (!found) {
         const wish = { cordoned: false, draining: false, fenced: false, generation: 0 };
         const said = { seenAtMs: 0, protocol: PROTOCOL, observed: -1, allocatable: offers };
-        db.addNode({ id: node, name, ...wish, ...said });
+        db.addNode({ id: node, name, astray: undefined, ...wish, ...said });
       }
       db.setNode(node, { fenced: false });
       const token = random.uuid();

@@ -21,6 +21,7 @@ export function aNode(overrides: Partial<NodeView> = {}): NodeView {
     cordoned: false,
     draining: false,
     fenced: false,
+    astray: undefined,
     seenAtMs: 1_000_000,
     protocol: PROTOCOL,
     allocatable: { cpuMillis: 4_000, memoryBytes: 8_192 * MIB, pods: 50 },

@@ -1,0 +1,78 @@
+import { z } from "zod";
+import type { Tx } from "../../db/client.ts";
+import { joinHistories, podsWantedOn, type WantedPod, withdraw } from "../../db/nodes/adopt.ts";
+import type { NodeView } from "../../db/nodes/nodes.ts";
+import { holdNodeAlone } from "../../db/nodes/wishes.ts";
+import type { Changed } from "../apps/change.ts";
+import { reasonOf } from "./ahead.ts";
+import { noNode } from "./wishes.ts";
+
+export const AdoptAnswer = z.strictObject({
+  node: z.string(),
+  /** Whether the node does as it is told from here on, or would; false where there is nothing to adopt. */
+  adopts: z.boolean(),
+  /** Why a person is asked; null where there is nothing to adopt. */
+  reason: z.string().nullable(),
+  /** The generation that its wish gets; null in a dry run. */
+  generation: z.int().nullable(),
+  pods: z.array(
+    z.strictObject({
+      /** Its name, or its id where that is all that is known. */
+      pod: z.string(),
+      /** Null: no app of this database. */
+      app: z.string().nullable(),
+      becomes: z.enum(["stays", "starts", "waits", "ends"]),
+      why: z.string(),
+    }),
+  ),
+});
+export type AdoptAnswer = z.infer<typeof AdoptAnswer>;
+type Becoming = AdoptAnswer["pods"][number];
+
+/**
+ * A person says that this database is right, though the node comes from another history: the node's wish
+ * goes on above what it holds. Asked again, or of a node that is not ahead, it changes nothing.
+ */
+export async function adopt(
+  tx: Tx,
+  name: string,
+  { dryRun }: { readonly dryRun: boolean },
+): Promise<Changed<AdoptAnswer>> {
+  const node = await holdNodeAlone(tx, name);
+  if (node === undefined) throw noNode(name);
+  const nothing = { node: name, adopts: false, reason: null, generation: null, pods: [] };
+  if (node.ahead === null) return { status: 200, value: nothing, audits: [] };
+  const wanted = await podsWantedOn(tx, node.id);
+  const plan = { node: name, adopts: true, reason: reasonOf(node), pods: outlook(node, wanted) };
+  if (dryRun) return { status: 200, value: { ...plan, generation: null }, audits: [] };
+  const generation = await joinHistories(tx, node.id, node.ahead);
+  await withdraw(tx, wanted.filter(mustWait), generation);
+  const [before, after] = [`ahead at ${node.ahead.generation}`, `generation ${generation}`];
+  const audits = [{ object: `node:${name}`, before, after }];
+  return { status: 200, value: { ...plan, generation }, audits };
+}
+
+/** It does not run there; and what runs there or elsewhere, and is not known here, may be its like. */
+function mustWait({ there, exclusive }: WantedPod): boolean {
+  return exclusive && !there;
+}
+
+function outlook({ strangers }: NodeView, wanted: readonly WantedPod[]): Becoming[] {
+  const known = wanted.map((pod): Becoming => {
+    const [becomes, why] = pod.there
+      ? (["stays", "it runs there, and goes on"] as const)
+      : mustWait(pod)
+        ? ([
+            "waits",
+            "it may only run once: it is placed anew when no unknown pod is left",
+          ] as const)
+        : (["starts", "this database wants it there, and the node does not have it"] as const);
+    return { pod: pod.name, app: pod.appName, becomes, why };
+  });
+  const unknown = strangers.map(({ pod, name }): Becoming => {
+    const why =
+      "this database does not know it; it serves until what is wanted in its place is ready, or for 5 minutes";
+    return { pod: name ?? pod, app: null, becomes: "ends", why };
+  });
+  return [...known, ...unknown];
+}

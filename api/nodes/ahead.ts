@@ -1,0 +1,43 @@
+import type { Held } from "../../contract/node/protocol.ts";
+import { Problem } from "../../contract/problem.ts";
+import type { Ahead, Plan } from "../../db/nodes/history.ts";
+import type { NodeView } from "../../db/nodes/nodes.ts";
+import { auditDenied } from "../apps/change.ts";
+import type { KnownCall } from "../http/route.ts";
+import { nodeName } from "./speaker.ts";
+
+/* What is said of a node that holds what this database never made: see db/nodes/history.ts. */
+
+/** No 4xx that an agent takes for its own end: it goes on with what it has, and asks again. */
+export function aheadProblem(node: string, held: Held, plan: Plan): Problem {
+  return new Problem("node-ahead", aheadWords(node, held, plan.generation));
+}
+
+/** Puts on record, once for each such wish, that the database is older than what a node holds. */
+export async function alarmAhead(call: KnownCall, { held, here }: Ahead): Promise<void> {
+  const name = nodeName(call.caller);
+  call.deps.log.warn("a node holds a wish that this database never made", {
+    ...{ node: name, held: held.generation, here },
+  });
+  await auditDenied(call, { action: "node.ahead", object: `node:${name}` });
+}
+
+/** Why people should look at this node; null where nothing is out of the ordinary. */
+export function reasonOf(
+  node: Pick<NodeView, "name" | "ahead" | "generation" | "strangers">,
+): string | null {
+  if (node.ahead !== null) return aheadWords(node.name, node.ahead, node.generation);
+  if (node.strangers.length === 0) return null;
+  const names = node.strangers.map((it) => it.name ?? it.pod);
+  return `${node.name} has pods that this database does not know: ${few(names)}. No pod that may only run once is started anywhere before they have ended.`;
+}
+
+function aheadWords(name: string, { generation }: Held, here: number): string {
+  return `${name} holds generation ${generation} of its wish as this database, which is at ${here}, never made it: it was restored from a backup, say. What runs there goes on as it is, and nothing is placed there or told to it, until a person decides: npm run reconcile.`;
+}
+
+/** The first few by name. */
+export function few(names: readonly string[]): string {
+  const more = names.length > 5 ? ` and ${names.length - 5} more` : "";
+  return names.slice(0, 5).join(", ") + more;
+}
