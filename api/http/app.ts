@@ -1,5 +1,4 @@
 import { type Context, Hono } from "hono";
-import { PROTOCOL, PROTOCOL_HEADER } from "../../contract/node/skew.ts";
 import { Problem } from "../../contract/problem.ts";
 import { auditDenied } from "../apps/change.ts";
 import { ROUTES } from "../census.ts";
@@ -9,7 +8,7 @@ import { NO_FIELDS, readRequest, readText } from "./body.ts";
 import { openapiRoute } from "./openapi.ts";
 import { answerError, problemResponse } from "./problems.ts";
 import { readQuery } from "./query.ts";
-import { isInScope, type KnownCall, type Route, scopesOf } from "./route.ts";
+import { headersOf, isInScope, type KnownCall, type Route, scopesOf } from "./route.ts";
 
 export type ApiApp = Hono<{ Variables: { requestId: string } }>;
 
@@ -66,7 +65,7 @@ async function serve(
   refuseUnwantedBody(c, route);
   if (route.body === NO_FIELDS.body) readRequest(call, await readText(call), NO_FIELDS.body);
   const query = readQuery(c.req.url, route.query);
-  if (route.project === "node") c.header(PROTOCOL_HEADER, String(PROTOCOL));
+  for (const [name, value] of Object.entries(headersOf(route))) c.header(name, value);
   return await route.handle({ ...call, query } as never);
 }
 

@@ -1,7 +1,7 @@
 import type { Context } from "hono";
 import type { Aborting } from "./changes.ts";
 import { problemAnswer } from "./problems.ts";
-import type { KnownCall } from "./route.ts";
+import { headersOf, type KnownCall } from "./route.ts";
 
 /** An answer as plain as it can be kept. */
 export type PlainAnswer = {
@@ -28,12 +28,12 @@ export function answerLater(
   call: KnownCall,
   wait: (gone: Aborting) => Promise<PlainAnswer>,
 ): Response | Promise<Response> {
-  const { c, deps, requestId } = call;
+  const { c, deps, requestId, route } = call;
   const { log } = deps;
   const { method, path } = c.req;
   const named = (answer: PlainAnswer) => ({
     ...answer,
-    headers: { "x-request-id": requestId, ...answer.headers },
+    headers: { "x-request-id": requestId, ...headersOf(route), ...answer.headers },
   });
   const refused = (error: unknown) => named(problemAnswer(error, { method, path, requestId }, log));
   return deps.later(c, (gone) => wait(gone).then(named, refused));

@@ -1,5 +1,6 @@
 import type { Context } from "hono";
 import type { z } from "zod";
+import { PROTOCOL, PROTOCOL_HEADER } from "../../contract/node/skew.ts";
 import { Problem } from "../../contract/problem.ts";
 import type { TokenKind } from "../../contract/token.ts";
 import type { Scope } from "../../db/schema/core.ts";
@@ -42,6 +43,11 @@ export function scopesOf({ scope }: Pick<Census, "scope">): readonly Scope[] {
 export function isInScope(route: Pick<Census, "scope">, scopes: readonly Scope[]): boolean {
   const wanted = scopesOf(route);
   return wanted.length === 0 || wanted.some((it) => scopes.includes(it));
+}
+
+/** What every answer of a route has beside its own. */
+export function headersOf({ project }: Pick<Census, "project">): Readonly<Record<string, string>> {
+  return project === "node" ? { [PROTOCOL_HEADER]: String(PROTOCOL) } : {};
 }
 
 /** One request to one route, checked: who asks is known and may, and the query is of its schema. */

@@ -10,10 +10,12 @@ import {
 import { Problem } from "../../contract/problem.ts";
 import { claimExecs, forgetExec, putOutput, readInput, touchExec } from "../../db/streams/execs.ts";
 import { auditDeniedOnce } from "../apps/change.ts";
-import type { Watch } from "../http/changes.ts";
+import type { ApiDeps } from "../deps.ts";
+import type { Aborting, Watch } from "../http/changes.ts";
+import { answerLater, type PlainAnswer } from "../http/later.ts";
 import { DesiredQuery, NoQuery, wholeNumber } from "../http/query.ts";
 import { type KnownCall, pathPart, type Route, route } from "../http/route.ts";
-import { askAgain, nodeOf, speakerOf } from "../nodes/speaker.ts";
+import { askAgain, type Speaker, speakerOf } from "../nodes/speaker.ts";
 import { parseBody } from "./node-sync.ts";
 
 const InputQuery = z.strictObject({
@@ -35,13 +37,9 @@ export const nodeExecRoutes: readonly Route[] = [
     query: DesiredQuery,
     answers: { 200: ExecWork },
     handle: async (call) => {
-      const node = await nodeOf(call);
-      using watch = call.deps.changes.watch(`execs:${node}`);
-      for await (const _ of turns(call, watch)) {
-        const sessions = await claimExecs(call.deps.db, node);
-        if (sessions.length > 0) return call.c.json({ sessions });
-      }
-      return call.c.json({ sessions: [] });
+      const { deps, query } = call;
+      const speaker = await speakerOf(call);
+      return answerLater(call, (gone) => waitForWork(deps, speaker, query.waitMs, gone));
     },
   }),
   route({
@@ -54,10 +52,12 @@ export const nodeExecRoutes: readonly Route[] = [
     answers: { 200: ExecInput },
     handle: async (call) => {
       const id = pathPart(call, "id");
-      const { after } = call.query;
+      const { after, waitMs } = call.query;
       await touch(call);
       using watch = call.deps.changes.watch(`exec:${id}`);
-      for await (const last of turns(call, watch)) {
+      const speaker = await speakerOf(call);
+      const gone = call.c.req.raw.signal;
+      for await (const last of turns({ ...call.deps, speaker, waitMs, gone }, watch)) {
         const { frames, ended } = await readInput(call.deps.db, id, after);
         if (frames.length > 0 || ended || last) {
           const sent = frames.map(({ seq, frame }) => ({ seq, frame: toBase64(frame) }));
@@ -91,6 +91,26 @@ export const nodeExecRoutes: readonly Route[] = [
   }),
 ];
 
+async function waitForWork(
+  deps: ApiDeps,
+  speaker: Speaker,
+  waitMs: number,
+  gone: Aborting,
+): Promise<PlainAnswer> {
+  const { ask, changes, db, stopping } = deps;
+  using watch = changes.watch(`execs:${speaker.node}`);
+  for await (const _ of turns({ ask, stopping, speaker, waitMs, gone }, watch)) {
+    const sessions = await claimExecs(db, speaker.node);
+    if (sessions.length > 0) return workOf(sessions);
+  }
+  return workOf([]);
+}
+
+function workOf(sessions: Readonly<ExecWork["sessions"]>): PlainAnswer {
+  const headers = { "content-type": "application/json" };
+  return { status: 200, headers, body: JSON.stringify({ sessions }) };
+}
+
 /** A sign of life in the path's session, of this node's own; 410 once nobody waits for it. */
 async function touch(call: KnownCall, isLast = false): Promise<"open" | "behind"> {
   const id = pathPart(call, "id");
@@ -123,21 +143,26 @@ async function roomFor(call: KnownCall, isLast: boolean): Promise<"open" | "behi
  * last one. None once the asker is gone: what is handed out then is lost.
  */
 async function* turns(
-  call: KnownCall<{ readonly waitMs: number }>,
+  { ask, stopping, speaker, waitMs, gone }: Turns,
   watch: Watch,
 ): AsyncGenerator<boolean, void> {
-  const untilMs = Date.now() + call.query.waitMs;
-  const gone = call.c.req.raw.signal;
+  const untilMs = Date.now() + waitMs;
   while (!gone.aborted) {
     const leftMs = untilMs - Date.now();
-    const last = leftMs <= 0 || call.deps.stopping.aborted;
+    const last = leftMs <= 0 || stopping.aborted;
     yield last;
     if (last) return;
     await watch.changed(leftMs, gone);
     // It may have lost its node meanwhile.
-    if (!gone.aborted) await nodeStill(call);
+    if (!gone.aborted) await askAgain(ask, speaker);
   }
 }
+
+type Turns = Pick<ApiDeps, "ask" | "stopping"> & {
+  readonly speaker: Speaker;
+  readonly waitMs: number;
+  readonly gone: Aborting;
+};
 
 async function nodeStill(call: KnownCall): Promise<NodeId> {
   return (await askAgain(call.deps.ask, await speakerOf(call))).id;
