@@ -174,6 +174,7 @@ test("a POST that needs no field takes none, with a body that says so and withou
     "POST /v1/nodes/:node/uncordon",
     "POST /v1/nodes/:node/drain",
     "POST /v1/nodes/:node/fence",
+    "POST /v1/nodes/:node/adopt",
   ]);
 
   for (const route of posts) {

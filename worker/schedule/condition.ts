@@ -1,4 +1,5 @@
-import { isUnheard } from "../../contract/placement/filter.ts";
+import { agentSkew } from "../../contract/node/skew.ts";
+import { isUnheard, silence } from "../../contract/placement/filter.ts";
 import { type NodeView, nodeOf } from "../../contract/placement/node-view.ts";
 import type { PodView, ReleaseView, World } from "./world.ts";
 
@@ -25,6 +26,21 @@ export function silentNode(
 ): NodeView | undefined {
   const node = nodeOf(nodes, pod.node);
   return node && isUnheard(node, nowMs) ? node : undefined;
+}
+
+/**
+ * In words, the node that cannot be made to end the pod now: it is not heard of, or does not take what it is
+ * told. Whatever must not stand beside the pod has to wait for that node, or for a person.
+ */
+export function deafNode(world: Pick<World, "nodes" | "nowMs">, pod: PodView): string | undefined {
+  const node = nodeOf(world.nodes, pod.node);
+  if (!node) return undefined;
+  if (isUnheard(node, world.nowMs)) return `node ${node.name}, which is ${silence(node)}`;
+  const skew = agentSkew(node.protocol);
+  if (skew !== undefined) return `node ${node.name}: ${skew}`;
+  return node.astray === "ahead"
+    ? `node ${node.name}, which is ahead of the database: it has to be reconciled`
+    : undefined;
 }
 
 /** It is over, and not run again: it needs no other place. */

@@ -2,6 +2,7 @@ import { silence } from "../../contract/placement/filter.ts";
 import { nodeOf } from "../../contract/placement/node-view.ts";
 import {
   bestFirst,
+  deafNode,
   endingPods,
   isEnding,
   isFenced,
@@ -110,14 +111,18 @@ function oneAfterTheOther(
   const surplus = bestFirst(own).slice(live.replicas);
   const kept = own.filter((pod) => !surplus.includes(pod));
   const moving = kept.find((pod) => displaced(world, pod) === "node-drained");
-  const elsewhere = moving && place(withoutPods(world, [moving]), live, 1, kept);
+  const deaf = moving && deafNode(world, moving);
+  const elsewhere =
+    moving && deaf === undefined ? place(withoutPods(world, [moving]), live, 1, kept) : undefined;
   const moved = elsewhere?.[0]?.kind === "place" ? moving : undefined;
   const missing = live.replicas - kept.length + (moved ? 1 : 0);
   return [
     ...surplus.map((pod) => leave(pod, "surplus")),
     ...(moved ? [leave(moved, "node-drained")] : []),
     ...(elsewhere ?? []).filter((it) => it.kind === "wait"),
-    ...heldByNode(world, live, kept),
+    ...(deaf === undefined
+      ? heldByNode(world, live, kept)
+      : [hold(live, `pod ${moving?.name} cannot leave ${deaf}`)]),
     ...placeAfter(world, live, missing, kept, [...leaving, ...surplus, ...(moved ? [moved] : [])]),
   ];
 }
@@ -128,7 +133,11 @@ function heldByNode(world: World, { id }: ReleaseView, own: readonly PodView[]):
   const node = held && silentNode(world, held);
   if (!held || !node) return [];
   const why = `pod ${held.name} may still run on node ${node.name}, which is ${silence(node)}; it is started elsewhere once that node is fenced`;
-  return [{ kind: "hold", release: id, why }];
+  return [hold({ id }, why)];
+}
+
+function hold({ id }: Pick<ReleaseView, "id">, why: string): Change {
+  return { kind: "hold", release: id, why };
 }
 
 /**

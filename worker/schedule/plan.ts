@@ -12,7 +12,7 @@ import {
 } from "./condition.ts";
 import { failureOf } from "./failure.ts";
 import { heldPods } from "./held.ts";
-import { keepRunning, placeWithin } from "./keep.ts";
+import { displaced, keepRunning, placeWithin } from "./keep.ts";
 import { leaving, leavingFirst, type Rollout } from "./leaving.ts";
 import { type Placing, standsInTheWay } from "./place.ts";
 import { recreate } from "./recreate.ts";
@@ -70,7 +70,7 @@ export function planApp(world: World): readonly Change[] {
   const [target, ...older] = releases;
   if (!target) {
     const gone = without(wanted, heldPods(world, undefined, wanted));
-    return gone.map((pod) => remove(pod, "release-failed"));
+    return gone.map((pod) => remove(pod, ofItsNode(world, pod) ?? "release-failed"));
   }
   const overtaken = older
     .filter((it) => it.phase !== "live")
@@ -109,7 +109,7 @@ function keep(world: World, served: ReleaseView, wanted: readonly PodView[]): re
   const gone = first ? [first] : leaving;
   return [
     ...back.map((pod) => adopt(pod, live)),
-    ...gone.map((pod) => remove(pod, "old-release")),
+    ...gone.map((pod) => remove(pod, ofItsNode(world, pod) ?? "old-release")),
     ...changes,
   ];
 }
@@ -148,8 +148,8 @@ function roomMayReturn({ nodes, lost, nowMs }: World): boolean {
 }
 
 function heardFirst(world: World, pods: readonly PodView[]): readonly PodView[] {
-  const isUnheard = (pod: PodView) => Number(silentNode(world, pod) !== undefined);
-  return pods.toSorted((a, b) => isUnheard(a) - isUnheard(b));
+  const doubt = (pod: PodView) => Number(silentNode(world, pod) !== undefined);
+  return pods.toSorted((a, b) => doubt(a) - doubt(b));
 }
 
 /** It is not proven, and may be yet: it is new, or its node comes back, or others are made in its place. */
@@ -205,7 +205,12 @@ function isGone(world: World, target: ReleaseView, pod: PodView): boolean {
 }
 
 function leaveBehind(world: World, lost: readonly PodView[]): readonly Change[] {
-  return lost.map((pod) => remove(pod, isFenced(world, pod) ? "node-fenced" : "node-lost"));
+  return lost.map((pod) => remove(pod, ofItsNode(world, pod) ?? "node-lost"));
+}
+
+/** Why its node, and no release, is what a pod has to leave for. */
+function ofItsNode(world: World, pod: PodView): RemovalReason | undefined {
+  return isFenced(world, pod) ? "node-fenced" : displaced(world, pod);
 }
 
 function takePlace({ target, served, old }: Rollout): readonly Change[] {
@@ -268,7 +273,7 @@ function giveUp(
   ];
   return [
     fail,
-    ...back.map((pod) => adopt(pod, served ?? target)),
+    ...(served ? back.map((pod) => adopt(pod, served)) : []),
     ...without(left, staying).map((pod) => remove(pod, "release-failed")),
   ];
 }

@@ -1,5 +1,4 @@
-import { silence } from "../../contract/placement/filter.ts";
-import { isOver, mayStillRun, silentNode } from "./condition.ts";
+import { deafNode, isOver, mayStillRun } from "./condition.ts";
 import { placeAfter } from "./keep.ts";
 import type { Rollout } from "./leaving.ts";
 import { place, withoutPods } from "./place.ts";
@@ -9,7 +8,7 @@ import type { PodView, World } from "./world.ts";
 /**
  * The way of a rollout whose pods must not stand beside the old ones: those leave together, and the new
  * ones start when all have ended. Not before there is a place for what comes, nor while the node of an
- * old one is silent, since then nobody can say that it ended: until then the old ones serve.
+ * old one can neither end it nor say that it has: until then the old ones serve.
  */
 export function recreate(
   world: World,
@@ -18,11 +17,12 @@ export function recreate(
 ): readonly Change[] {
   const missing = target.replicas - fresh.length;
   const running = old.filter((pod) => !isOver(pod));
-  const silent = running.find((pod) => silentNode(world, pod));
-  const node = silent && silentNode(world, silent);
-  if (silent && node) {
-    const why = `pod ${silent.name} may still run on node ${node.name}, which is ${silence(node)}`;
-    return [{ kind: "hold", release: target.id, why }];
+  for (const pod of running) {
+    const node = deafNode(world, pod);
+    if (node !== undefined)
+      return [
+        { kind: "hold", release: target.id, why: `pod ${pod.name} may still run on ${node}` },
+      ];
   }
   if (running.length > 0) {
     const ending = world.pods.filter((pod) => pod.wanted === "gone" && mayStillRun(world, pod));

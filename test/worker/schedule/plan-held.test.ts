@@ -105,8 +105,9 @@ test.each([
   const changes = planApp({ ...failed, nodes, lost, releases: live });
   const alone = planApp({ ...failed, nodes, lost, releases: [], pods: [bad] });
 
-  expect(changes).toMatchObject([{ kind: "remove", pod: bad.id }]);
-  expect(alone).toMatchObject([{ kind: "remove", pod: bad.id }]);
+  const gone = [{ kind: "remove", pod: bad.id, because: `node-${what}` }];
+  expect(changes).toMatchObject(gone);
+  expect(alone).toMatchObject(gone);
   expect(next.id).toBe(failed.held);
 });
 

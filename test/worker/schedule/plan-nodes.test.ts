@@ -1,4 +1,5 @@
 import { expect, test } from "vitest";
+import { PROTOCOL } from "../../../contract/node/skew.ts";
 import type { NodeView } from "../../../contract/placement/node-view.ts";
 import { type Change, planApp } from "../../../worker/schedule/plan.ts";
 import type { PodView, ReleaseView, World } from "../../../worker/schedule/world.ts";
@@ -184,6 +185,29 @@ test("a singleton's new release starts when the old pod has ended, and not while
   expect(kinds).toEqual([["roll", "remove", "hold"], ["hold"], ["place"], ["go-live", "retire"]]);
   const silent = withNode(start, a, { seenAtMs: NOW - 60_000 });
   expect(planApp(silent).map((it) => it.kind)).toEqual(["roll", "hold"]);
+});
+
+test.each<[string, Partial<NodeView>, RegExp]>([
+  [
+    "whose agent speaks another protocol",
+    { protocol: PROTOCOL - 1 },
+    /update Waybill on that host/,
+  ],
+  ["that is ahead of the database", { astray: "ahead" }, /has to be reconciled/],
+])("a singleton on a node %s serves on: it could not be ended there", (_, said, why) => {
+  const { world, a, live } = aFleet(1, { exclusive: true });
+  const deaf = withNode(world, a, said);
+  const next = aRelease({ number: 2, exclusive: true });
+
+  const released = planApp({ ...deaf, releases: [live, next] });
+  const drained = planApp(withNode(deaf, a, { draining: true }));
+
+  for (const changes of [released, drained]) {
+    expect(changes.filter((it) => it.kind === "remove")).toEqual([]);
+    expect(changes).toContainEqual(
+      expect.objectContaining({ kind: "hold", why: expect.stringMatching(why) }),
+    );
+  }
 });
 
 test("a singleton's new release that never works gives way to the one before it", () => {
