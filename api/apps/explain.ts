@@ -114,8 +114,10 @@ export async function planPods(
   const { spreadBy } = looked.asked;
   const unready = ({ status }: PodRow) => Number(!status?.ready);
   const staying = mostSpread(around.nodes, spreadBy, alike, wish.spec.replicas, unready);
+  const missing = wish.spec.replicas - staying.length;
+  const unknown = missing > 0 ? againstExclusive(looked) : undefined;
   const coming = forecast(looked.around, looked.asked, {
-    count: wish.spec.replicas - staying.length,
+    count: unknown === undefined ? missing : 0,
     strategy: looked.strategy,
     staying: staying.map((it) => it.node),
     old: pods.filter((it) => !alike.includes(it)),
@@ -127,10 +129,18 @@ export async function planPods(
       ...staying.map(placedIn(looked, pods)),
       ...coming.placed.map((it) => ({ pod: null, ...it })),
     ],
-    waiting: waiting
-      ? [{ pods: waiting.pods, why: noNode(looked.around), nodes: someOf(waiting.against) }]
-      : [],
+    waiting: [
+      ...(unknown === undefined ? [] : [{ pods: missing, why: unknown, nodes: [] }]),
+      ...(waiting
+        ? [{ pods: waiting.pods, why: noNode(looked.around), nodes: someOf(waiting.against) }]
+        : []),
+    ],
   };
+}
+
+/** What keeps pods that must not stand beside others of their kind from starting anywhere. */
+function againstExclusive({ around, strategy }: Looked): string | undefined {
+  return strategy.kind === "recreate" ? unknownPods(around.nodes) : undefined;
 }
 
 type Looked = {
@@ -190,7 +200,7 @@ async function wantedPods(tx: Tx, app: AppRow): Promise<readonly PodRow[]> {
   const pods = await standingPods(tx, [app.id]);
   return pods
     .filter((it) => it.wanted === "run")
-    .sort((a, b) => a.createdAt.getTime() - b.createdAt.getTime());
+    .sort((a, b) => a.createdAt.getTime() - b.createdAt.getTime() || (a.id < b.id ? -1 : 1));
 }
 
 /** Of each of an app's pods where it is and why; pods of one text ask for the same, and of the same judge. */
@@ -215,10 +225,11 @@ function placedIn({ around, asked: { spreadBy } }: Looked, all: readonly PodRow[
 
 async function waitingOf(
   tx: Tx,
-  { around, asked, strategy, refused }: Looked,
+  looked: Looked,
   release: ReleaseRow,
   standing: readonly PodRow[],
 ): Promise<PlanAnswer["waiting"]> {
+  const { around, asked, refused } = looked;
   const missing = release.spec.replicas - standing.length;
   if (missing <= 0) return [];
   const waits = (why: string, nodes: readonly string[] = []) => [
@@ -227,7 +238,7 @@ async function waitingOf(
   if (release.phase === "pending" || release.phase === "building")
     return waits(`release ${release.number} is not built yet`);
   if (refused !== undefined) return waits(refused);
-  const unknown = strategy.kind === "recreate" ? unknownPods(around.nodes) : undefined;
+  const unknown = againstExclusive(looked);
   if (unknown !== undefined) return waits(unknown);
   const last = await lastOfPlaces(tx, release.id);
   if (last?.type !== "pod-waiting") return waits(`their turn in the rollout has not come yet`);

@@ -14,9 +14,14 @@ import { sealForNode } from "../materials/node-secrets.ts";
 import { aheadProblem } from "./ahead.ts";
 import { askAgain, type Speaker } from "./speaker.ts";
 
+/** The first protocol whose agents know of marks, and of pods that are kept. */
+const MARKED_SINCE = 2;
+
 /** What an agent asks for; of its request nothing else is kept while it waits. */
 export type WishQuestion = {
   readonly speaker: Speaker;
+  /** What the agent speaks. */
+  readonly protocol: number;
   /** The tag of the wish that it does not want again; undefined: it wants any. */
   readonly tag: string | undefined;
   /** What it has in hand; undefined: nothing. */
@@ -63,13 +68,16 @@ export function isAnother(wish: HeldWish, { tag, held }: WishQuestion): boolean 
 /** Nothing is told to a node that holds what was never wished here: its generations are others'. */
 async function answerWish(
   deps: ApiDeps,
-  { speaker, held }: WishQuestion,
+  { speaker, protocol, held }: WishQuestion,
   wish: NodeWish,
 ): Promise<PlainAnswer> {
   if (held !== undefined && !isOfHistory(held, wish.plan))
     throw aheadProblem(speaker.name, held, wish.plan);
   const secrets = await sealForNode(deps, wish.publicKey, wish.secrets);
-  const body: DesiredState = { ...wish.desired, secrets };
+  const { mark: _, keepPods: __, ...unmarked } = wish.desired;
+  // An agent from before there were marks takes a wish without them, and it alone.
+  const told = protocol < MARKED_SINCE ? unmarked : wish.desired;
+  const body: DesiredState = { ...told, secrets };
   const headers = {
     "content-type": "application/json",
     "cache-control": "no-store",

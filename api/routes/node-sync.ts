@@ -132,7 +132,7 @@ export const nodeSyncRoutes: readonly Route[] = [
 async function desired(call: KnownCall<z.infer<typeof DesiredQuery>>): Promise<Response> {
   const { deps, caller, query } = call;
   const speaker = await speakerOf(call);
-  const question = { speaker, ...heldWish(call), waitMs: query.waitMs };
+  const question = { speaker, protocol: protocolOf(call), ...heldWish(call), waitMs: query.waitMs };
   const wish = caller.node?.wish;
   if (wish && isAnother(wish, question)) return answerLater(call, () => readWish(deps, question));
   return answerLater(call, (gone) => waitForWish(deps, question, gone));

@@ -45,7 +45,9 @@ export async function followDesired(deps: {
       const { because, refused } = missed;
       silence.missed(because, refused !== undefined);
       const name = client.identity()?.name;
-      const todo = refused === "unknown" && name !== undefined && { todo: howToJoinAnew(name) };
+      const way = refused === "unknown" && name !== undefined ? howToJoinAnew(name) : undefined;
+      // The api says the same where it knows whose token that was.
+      const todo = way !== undefined && !because.includes(way) && { todo: way };
       if (because !== told)
         log.warn("no news from the api; what runs here goes on", { because, ...todo });
       told = because;

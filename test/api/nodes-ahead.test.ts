@@ -223,6 +223,12 @@ test("a singleton that moved after the backup is started nowhere before the othe
   expect((await api.ask("/v1/apps/one/explain")).body.waiting[0].why).toContain(
     "node-b may run pods",
   );
+  const another = { name: "another", image: "registry.example.com/team/api:1", singleton: true };
+  const planned = await api.ask("/v1/apps/another?dryRun=true", { method: "PUT", json: another });
+  expect(planned.body.plan).toMatchObject({
+    pods: [],
+    waiting: [{ pods: 1, why: expect.stringContaining("node-b may run pods") }],
+  });
 
   const [running] = second.ledger()?.pods ?? [];
   await adopt(api, "node-b");
