@@ -13,7 +13,12 @@ export type There = {
   readonly fencedNodes: number;
   /** That spoke in the last 30 s, but not what this side speaks. */
   readonly strangeNodes: number;
+  /** That spoke in the last 30 s, and hold what this database never made. */
+  readonly aheadNodes: number;
 };
+
+/** Its agent speaks what this side does. */
+const understood = sql`${nodeStatus.protocol} = ${PROTOCOL}`;
 
 export async function whoIsThere(tx: Tx): Promise<There> {
   const [row] = await tx.execute<There>(sql`
@@ -22,8 +27,9 @@ export async function whoIsThere(tx: Tx): Promise<There> {
       (select count(*)::int from ${nodes} where ${nodes.fencedAt} is not null) as "fencedNodes",
       heard.*
     from (
-      select count(*) filter (where ${nodeStatus.protocol} = ${PROTOCOL})::int as nodes,
-             count(*) filter (where ${nodeStatus.protocol} <> ${PROTOCOL})::int as "strangeNodes"
+      select count(*) filter (where ${understood} and ${nodeStatus.ahead} is null)::int as nodes,
+             count(*) filter (where ${understood} and ${nodeStatus.ahead} is not null)::int as "aheadNodes",
+             count(*) filter (where not ${understood})::int as "strangeNodes"
       from ${nodes} join ${nodeStatus} on ${nodeStatus.nodeId} = ${nodes.id}
       where not ${nodes.cordoned} and ${nodes.fencedAt} is null
         and ${nodeStatus.seenAt} > now() - interval '30 seconds') as heard`);

@@ -8,6 +8,7 @@ export const later: Later = (c, wait) => {
   const { outgoing } = c.env as HttpBindings;
   const gone = new Gone();
   outgoing.once("close", () => gone.abort());
+  if (outgoing.destroyed) gone.abort();
   void wait(gone).then(({ status, headers, body }) => {
     if (!gone.aborted) outgoing.writeHead(status, headers).end(body);
   });

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { Problem } from "../../contract/problem.ts";
 import type { Tx } from "../../db/client.ts";
 import { joinHistories, podsWantedOn, type WantedPod, withdraw } from "../../db/nodes/adopt.ts";
 import type { NodeView } from "../../db/nodes/nodes.ts";
@@ -29,6 +30,9 @@ export const AdoptAnswer = z.strictObject({
 export type AdoptAnswer = z.infer<typeof AdoptAnswer>;
 type Becoming = AdoptAnswer["pods"][number];
 
+/** Far below what an agent can tell (`HELD_HEADER`), since the wish counts on from there. */
+const MOST_ADOPTED = 100_000_000_000_000;
+
 /**
  * A person says that this database is right, though the node comes from another history: the node's wish
  * goes on above what it holds. Asked again, or of a node that is not ahead, it changes nothing.
@@ -42,6 +46,7 @@ export async function adopt(
   if (node === undefined) throw noNode(name);
   const nothing = { node: name, adopts: false, reason: null, generation: null, pods: [] };
   if (node.ahead === null) return { status: 200, value: nothing, audits: [] };
+  if (node.ahead.generation > MOST_ADOPTED) throw absurd(name, node.ahead.generation);
   const wanted = await podsWantedOn(tx, node.id);
   const plan = { node: name, adopts: true, reason: reasonOf(node), pods: outlook(node, wanted) };
   if (dryRun) return { status: 200, value: { ...plan, generation: null }, audits: [] };
@@ -50,6 +55,14 @@ export async function adopt(
   const [before, after] = [`ahead at ${node.ahead.generation}`, `generation ${generation}`];
   const audits = [{ object: `node:${name}`, before, after }];
   return { status: 200, value: { ...plan, generation }, audits };
+}
+
+/** No database counts that far, and its wishes would soon have no number left. */
+function absurd(name: string, generation: number): Problem {
+  return new Problem(
+    "node-ahead",
+    `${name} says that it holds generation ${generation} of its wish, which no database ever made: its ledger is broken. It cannot be adopted; have the host join anew without it.`,
+  );
 }
 
 /** It does not run there; and what runs there or elsewhere, and is not known here, may be its like. */

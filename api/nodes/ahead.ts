@@ -2,7 +2,7 @@ import type { Held } from "../../contract/node/protocol.ts";
 import { Problem } from "../../contract/problem.ts";
 import type { Ahead, Plan } from "../../db/nodes/history.ts";
 import type { NodeView } from "../../db/nodes/nodes.ts";
-import { auditDenied } from "../apps/change.ts";
+import { auditDeniedOnce } from "../apps/change.ts";
 import type { KnownCall } from "../http/route.ts";
 import { nodeName } from "./speaker.ts";
 
@@ -13,13 +13,13 @@ export function aheadProblem(node: string, held: Held, plan: Plan): Problem {
   return new Problem("node-ahead", aheadWords(node, held, plan.generation));
 }
 
-/** Puts on record, once for each such wish, that the database is older than what a node holds. */
+/** Puts on record, once in ten minutes, that the database is older than what a node holds. */
 export async function alarmAhead(call: KnownCall, { held, here }: Ahead): Promise<void> {
   const name = nodeName(call.caller);
   call.deps.log.warn("a node holds a wish that this database never made", {
     ...{ node: name, held: held.generation, here },
   });
-  await auditDenied(call, { action: "node.ahead", object: `node:${name}` });
+  await auditDeniedOnce(call, { action: "node.ahead", object: `node:${name}` });
 }
 
 /** Why people should look at this node; null where nothing is out of the ordinary. */

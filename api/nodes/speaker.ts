@@ -66,10 +66,9 @@ async function speaksFor(
 }
 
 /** The same for what asks in the node's name without being its agent: the runtime, for images. */
-export async function nodeOfToken(call: KnownCall): Promise<NodeId> {
-  const node = await findNode(call.deps.db, nodeName(call.caller));
-  if (node === undefined) throw shutOut(nodeName(call.caller));
-  return node;
+export function nodeOfToken({ caller }: KnownCall): NodeId {
+  if (caller.node === null) throw shutOut(nodeName(caller));
+  return caller.node.id;
 }
 
 /** Why another session than this one has the node; on record the first time, and then once in a while. */

@@ -55,13 +55,16 @@ async function whatIsMissing(deps: ApiDeps): Promise<string[]> {
   ];
 }
 
-function noNode({ fencedNodes, strangeNodes }: There): string {
+function noNode({ fencedNodes, strangeNodes, aheadNodes }: There): string {
   const words = "no node that takes pods was heard of in the last 30 s";
   const others = [
     ...(fencedNodes === 0 ? [] : [`${many(fencedNodes, "node is", "nodes are")} fenced`]),
     ...(strangeNodes === 0
       ? []
       : [`${many(strangeNodes, "node's agent speaks", "nodes' agents speak")} another protocol`]),
+    ...(aheadNodes === 0
+      ? []
+      : [`${many(aheadNodes, "node is", "nodes are")} ahead of the database`]),
   ];
   return others.length === 0 ? words : `${words} (${others.join(", ")})`;
 }

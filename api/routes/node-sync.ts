@@ -87,8 +87,9 @@ export const nodeSyncRoutes: readonly Route[] = [
     handle: async (call) => {
       const protocol = protocolOf(call);
       if (isLater(protocol)) {
-        await storeUnread(call.deps.db, await nodeOf(call), protocol);
-        return call.c.body(null, 204);
+        if (await storeUnread(call.deps.db, await nodeOf(call), protocol))
+          return call.c.body(null, 204);
+        throw shutOut(nodeName(call.caller));
       }
       const report = await parseBody(call, NodeReport, "report-invalid");
       const id = await nodeOf(call);
@@ -159,14 +160,14 @@ async function followUp(
   call: KnownCall,
   node: NodeId,
   report: NodeReport,
-  { strangers, address, ahead }: Extract<SightOutcome, { kind: "stored" }>,
+  { newStrangers, address, ahead }: Extract<SightOutcome, { kind: "stored" }>,
 ): Promise<void> {
   if (ahead === undefined) await forgetPurged(call, node, report);
   else if (ahead.isNew) await alarmAhead(call, ahead);
-  if (strangers.length > 0) {
-    const some = { node: nodeName(call.caller), strangers: strangers.slice(0, 20) };
+  if (newStrangers.length > 0) {
+    const some = { node: nodeName(call.caller), strangers: newStrangers.slice(0, 20) };
     call.deps.log.warn("a node reported pods that are not its own", some);
-    await alarmAbout(call, node, strangers);
+    await alarmAbout(call, node, newStrangers);
   }
   if (address !== undefined) await refuseAddress(call, address, report.address);
 }

@@ -142,7 +142,7 @@ function pageOf(call: KnownCall): string {
 async function refuseForeign(call: KnownCall, path: RegistryPath): Promise<void> {
   if (path.kind !== "manifest" && path.kind !== "blob") throw notHere();
   if (path.repository.startsWith("base/")) return;
-  const images = await imagesOfNode(call.deps.db, await nodeOfToken(call));
+  const images = await imagesOfNode(call.deps.db, nodeOfToken(call));
   const name = `${REGISTRY_NAME}/${path.repository}@`;
   const own =
     path.kind === "manifest"

@@ -1,4 +1,4 @@
-import { and, asc, eq, inArray, isNull, ne, sql } from "drizzle-orm";
+import { and, asc, eq, inArray, isNotNull, isNull, ne, sql } from "drizzle-orm";
 import type { NodeId } from "../../contract/ids.ts";
 import { reachableAddress } from "../../contract/node/host.ts";
 import type { Tx } from "../client.ts";
@@ -47,7 +47,8 @@ export type ToldAddress = {
  * Takes the addresses that nodes tell, but for one that is another's: requests for its pods would go there,
  * and what comes from there would be believed. That is another node's, a pod's, or the api's own. A node
  * has its address until it tells another one, is fenced or is removed: an agent that has just started knows
- * none yet. Every node is told its routes anew when one moves. Call it last, as `renewRoutes`, which it calls.
+ * none yet. One that is fenced gets none by a report that was under way. Every node is told its routes anew
+ * when one moves. Call it last, as `renewRoutes`, which it calls.
  */
 export async function storeAddresses(
   tx: Tx,
@@ -78,10 +79,20 @@ type Outcome = { readonly moved: boolean; readonly trouble: AddressTrouble };
 
 async function storeAddress(tx: Tx, { node, told, apis }: ToldAddress): Promise<Outcome> {
   const [known] = await tx
-    .select({ address: nodeStatus.address, told: nodeStatus.toldAddress })
+    .select({
+      address: nodeStatus.address,
+      told: nodeStatus.toldAddress,
+      fenced: isNotNull(nodes.fencedAt).mapWith(Boolean),
+    })
     .from(nodeStatus)
+    .innerJoin(nodes, eq(nodes.id, nodeStatus.nodeId))
     .where(eq(nodeStatus.nodeId, node));
   if (known === undefined || isStored(known, told)) return { moved: false, trouble: undefined };
+  if (known.fenced) {
+    // Its report was under way when a person fenced it: taken back, it tells the same, and is to be heard.
+    await tx.update(nodeStatus).set({ lastReport: null }).where(eq(nodeStatus.nodeId, node));
+    return { moved: false, trouble: undefined };
+  }
   const wanted = reachableAddress(told);
   const trouble = wanted === undefined ? "unusable" : await troubleWith(tx, node, wanted, apis);
   const address = trouble === undefined ? (wanted ?? null) : null;

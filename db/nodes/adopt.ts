@@ -7,6 +7,7 @@ import type { Db, Tx } from "../client.ts";
 import { record } from "../events.ts";
 import { announce, announceAll, nudge } from "../outbox.ts";
 import { apps, nodePlans, nodeStatus, podStatus, pods, podTexts } from "../schema/core.ts";
+import { renewRoutesTo } from "./routes.ts";
 
 /*
  * How a node that is ahead becomes this database's own again, when a person says so. For a while it keeps the
@@ -80,7 +81,8 @@ export async function joinHistories(tx: Tx, node: NodeId, { generation, mark }: 
 
 /**
  * Takes back what must not start there now, since another of its kind may run: the scheduler places it
- * anew once that is over. With the generation that is the first without them.
+ * anew once that is over. With the generation that is the first without them. Call it last, as
+ * `renewRoutesTo`, which it calls.
  */
 export async function withdraw(
   tx: Tx,
@@ -102,6 +104,7 @@ export async function withdraw(
     await record(tx, { app, release, type: "pod-removed", message });
     await nudge(tx, "schedule", app);
   }
+  await renewRoutesTo(tx, ...new Set(withdrawn.map((it) => it.app)));
 }
 
 // ---- called by worker/nodes alone -------------------------------------------------------------------

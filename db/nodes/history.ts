@@ -35,7 +35,11 @@ export type Ahead = {
   readonly isNew: boolean;
 };
 
-/** Those of the nodes that report who are ahead. One that nobody has a plan for is not. */
+/**
+ * Those of the nodes that report who are ahead. One that nobody has a plan for is not. Asked before their
+ * rows are held: a node that is adopted meanwhile is ahead once more, until its next report, which is read
+ * whole as each of a node that is ahead.
+ */
 export async function aheadAmong(
   tx: Tx,
   said: readonly { readonly node: NodeId; readonly report: NodeReport }[],

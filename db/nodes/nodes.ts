@@ -15,6 +15,7 @@ import {
   pods,
   podTexts,
   projects,
+  type Stranger,
   tokens,
 } from "../schema/core.ts";
 
@@ -48,7 +49,7 @@ export type NodeView = {
   /** What it holds, where this database never made that. */
   readonly ahead: Held | null;
   /** Pods that it has, or may have, and of which this database knows nothing. */
-  readonly strangers: readonly PodStatus[];
+  readonly strangers: readonly Stranger[];
   /** How many pods it should run, without those that have run to their end. */
   readonly pods: number;
 };
@@ -78,7 +79,7 @@ const VIEW = {
   generation: sql<number>`coalesce((select generation from node_plans
     where node_plans.node_id = ${nodes.id}), 0)::float8`,
   ahead: nodeStatus.ahead,
-  strangers: sql<readonly PodStatus[]>`coalesce(${nodeStatus.strangers}, '[]')`,
+  strangers: sql<readonly Stranger[]>`coalesce(${nodeStatus.strangers}, '[]')`,
   pods: sql<number>`(
     select count(*)::int from ${pods} left join ${podStatus} on ${podStatus.podId} = ${pods.id}
     where ${pods.nodeId} = ${nodes.id} and ${pods.wanted} = 'run' and ${notOver})`,

@@ -14,11 +14,13 @@ import { type Ahead, aheadAmong } from "./history.ts";
 import { isLate } from "./late.ts";
 import { renewRoutesTo } from "./routes.ts";
 import { planSight, type SightChange } from "./sight-plan.ts";
+import { storeStrangers, strangersAmong } from "./strangers.ts";
 import { usageOf, withoutUsage, withUsage } from "./usage.ts";
 
 /** A probe that fails every other second is one event a minute. */
 const SAME_EVENT_SECONDS = 60;
-const STATUS_OF_A_NODE = "node_status_node_id_nodes_id_fk";
+/** What keeps a report of a node that is no more from being stored. */
+export const STATUS_OF_A_NODE = "node_status_node_id_nodes_id_fk";
 
 export type PodSighting = {
   readonly pod: PodId;
@@ -78,7 +80,8 @@ export async function podsOfApps(
 export type SightOutcome =
   | {
       readonly kind: "stored";
-      readonly strangers: readonly PodId[];
+      /** Pods that are not its own, and were not in the report before either. */
+      readonly newStrangers: readonly PodId[];
       readonly address: AddressTrouble;
       /** It holds a wish of another history; of which generation it is says nothing here. */
       readonly ahead: Ahead | undefined;
@@ -151,8 +154,11 @@ async function storeEach(tx: Tx, said: readonly Said[]): Promise<readonly SightO
     await nudge(tx, "schedule", app);
     await announce(tx, `app:${app}`);
   }
-  for (const it of newer)
-    await storeStrangers(tx, it, changes, lives.get(it.node)?.strangers ?? []);
+  const strangers = new Map<NodeId, readonly PodId[]>();
+  for (const { node, report } of newer) {
+    const now = strangersAmong(report.pods, changes.get(node)?.strangers ?? []);
+    strangers.set(node, await storeStrangers(tx, node, now, lives.get(node)?.strangers ?? []));
+  }
   // Last: where they move, one transaction at a time has the routes of all.
   const told = newer.flatMap(({ node, report: { address }, apis }) => {
     const life = lives.get(node);
@@ -165,10 +171,9 @@ async function storeEach(tx: Tx, said: readonly Said[]): Promise<readonly SightO
   return said.map(({ node }): SightOutcome => {
     const life = lives.get(node);
     if (life === undefined) return { kind: "late" };
-    const change = changes.get(node);
-    if (change === undefined) return { kind: "older", known: life.observedGeneration };
-    const { strangers } = change;
-    return { kind: "stored", strangers, address: troubles.get(node), ahead: ahead.get(node) };
+    const newStrangers = strangers.get(node);
+    if (newStrangers === undefined) return { kind: "older", known: life.observedGeneration };
+    return { kind: "stored", newStrangers, address: troubles.get(node), ahead: ahead.get(node) };
   });
 }
 
@@ -180,7 +185,6 @@ function untilOneComesTwice(said: readonly Said[]): readonly Said[] {
 
 type Changes = ReadonlyMap<NodeId, SightChange<AppId, ReleaseId>>;
 
-/**
 /**
  * By node, the newest generation that it ever reported, these reports included, and where it is reached. The
  * generations of another history count for nothing, and those who tell them are read whole each time.
@@ -214,7 +218,8 @@ async function storeSignsOfLife(tx: Tx, said: readonly Said[], ahead: ReadonlyMa
         usage: sql`case when ${newer} then excluded.usage else ${nodeStatus.usage} end`,
         handlers: sql`case when ${newer} then excluded.handlers else ${nodeStatus.handlers} end`,
         ahead: sql`excluded.ahead`,
-        lastReport: sql`case when ${newer} then excluded.last_report else ${nodeStatus.lastReport} end`,
+        lastReport: sql`case when not ${newer} then ${nodeStatus.lastReport}
+          when ${nodeStatus.strangers} = '[]' then excluded.last_report end`,
       },
       setWhere: sql`not ${isLate(sql`excluded.boot_id`, sql`excluded.since_boot_ms`)}`,
     })
@@ -275,18 +280,4 @@ async function storePods(tx: Tx, changes: Changes): Promise<void> {
         },
       });
   }
-}
-
-/** Their node's reports are read whole while it has any: they may become its own, or come to their end. */
-async function storeStrangers(
-  tx: Tx,
-  { node, report }: Said,
-  changes: Changes,
-  before: readonly unknown[],
-): Promise<void> {
-  const ids = new Set(changes.get(node)?.strangers);
-  if (ids.size === 0 && before.length === 0) return;
-  const strangers = report.pods.filter((it) => ids.has(it.pod)).map(withoutUsage);
-  const row = { strangers, ...(ids.size > 0 && { lastReport: null }) };
-  await tx.update(nodeStatus).set(row).where(eq(nodeStatus.nodeId, node));
 }

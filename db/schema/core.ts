@@ -254,6 +254,9 @@ export const nodePlans = pgTable("node_plans", {
 export type NodeUsage = Readonly<Record<PodId, PodUsage>>;
 export type PodUsage = Readonly<Record<string, Usage>>;
 
+/** All that is of use of a pod that nobody here knows. */
+export type Stranger = Pick<PodStatus, "pod" | "name" | "phase">;
+
 /** Written with every report: its pages have room for the next version of a row (fillfactor). `protocol`: node/skew.ts. */
 export const nodeStatus = pgTable("node_status", {
   nodeId: uuid("node_id")
@@ -275,7 +278,7 @@ export const nodeStatus = pgTable("node_status", {
   /** What it holds, where this database never made that: see nodes/history.ts. */
   ahead: jsonb("ahead").$type<Held>(),
   /** Pods that it has, or may have, and of which this database knows nothing. */
-  strangers: jsonb("strangers").notNull().$type<readonly PodStatus[]>().default([]),
+  strangers: jsonb("strangers").notNull().$type<readonly Stranger[]>().default([]),
   /** Of the last report that was stored whole: see repetitions.ts. Null where the next one has to be. */
   lastReport: text("last_report"),
   seenAt: now("seen_at"),

@@ -1,13 +1,17 @@
+import { randomUUID } from "node:crypto";
 import { sql } from "drizzle-orm";
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
+import { PodId } from "../../contract/ids.ts";
 import type { Declared } from "../../db/apps/apps.ts";
 import { endAdoptions } from "../../db/nodes/adopt.ts";
 import { scheduleApp } from "../../worker/schedule/run.ts";
 import { startApi, type TestApi } from "../support/api.ts";
 import { backUp } from "../support/backup.ts";
-import { aDigest, built, declare } from "../support/declared.ts";
+import { aDigest, aReport, built, declare } from "../support/declared.ts";
 import { type HoldingAgent, holdingAgent } from "../support/holding-agent.ts";
+import { joined } from "../support/joined.ts";
 import { generation, wantedPods } from "../worker/schedule/scheduled.ts";
+import { aStatus } from "../worker/schedule/world.ts";
 
 /*
  * A database that is restored from a backup, below nodes that go on from its first life: with pg_dump and
@@ -45,6 +49,10 @@ const alarms = async (api: TestApi) =>
     (it) => it.object,
   );
 
+/** How often the nodes were told their routes anew. */
+const routing = async (api: TestApi) =>
+  Number((await api.db.execute(sql`select sum(generation) as it from routing`))[0]?.it ?? 0);
+
 /** An agent that runs what a later release asks for than the one that the restored database knows. */
 async function aheadOf(api: TestApi) {
   const agent = await holdingAgent(api, "node-a");
@@ -70,6 +78,72 @@ test("a node that holds what a restored database never made keeps it, and people
   expect(node.reason).toContain(`holds generation ${held?.generation}`);
   expect(node.strangers.map((it: { name: string }) => it.name)).toEqual(agent.runs());
   expect(await alarms(api)).toEqual(["node:node-a"]);
+});
+
+test("a node that is ahead is none that an app could be deployed to", async () => {
+  await using api = await startApi();
+  const { agent } = await aheadOf(api);
+  const missing = async () => (await api.ask("/readyz", { token: null })).body.missing.join();
+  expect(await missing()).not.toContain("no node");
+
+  await agent.turn();
+
+  expect(await missing()).toContain(
+    "no node that takes pods was heard of in the last 30 s (1 node is ahead of the database)",
+  );
+});
+
+test("one that tells another wish each time is on record once, and none of an absurd generation is adopted", async () => {
+  await using api = await startApi();
+  const { token } = await joined(api, "node-a");
+  const report = (more: object) =>
+    api.ask("/v1/node/report", { method: "POST", token, json: { ...aReport([], 7), ...more } });
+
+  for (let time = 0; time < 3; time++) await report({ observedMark: randomUUID() });
+  await report({ observedGeneration: Number.MAX_SAFE_INTEGER });
+
+  expect(await alarms(api)).toEqual(["node:node-a"]);
+  const absurd = await adopt(api, "node-a");
+  expect(absurd).toMatchObject({ status: 412, type: "/problems/node-ahead" });
+  expect(absurd.detail).toContain(`generation ${Number.MAX_SAFE_INTEGER}`);
+});
+
+test("a node that is ahead by any number that it may tell is adopted, and told its wish", async () => {
+  await using api = await startApi();
+  const agent = await holdingAgent(api, "node-a");
+  await agent.turn();
+  const held = { generation: 100_000_000_000_000, mark: randomUUID() };
+  await api.db.execute(sql`update node_status set ahead = ${JSON.stringify(held)}::jsonb`);
+
+  const did = await adopt(api, "node-a");
+  await agent.turn();
+
+  expect(did.generation).toBe(held.generation + 1);
+  expect(agent.ledger()?.generation).toBe(did.generation);
+});
+
+test("pods that nobody knows are told of once, and no more is kept of them than is shown", async () => {
+  await using api = await startApi();
+  const { node, token } = await joined(api, "node-a");
+  const warn = vi.spyOn(api.deps.log, "warn");
+  const report = async (...pods: readonly string[]) => {
+    const logTail = ["a line of its log"];
+    const seen = pods.map((pod) => ({ ...aStatus(PodId.parse(pod), { logTail }), name: "lost" }));
+    await api.ask("/v1/node/report", { method: "POST", token, json: aReport(seen) });
+    return warn.mock.calls.map(([, fields]) => fields?.strangers);
+  };
+  const [one, other] = [randomUUID(), randomUUID()];
+
+  await report(one);
+  expect(await report(one)).toEqual([[one]]);
+  expect(await report(one, other)).toEqual([[one], [other]]);
+
+  const stored = await api.db.execute(
+    sql`select strangers from node_status where node_id = ${node}`,
+  );
+  const shownOf = (pod: string) => ({ pod, name: "lost", phase: "Running" });
+  expect(stored).toEqual([{ strangers: [one, other].toSorted().map(shownOf) }]);
+  expect((await shown(api, "node-a")).strangers).toEqual([one, other].toSorted().map(shownOf));
 });
 
 test("neither does a generation that merely counts past what the node holds become its wish", async () => {
@@ -216,7 +290,11 @@ test("a singleton that moved after the backup is started nowhere before the othe
   for (const it of agents) await it.turn();
 
   // One after the other, and the node of the old place first: in between it must not start there.
+  await api.db.execute(sql`update node_status set address = '10.9.0.' || ascii(right(name, 1))
+    from nodes where nodes.id = node_id`);
+  const routes = await routing(api);
   const would = await adopt(api, "node-a");
+  expect(await routing(api)).toBe(routes + 1);
   await settle(api, [one], [first]);
   expect(would.pods).toMatchObject([{ app: "one", becomes: "waits" }]);
   expect([first.runs(), second.runs()]).toEqual([[], [other]]);

@@ -112,7 +112,7 @@ test("reports of many nodes are stored together, each for its own node, and a se
   ]);
 
   expect(outcomes).toEqual([
-    { kind: "stored", strangers: [theirs], address: undefined, ahead: undefined },
+    { kind: "stored", newStrangers: [theirs], address: undefined, ahead: undefined },
     { kind: "older", known: 5 },
   ]);
   const seen = await pg.db.select().from(podStatus);

@@ -2,9 +2,12 @@ import { eq, sql } from "drizzle-orm";
 import { expect, test } from "vitest";
 import type { AppId, NodeId } from "../../contract/ids.ts";
 import type { PodStatus, Usage } from "../../contract/node/protocol.ts";
+import { PROTOCOL } from "../../contract/node/skew.ts";
 import type { Db } from "../../db/client.ts";
 import { podsOfApps, storeReport } from "../../db/nodes/sight.ts";
-import { pods } from "../../db/schema/core.ts";
+import { storeUnread } from "../../db/nodes/unread.ts";
+import { fenceNode, forgetNode } from "../../db/nodes/wishes.ts";
+import { nodeStatus, nodes, pods } from "../../db/schema/core.ts";
 import { scheduleApp } from "../../worker/schedule/run.ts";
 import { aReport, built, declare, joinedNode } from "../support/declared.ts";
 import { freshDb } from "../support/postgres.ts";
@@ -40,6 +43,38 @@ async function written(db: Db, node: NodeId, report: ReturnType<typeof aReport>)
 
 const usageOf = async (db: Db, app: AppId) =>
   (await podsOfApps(db, [app])).get(app)?.map((it) => it.status?.containers[0]?.usage);
+
+test("a report that was under way when its node was fenced gives it no address back", async () => {
+  await using pg = await freshDb();
+  const node = await joinedNode(pg.db);
+  const report = { ...aReport([]), address: "10.9.0.1" };
+  const stored = async () => {
+    await storeReport(pg.db, node, report, { print: "the same" });
+    return await pg.db
+      .select({ address: nodeStatus.address, lastReport: nodeStatus.lastReport })
+      .from(nodeStatus);
+  };
+  await stored();
+
+  await pg.db.transaction((tx) => fenceNode(tx, node));
+  // It is to be read whole again, also where the node says the same when it is taken back.
+  expect(await stored()).toEqual([{ address: null, lastReport: null }]);
+
+  await pg.db.update(nodes).set({ fencedAt: null });
+  expect(await stored()).toMatchObject([{ address: "10.9.0.1" }]);
+});
+
+test("a report of a node that was removed meanwhile is of no node, whatever its agent speaks", async () => {
+  await using pg = await freshDb();
+  const node = await joinedNode(pg.db);
+  await storeReport(pg.db, node, aReport([]));
+  expect(await storeUnread(pg.db, node, PROTOCOL + 1)).toBe(true);
+
+  await pg.db.transaction((tx) => forgetNode(tx, node));
+
+  expect(await storeReport(pg.db, node, aReport([]))).toEqual({ kind: "no-node" });
+  expect(await storeUnread(pg.db, node, PROTOCOL + 1)).toBe(false);
+});
 
 test("what containers take is told as it was last seen, and writes no row of their pods", async () => {
   await using pg = await freshDb();
