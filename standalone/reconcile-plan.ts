@@ -14,7 +14,7 @@ run twice may run there. docs/backup.md tells more.
 
 The api is at $WAYBILL_URL, else where npm start puts it with the same variables; the token, which needs the
 scope node:admin, is $WAYBILL_TOKEN, else in $WAYBILL_DATA_DIR/admin.token. The exit code is 0 where every
-node does as it is told, 1 where one waits for --adopt, 2 where something went wrong.
+node does as it is told, 1 where one waits for --adopt or nothing is known of one, 2 where something went wrong.
 `;
 
 export type ReconcileWords = { readonly adopt: boolean; readonly help: boolean };
@@ -33,7 +33,20 @@ export function parseReconcileWords(argv: readonly string[]): ReconcileWords | s
   }
 }
 
-/** What the api answers of one node. */
+/** What the api says of one node among all. */
+export type ShownNode = {
+  readonly name: string;
+  readonly status: string;
+  /** Why a person should look at it; null where all is in order. */
+  readonly reason: string | null;
+};
+
+/** Whether nobody knows now what the node holds: it may be ahead. */
+export function isUnheard({ status }: ShownNode): boolean {
+  return ["unreachable", "never-seen", "incompatible"].includes(status);
+}
+
+/** What the api answers of one adoption. */
 export type Adoption = {
   readonly node: string;
   readonly reason: string | null;
@@ -56,8 +69,29 @@ export function adoptionWords({ node, reason, generation, pods }: Adoption): str
   return `${reason}\n${lines.join("")}${done}`;
 }
 
-export function closingWords(nodes: number, adopt: boolean): string {
-  if (nodes === 0) return "Every node does as this database says.\n";
-  const some = nodes === 1 ? "1 node" : `${nodes} nodes`;
-  return adopt ? `${some} adopted.\n` : `${some} to adopt: npm run reconcile -- --adopt\n`;
+export function closingWords(
+  adoptions: number,
+  unheard: readonly ShownNode[],
+  adopt: boolean,
+): string {
+  const unknown =
+    unheard.length === 0
+      ? ""
+      : `Nothing is known of ${counted(unheard.length)}: ${namedOf(unheard)}. Ask again when it was heard of; fence what is off.\n`;
+  if (adoptions === 0) return unknown || "Every node does as this database says.\n";
+  const done = adopt
+    ? `${counted(adoptions)} adopted.\n`
+    : `${counted(adoptions)} to adopt: npm run reconcile -- --adopt\n`;
+  return done + unknown;
+}
+
+function counted(nodes: number): string {
+  return nodes === 1 ? "1 node" : `${nodes} nodes`;
+}
+
+/** The first few with how they are shown. */
+function namedOf(nodes: readonly ShownNode[]): string {
+  const names = nodes.slice(0, 5).map(({ name, status }) => `${name} (${status})`);
+  const more = nodes.length - names.length;
+  return names.join(", ") + (more > 0 ? ` and ${more} more` : "");
 }

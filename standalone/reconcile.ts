@@ -3,20 +3,23 @@ import {
   type Adoption,
   adoptionWords,
   closingWords,
+  isUnheard,
   parseReconcileWords,
   RECONCILE_HELP,
+  type ShownNode,
 } from "./reconcile-plan.ts";
 
 /* `npm run reconcile`: nodes that hold what the database never made. */
 
 type Page = {
-  readonly nodes: readonly { readonly name: string; readonly reason: string | null }[];
+  readonly nodes: readonly ShownNode[];
   readonly next: string | null;
 };
 
 async function reconcile(client: Client, adopt: boolean): Promise<number> {
   let adoptions = 0;
-  for (const name of await outOfTheOrdinary(client)) {
+  const nodes = await allNodes(client);
+  for (const { name } of nodes.filter((it) => it.reason !== null)) {
     const query = adopt ? "" : "?dryRun=true";
     const path = `/v1/nodes/${encodeURIComponent(name)}/adopt${query}`;
     const adoption = await ask<Adoption & { adopts: boolean }>(client, "POST", path);
@@ -24,16 +27,17 @@ async function reconcile(client: Client, adopt: boolean): Promise<number> {
     adoptions += 1;
     process.stdout.write(adoptionWords(adoption));
   }
-  process.stdout.write(closingWords(adoptions, adopt));
-  return adoptions > 0 && !adopt ? 1 : 0;
+  const unheard = nodes.filter(isUnheard);
+  process.stdout.write(closingWords(adoptions, unheard, adopt));
+  return unheard.length > 0 || (adoptions > 0 && !adopt) ? 1 : 0;
 }
 
-async function outOfTheOrdinary(client: Client): Promise<readonly string[]> {
-  const names: string[] = [];
+async function allNodes(client: Client): Promise<readonly ShownNode[]> {
+  const all: ShownNode[] = [];
   for (let cursor = ""; ; ) {
     const { nodes, next } = await ask<Page>(client, "GET", `/v1/nodes${cursor}`);
-    names.push(...nodes.filter((it) => it.reason !== null).map((it) => it.name));
-    if (next === null) return names;
+    all.push(...nodes);
+    if (next === null) return all;
     cursor = `?cursor=${encodeURIComponent(next)}`;
   }
 }

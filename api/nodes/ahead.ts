@@ -28,8 +28,20 @@ export function reasonOf(
 ): string | null {
   if (node.ahead !== null) return aheadWords(node.name, node.ahead, node.generation);
   if (node.strangers.length === 0) return null;
-  const names = node.strangers.map((it) => it.name ?? it.pod);
-  return `${node.name} has pods that this database does not know: ${few(names)}. No pod that may only run once is started anywhere before they have ended.`;
+  const names = node.strangers.map(nameOfStranger);
+  return `${node.name} has pods that this database does not know: ${few(names)}. ${endOfStrangers(node)}`;
+}
+
+/** An agent may not have told more than the id. */
+export function nameOfStranger({ name, pod }: NodeView["strangers"][number]): string {
+  return name ?? pod;
+}
+
+/** A wish ends what it does not name; before anybody has planned for the node there is none. */
+function endOfStrangers({ name, generation }: Pick<NodeView, "name" | "generation">): string {
+  return generation > 0
+    ? `Its wish ends them, 5 minutes after an adoption at the latest, and no pod that may only run once is started anywhere before. Where they stay, see what that host does; if it is off, fence it: POST /v1/nodes/${name}/fence.`
+    : "They run on until the first pod is placed there, or until you take them down: npm run agent -- down on that host. Pods that may only run once do not wait for that.";
 }
 
 function aheadWords(name: string, { generation }: Held, here: number): string {

@@ -3,7 +3,7 @@ import { howToJoinAnew, Most } from "../../contract/node/host.ts";
 import { agentSkew } from "../../contract/node/skew.ts";
 import { isSilent as silentSince } from "../../contract/placement/filter.ts";
 import type { NodeView, PodOnNode, Staying } from "../../db/nodes/nodes.ts";
-import { reasonOf } from "./ahead.ts";
+import { few, nameOfStranger, reasonOf } from "./ahead.ts";
 
 /* What the api says of hosts, and how it is made of what the database says. Pure. */
 
@@ -73,7 +73,10 @@ const PodOnNodeAnswer = z.strictObject({
 
 export const NodeDetails = NodeAnswer.extend({
   running: z.array(PodOnNodeAnswer),
-  /** What it has beside them, and nobody here knows: made after the backup that this database is from. */
+  /**
+   * What it has beside them, and this database does not know: made after the backup that it is from, or what
+   * the host ran before it was deleted and joined anew.
+   */
   strangers: z.array(
     z.strictObject({ pod: z.string(), name: z.string().nullable(), phase: z.string() }),
   ),
@@ -174,26 +177,34 @@ export function isOver({ status }: Pick<PodOnNode, "status">): boolean {
   return status?.phase === "Succeeded" || status?.phase === "Failed";
 }
 
+/** The names of the pods that it has and this database does not know, without those that are over. */
+export function unknownLeft({ strangers }: Pick<NodeView, "strangers">): readonly string[] {
+  return strangers.filter((status) => !isOver({ status })).map(nameOfStranger);
+}
+
 function drainOf(
   node: NodeView,
   pods: readonly PodOnNode[],
   waiting: readonly Staying[],
   nowMs: number,
 ): NodeDetails["drain"] {
-  const staying = pods.filter((it) => !isOver(it));
-  const left = staying.length;
+  const unknown = unknownLeft(node);
+  const names = [...pods.filter((it) => !isOver(it)).map((it) => it.name), ...unknown];
+  const left = names.length;
   if (left === 0) return { left, done: true, message: "no pod is left", waiting: [] };
-  const names = staying.slice(0, 5).map((it) => it.name);
-  const more = left > names.length ? ` and ${left - names.length} more` : "";
   const skew = skewOf(node);
   const doubt = isSilent(node, nowMs)
     ? "; the node is silent, so nobody knows what runs there"
     : skew === undefined
       ? ""
       : `; ${skew}`;
+  const known =
+    unknown.length === 0
+      ? ""
+      : `; this database does not know ${few(unknown)}, and the node's reason says what to do`;
   const verb = left === 1 ? "pod is" : "pods are";
   const [first] = waiting;
   const why = first ? `; ${first.pod} waits: ${first.why}` : "";
-  const message = `${left} ${verb} left: ${names.join(", ")}${more}${doubt}${why}`;
+  const message = `${left} ${verb} left: ${few(names)}${doubt}${known}${why}`;
   return { left, done: false, message, waiting: [...waiting] };
 }

@@ -2,11 +2,13 @@ import {
   type DesiredState,
   type Held,
   type HeldWish,
+  readRouting,
   wishTag,
 } from "../../contract/node/protocol.ts";
 import { Problem } from "../../contract/problem.ts";
 import type { NodeWish } from "../../db/nodes/desired.ts";
 import { isOfHistory } from "../../db/nodes/history.ts";
+import { raiseRoutes } from "../../db/nodes/routes.ts";
 import type { ApiDeps } from "../deps.ts";
 import type { Aborting } from "../http/changes.ts";
 import type { PlainAnswer } from "../http/later.ts";
@@ -68,11 +70,17 @@ export function isAnother(wish: HeldWish, { tag, held }: WishQuestion): boolean 
 /** Nothing is told to a node that holds what was never wished here: its generations are others'. */
 async function answerWish(
   deps: ApiDeps,
-  { speaker, protocol, held }: WishQuestion,
+  question: WishQuestion,
   wish: NodeWish,
 ): Promise<PlainAnswer> {
+  const { speaker, protocol, held } = question;
   if (held !== undefined && !isOfHistory(held, wish.plan))
     throw aheadProblem(speaker.name, held, wish.plan);
+  const lost = lostRouting(question, wish.desired);
+  if (lost !== undefined) {
+    await raiseRoutes(deps.db, lost);
+    return await readWish(deps, question);
+  }
   const secrets = await sealForNode(deps, wish.publicKey, wish.secrets);
   const { mark: _, keepPods: __, ...unmarked } = wish.desired;
   // An agent from before there were marks takes a wish without them, and it alone.
@@ -84,6 +92,16 @@ async function answerWish(
     etag: wishTag(body),
   };
   return { status: 200, headers, body: JSON.stringify(body) };
+}
+
+/**
+ * The number of the routes that the agent has with this very wish, where ours is lower: a restored database
+ * counts them anew, whether or not the node's own pods have changed since the backup.
+ */
+function lostRouting({ tag, held }: WishQuestion, wish: HeldWish): number | undefined {
+  if (tag === undefined || held?.generation !== wish.generation) return undefined;
+  const told = readRouting(tag);
+  return told !== undefined && told > wish.routing ? told : undefined;
 }
 
 function unchanged(wish: HeldWish): PlainAnswer {

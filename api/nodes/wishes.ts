@@ -13,7 +13,7 @@ import { announce } from "../../db/outbox.ts";
 import { abandonVolumes, volumesHeldBy } from "../../db/volumes/end.ts";
 import type { Changed } from "../apps/change.ts";
 import { few } from "./ahead.ts";
-import { isOver, isSilent, type NodeAnswer, nodeAnswer, statusOf } from "./answers.ts";
+import { isOver, isSilent, type NodeAnswer, nodeAnswer, statusOf, unknownLeft } from "./answers.ts";
 
 /* What people wish of a node, each in the transaction of the request. */
 
@@ -72,6 +72,13 @@ export async function remove(
 ): Promise<Changed<{ node: string; deleted: true }>> {
   const node = await holdNodeAlone(tx, name);
   if (node === undefined) throw noNode(name);
+  if (node.fencedAt === null && (node.ahead !== null || unknownLeft(node).length > 0)) {
+    const first = node.ahead === null ? "ask again when they have ended" : "adopt it";
+    throw inUse(
+      name,
+      `may run pods that this database does not know: ${first}, or fence it if it is off`,
+    );
+  }
   const there = (await podsOnNode(tx, node.id)).filter((it) => !isOver(it));
   const wanted = there.filter((it) => it.wanted === "run").map((it) => it.name);
   if (wanted.length > 0)

@@ -104,6 +104,12 @@ export function wishTag({
   return routing === 0 ? `"${generation}"` : `"${generation}.${routing}"`;
 }
 
+/** The routing in such a tag; undefined where there is none, or more than a counter could go on from. */
+export function readRouting(tag: string): number | undefined {
+  const [, routing] = /^"\d+\.(\d{1,15})"$/.exec(tag) ?? [];
+  return routing === undefined ? undefined : Number(routing);
+}
+
 /** Which wish an agent has in hand; without a mark where it was made before there were any. */
 export type Held = Pick<DesiredState, "generation" | "mark">;
 

@@ -53,7 +53,8 @@ export function verdictOn(
 export function unknownPods(nodes: readonly NodeView[]): string | undefined {
   const node = nodes.find((it) => it.astray !== undefined && !it.fenced);
   return (
-    node && `${node.name} may run pods that this database does not know, and one of them its like`
+    node &&
+    `${node.name} may run pods that this database does not know, and one of them its like: GET /v1/nodes/${node.name} says what to do`
   );
 }
 

@@ -34,7 +34,7 @@ export type NodeView = {
   readonly fenced: boolean;
   /**
    * "ahead": it holds what this database never made, and does as that says. "strangers": it has pods that
-   * nobody here knows. Either way something may run there that must not run twice.
+   * nobody here knows, and a wish that ends them. Until then something may run there that must not run twice.
    */
   readonly astray: "ahead" | "strangers" | undefined;
   /** When its agent last reported, ms since the epoch; 0 for never. */

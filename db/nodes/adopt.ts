@@ -16,6 +16,8 @@ import { renewRoutesTo } from "./routes.ts";
 
 /** What never becomes ready keeps the unknown pods for no longer. */
 const KEPT_FOR = sql`interval '5 minutes'`;
+/** Of a node that was not heard of for so long nobody knows whether its pods serve. */
+const SILENT_FOR = sql`interval '45 seconds'`;
 
 // ---- called by api alone ----------------------------------------------------------------------------
 
@@ -110,8 +112,8 @@ export async function withdraw(
 // ---- called by worker/nodes alone -------------------------------------------------------------------
 
 /**
- * Ends what adopted nodes keep, of all at once: when each pod that is wanted on one of them is ready or over and
- * no node is left to adopt, or when that takes too long. Answers how many nodes that concerns.
+ * Ends what adopted nodes keep, of all at once: when each pod that is wanted on one of them is ready or over, no
+ * node with wanted pods is silent and none is left to adopt, or when that takes too long. Answers how many nodes that concerns.
  */
 export async function endAdoptions(db: Db): Promise<number> {
   return await db.transaction(async (tx) => {
@@ -123,9 +125,10 @@ export async function endAdoptions(db: Db): Promise<number> {
           where ahead is not null and fenced_at is null
           union all
           select from pods join node_plans as plan on plan.node_id = pods.node_id
+            left join node_status on node_status.node_id = pods.node_id
             left join pod_status on pod_status.pod_id = pods.id
-          where plan.adopted_at is not null and wanted = 'run'
-            and not coalesce((status ->> 'ready')::boolean, false)
+          where wanted = 'run' and (coalesce(seen_at < now() - ${SILENT_FOR}, true)
+            or plan.adopted_at is not null and not coalesce((status ->> 'ready')::boolean, false))
             and coalesce(status ->> 'phase', '') not in ('Succeeded', 'Failed')))
         order by node_id for no key update of node_plans)
       update node_plans set generation = generation + 1, adopted_at = null

@@ -80,7 +80,8 @@ async function allNodes(tx: Tx) {
       most: nodes.most,
       handlers: nodeStatus.handlers,
       ahead: sql<boolean>`${nodeStatus.ahead} is not null`,
-      strangers: sql<boolean>`coalesce(${nodeStatus.strangers} <> '[]', false)`,
+      // Where nobody has planned for the node, no wish ends what it has: nothing waits for that.
+      strangers: sql<boolean>`coalesce(${nodeStatus.strangers} <> '[]' and ${nodePlans.generation} > 0, false)`,
     })
     .from(nodes)
     .innerJoin(nodePlans, eq(nodePlans.nodeId, nodes.id))

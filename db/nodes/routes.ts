@@ -1,4 +1,4 @@
-import { and, asc, eq, isNotNull, isNull, or, type SQL, sql } from "drizzle-orm";
+import { and, asc, eq, isNotNull, isNull, lte, or, type SQL, sql } from "drizzle-orm";
 import type { AppId, NodeId, PodId } from "../../contract/ids.ts";
 import type { RemotePod, Route } from "../../contract/node/protocol.ts";
 import { anyOf } from "../any-of.ts";
@@ -86,6 +86,26 @@ export async function renewRoutes(tx: Tx): Promise<void> {
       set: { generation: sql`${routing.generation} + 1` },
     });
   await announce(tx, "node:*");
+}
+
+/**
+ * A node has routes of this number from a life of the database that a restore undid: ours are numbered above
+ * it from here on, or it would refuse them as older. Nothing where that is so already.
+ */
+export async function raiseRoutes(db: Db, told: number): Promise<void> {
+  const generation = told + 1;
+  await db.transaction(async (tx) => {
+    const raised = await tx
+      .insert(routing)
+      .values({ generation })
+      .onConflictDoUpdate({
+        target: routing.id,
+        set: { generation },
+        setWhere: lte(routing.generation, told),
+      })
+      .returning({ id: routing.id });
+    if (raised.length > 0) await announce(tx, "node:*");
+  });
 }
 
 /** It has its node's port, or had it lately. */

@@ -1,9 +1,9 @@
 import { z } from "zod";
 import type { DesiredState } from "../../contract/node/protocol.ts";
-import { POD_LABELS, type Pod } from "../../contract/pod/pod.ts";
+import type { Pod } from "../../contract/pod/pod.ts";
 import { openSealed } from "../../kit/sealed-box.ts";
 import { StartError } from "../act/start-error.ts";
-import { rolesOf } from "../plan/kinds.ts";
+import { namedBy } from "../plan/named-by.ts";
 import { readJson } from "./read-json.ts";
 
 /** Base64 by key. */
@@ -28,38 +28,16 @@ export function openMaterials(
   keyPair: () => KeyPair | Promise<KeyPair>,
 ): Materials {
   return async (pod) => {
-    const project = pod.metadata.labels[POD_LABELS.project];
-    const names = namedBy(pod);
     const { configMaps = [], secrets = [] } = wish() ?? {};
-    const mine = <T extends { project: string; name: string }>(
-      all: readonly T[],
-      wanted: ReadonlySet<string>,
-    ) => all.filter((it) => it.project === project && wanted.has(it.name));
-    const opened = mine(secrets, names.secrets).map(
+    const opened = namedBy(pod, "Secret", secrets).map(
       async (it) => [it.name, await opening(it, keyPair)] as const,
     );
     return {
       configMaps: new Map(
-        mine(configMaps, names.configMaps).map((it) => [it.name, configValues(it)] as const),
+        namedBy(pod, "ConfigMap", configMaps).map((it) => [it.name, configValues(it)] as const),
       ),
       secrets: new Map(await Promise.all(opened)),
     };
-  };
-}
-
-function namedBy({ spec }: Pod) {
-  const sources = rolesOf(spec).flatMap((it) => it.container.env.map((env) => env.valueFrom));
-  const text = (names: readonly (string | undefined)[]) =>
-    new Set(names.filter((it) => it !== undefined));
-  return {
-    configMaps: text([
-      ...spec.volumes.map((it) => it.configMap?.name),
-      ...sources.map((it) => it?.configMapKeyRef?.name),
-    ]),
-    secrets: text([
-      ...spec.volumes.map((it) => it.secret?.secretName),
-      ...sources.map((it) => it?.secretKeyRef?.name),
-    ]),
   };
 }
 

@@ -1,10 +1,12 @@
 import type { PodId } from "../../contract/ids.ts";
 import type { DesiredState, Route } from "../../contract/node/protocol.ts";
 import { imagesOf } from "../../contract/pod/pod.ts";
+import { namedBy } from "./named-by.ts";
 
 /**
  * A wish and, of the one before it, what is to stay for now though nobody there knows more of it than its
- * id: those pods, what they name, and the ways to them and to their like on other nodes. Pure.
+ * id: those pods, what they name, and the ways to them. The ways to pods of other nodes stay, too, all of
+ * them: which of those are unknown is not said here, and doors that lead nowhere get no requests. Pure.
  */
 export function withKept(
   state: DesiredState,
@@ -18,8 +20,14 @@ export function withKept(
     ...state,
     pods: [...state.pods, ...pods],
     routes: withWays(state.routes, before.routes, kept),
-    configMaps: together(before.configMaps, state.configMaps),
-    secrets: together(before.secrets, state.secrets),
+    configMaps: together(
+      pods.flatMap((it) => namedBy(it, "ConfigMap", before.configMaps)),
+      state.configMaps,
+    ),
+    secrets: together(
+      pods.flatMap((it) => namedBy(it, "Secret", before.secrets)),
+      state.secrets,
+    ),
     keepImages: [...new Set([...state.keepImages, ...pods.flatMap((it) => imagesOf(it.spec))])],
   };
 }

@@ -258,6 +258,28 @@ test("what this database does not know serves until what it wants instead is rea
   expect([agent.runs(), routed()]).toEqual([[both[0]], [1]]);
 });
 
+test("so it does while another node with wanted pods was not heard of yet", async () => {
+  await using api = await startApi();
+  const agents = [await holdingAgent(api, "node-a"), await holdingAgent(api, "node-b")];
+  const [agent, silent] = agents as [HoldingAgent, HoldingAgent];
+  for (const it of agents) await it.turn();
+  await deploy(api, "shop", agents, { spec: { replicas: 2 } });
+  const restore = await backUp(api.pg);
+  await api.ask("/v1/nodes/node-b/cordon", { method: "POST" });
+  await deploy(api, "blog", agents);
+  await restore();
+  await api.db.execute(sql`update node_status set seen_at = now() - interval '1 minute'`);
+  await agent.turn();
+
+  await adopt(api, "node-a");
+  await agent.turn();
+  const early = await endAdoptions(api.db);
+  await silent.turn();
+
+  expect(silent.runs()).toHaveLength(1);
+  expect([early, await endAdoptions(api.db)]).toEqual([0, 1]);
+});
+
 test("what is wanted and never becomes ready keeps the unknown for five minutes", async () => {
   await using api = await startApi();
   const { agent } = await aheadOf(api);

@@ -23,8 +23,29 @@ const told = (now: DesiredState, before: DesiredState) =>
   accept(now, before, now.node).keep as DesiredState;
 
 test("a wish that keeps pods has those that it names, what they name, and no others of before", () => {
-  const secret = (name: string) => ({ project: "default", name, sealed: "" });
-  const before = wish(4, [unknown, dropped], { secrets: [secret("old.v1"), secret("both.v1")] });
+  const secret = (name: string, project = "default") => ({ project, name, sealed: "" });
+  const map = (name: string) => ({ project: "default", name, data: {}, binary: {} });
+  const naming = (uid: PodId, name: string) =>
+    aPod({
+      uid,
+      labels: { "waybill.dev/project": "default" },
+      spec: {
+        volumes: [
+          { name: "secret", secret: { secretName: `${name}.v1` } },
+          { name: "map", configMap: { name: `${name}-map.v1` } },
+        ],
+      },
+    });
+  const before: DesiredState = {
+    ...wish(4, [], {
+      secrets: [
+        ...[secret("old.v1"), secret("dropped.v1"), secret("both.v1")],
+        secret("old.v1", "another"),
+      ],
+      configMaps: [map("old-map.v1"), map("dropped-map.v1")],
+    }),
+    pods: [naming(unknown, "old"), naming(dropped, "dropped")],
+  };
   const now = wish(9, [known], { keepPods: [unknown], secrets: [secret("both.v1")] });
 
   const held = told(now, before);
@@ -34,7 +55,8 @@ test("a wish that keeps pods has those that it names, what they name, and no oth
     keepImages: [`waybill.internal/apps/web@${A_DIGEST}`],
   });
   expect(held.pods.map((it) => it.metadata.uid)).toEqual([known, unknown]);
-  expect(held.secrets.map((it) => it.name)).toEqual(["old.v1", "both.v1"]);
+  expect(held.secrets).toEqual([secret("old.v1"), secret("both.v1")]);
+  expect(held.configMaps.map((it) => it.name)).toEqual(["old-map.v1"]);
   expect(told(wish(10, [known]), held).pods).toHaveLength(1);
 });
 

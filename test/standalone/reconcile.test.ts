@@ -1,5 +1,6 @@
 import { execFile } from "node:child_process";
 import { join } from "node:path";
+import { sql } from "drizzle-orm";
 import { expect, test } from "vitest";
 import { startApi, type TestApi } from "../support/api.ts";
 import { backUp } from "../support/backup.ts";
@@ -42,6 +43,32 @@ test("it shows what would become of a node that is ahead, and does it when it is
     stdout: "Every node does as this database says.\n",
     stderr: "",
   });
+});
+
+test("it vouches for no node that was not heard of, and says which those are", async () => {
+  await using api = await startApi();
+  const agent = await holdingAgent(api, "node-a");
+  await agent.turn();
+  await holdingAgent(api, "node-b");
+  await api.db.execute(sql`update node_status set seen_at = now() - interval '1 minute'`);
+
+  const unheard = await run(api);
+  const adopting = await run(api, "--adopt");
+  await agent.turn();
+  const one = await run(api);
+  await api.ask("/v1/nodes/node-b/fence", { method: "POST" });
+  const fenced = await run(api);
+
+  expect(unheard).toMatchObject({ code: 1, stderr: "" });
+  expect(unheard.stdout).toContain(
+    "Nothing is known of 2 nodes: node-a (unreachable), node-b (never-seen).",
+  );
+  expect(adopting).toEqual(unheard);
+  expect([one.code, one.stdout]).toEqual([
+    1,
+    expect.stringMatching(/^Nothing is known of 1 node: node-b/),
+  ]);
+  expect(fenced).toMatchObject({ code: 0, stdout: "Every node does as this database says.\n" });
 });
 
 test("a word that it does not know, and an api that is not there, are said as what they are", async () => {
