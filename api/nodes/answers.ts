@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { howToJoinAnew, Most } from "../../contract/node/host.ts";
+import type { PodStatus } from "../../contract/node/protocol.ts";
 import { agentSkew } from "../../contract/node/skew.ts";
 import { isSilent as silentSince } from "../../contract/placement/filter.ts";
 import type { NodeView, PodOnNode, Staying } from "../../db/nodes/nodes.ts";
@@ -173,7 +174,11 @@ export function nodeDetails(
 }
 
 /** It ran to its end: it moves nowhere, and holds no node. What it came to is known without that. */
-export function isOver({ status }: Pick<PodOnNode, "status">): boolean {
+export function isOver({
+  status,
+}: {
+  readonly status: Pick<PodStatus, "phase"> | null | undefined;
+}): boolean {
   return status?.phase === "Succeeded" || status?.phase === "Failed";
 }
 
