@@ -64,6 +64,10 @@ export async function readFleet(tx: Tx, asked: readonly Frozen[]): Promise<Fleet
 
 type NodeRow = Awaited<ReturnType<typeof allNodes>>[number];
 
+/** Whether the node has pods that nobody here knows and that are not over. */
+const RUNNING_STRANGERS = sql`jsonb_path_exists(${nodeStatus.strangers},
+  '$[*] ? (@.phase != "Succeeded" && @.phase != "Failed")')`;
+
 async function allNodes(tx: Tx) {
   return await tx
     .select({
@@ -81,7 +85,7 @@ async function allNodes(tx: Tx) {
       handlers: nodeStatus.handlers,
       ahead: sql<boolean>`${nodeStatus.ahead} is not null`,
       // Where nobody has planned for the node, no wish ends what it has: nothing waits for that.
-      strangers: sql<boolean>`coalesce(${nodeStatus.strangers} <> '[]' and ${nodePlans.generation} > 0, false)`,
+      strangers: sql<boolean>`coalesce(${RUNNING_STRANGERS} and ${nodePlans.generation} > 0, false)`,
     })
     .from(nodes)
     .innerJoin(nodePlans, eq(nodePlans.nodeId, nodes.id))
