@@ -1,6 +1,13 @@
 import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
-import { Agent, createServer, type IncomingHttpHeaders, request } from "node:http";
+import {
+  Agent,
+  createServer,
+  type IncomingHttpHeaders,
+  type IncomingMessage,
+  request,
+  type ServerResponse,
+} from "node:http";
 import type { Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -62,13 +69,17 @@ type Pod = { readonly at: string; asked(): number; headers(): IncomingHttpHeader
 async function aPod(stack: AsyncDisposableStack, name: string): Promise<Pod> {
   let asked = 0;
   let headers: IncomingHttpHeaders = {};
-  const server = createServer(async (question, answer) => {
-    asked += 1;
-    headers = question.headers;
+  const answered = async (question: IncomingMessage, answer: ServerResponse) => {
     let bytes = 0;
     for await (const chunk of question) bytes += chunk.length;
     await sleep(Number(question.url?.slice(1) || 0));
     answer.end(`${name} ${bytes}`);
+  };
+  const server = createServer((question, answer) => {
+    asked += 1;
+    headers = question.headers;
+    // One that is cut off in its middle ends here.
+    answered(question, answer).catch(() => answer.destroy());
   }).listen(0, HERE);
   await once(server, "listening");
   stack.defer(async () => void server.close().closeAllConnections());
