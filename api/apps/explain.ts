@@ -114,33 +114,22 @@ export async function planPods(
   const { spreadBy } = looked.asked;
   const unready = ({ status }: PodRow) => Number(!status?.ready);
   const staying = mostSpread(around.nodes, spreadBy, alike, wish.spec.replicas, unready);
-  const missing = wish.spec.replicas - staying.length;
-  const unknown = missing > 0 ? againstExclusive(looked) : undefined;
   const coming = forecast(looked.around, looked.asked, {
-    count: unknown === undefined ? missing : 0,
+    count: wish.spec.replicas - staying.length,
     strategy: looked.strategy,
     staying: staying.map((it) => it.node),
     old: pods.filter((it) => !alike.includes(it)),
   });
   const { waiting } = coming;
+  const why = waiting?.why ?? noNode(looked.around);
   return {
     strategy: strategyWords(looked.strategy),
     pods: [
       ...staying.map(placedIn(looked, pods)),
       ...coming.placed.map((it) => ({ pod: null, ...it })),
     ],
-    waiting: [
-      ...(unknown === undefined ? [] : [{ pods: missing, why: unknown, nodes: [] }]),
-      ...(waiting
-        ? [{ pods: waiting.pods, why: noNode(looked.around), nodes: someOf(waiting.against) }]
-        : []),
-    ],
+    waiting: waiting ? [{ pods: waiting.pods, why, nodes: someOf(waiting.against) }] : [],
   };
-}
-
-/** What keeps pods that must not stand beside others of their kind from starting anywhere. */
-function againstExclusive({ around, strategy }: Looked): string | undefined {
-  return strategy.kind === "recreate" ? unknownPods(around.nodes) : undefined;
 }
 
 type Looked = {
@@ -225,11 +214,10 @@ function placedIn({ around, asked: { spreadBy } }: Looked, all: readonly PodRow[
 
 async function waitingOf(
   tx: Tx,
-  looked: Looked,
+  { around, asked, strategy, refused }: Looked,
   release: ReleaseRow,
   standing: readonly PodRow[],
 ): Promise<PlanAnswer["waiting"]> {
-  const { around, asked, refused } = looked;
   const missing = release.spec.replicas - standing.length;
   if (missing <= 0) return [];
   const waits = (why: string, nodes: readonly string[] = []) => [
@@ -238,7 +226,7 @@ async function waitingOf(
   if (release.phase === "pending" || release.phase === "building")
     return waits(`release ${release.number} is not built yet`);
   if (refused !== undefined) return waits(refused);
-  const unknown = againstExclusive(looked);
+  const unknown = strategy.kind === "recreate" ? unknownPods(around.nodes) : undefined;
   if (unknown !== undefined) return waits(unknown);
   const last = await lastOfPlaces(tx, release.id);
   if (last?.type !== "pod-waiting") return waits(`their turn in the rollout has not come yet`);

@@ -82,16 +82,19 @@ async function answerWish(
     return await readWish(deps, question);
   }
   const secrets = await sealForNode(deps, wish.publicKey, wish.secrets);
-  const { mark: _, keepPods: __, ...unmarked } = wish.desired;
-  // An agent from before there were marks takes a wish without them, and it alone.
-  const told = protocol < MARKED_SINCE ? unmarked : wish.desired;
-  const body: DesiredState = { ...told, secrets };
+  const body: DesiredState = { ...toldTo(protocol, wish.desired), secrets };
   const headers = {
     "content-type": "application/json",
     "cache-control": "no-store",
     etag: wishTag(body),
   };
   return { status: 200, headers, body: JSON.stringify(body) };
+}
+
+/** An agent from before there were marks takes no wish with one. */
+function toldTo(protocol: number, desired: NodeWish["desired"]): NodeWish["desired"] {
+  const { mark: _, keepPods: __, ...unmarked } = desired;
+  return protocol < MARKED_SINCE ? unmarked : desired;
 }
 
 /**

@@ -1,5 +1,5 @@
 import type { NodeId, PodId } from "../ids.ts";
-import { withoutTenant } from "./filter.ts";
+import { unknownPods, withoutTenant } from "./filter.ts";
 import { named, withPodOn } from "./find-places.ts";
 import { type Judge, type Judged, judgeOf } from "./judge.ts";
 import type { Asked, NodeView, Surroundings } from "./node-view.ts";
@@ -62,14 +62,19 @@ export type Coming = {
 
 export type Forecast = {
   readonly placed: readonly { readonly node: string; readonly why: string }[];
-  /** How many find no place, and what is against each node; empty where there is none. */
-  readonly waiting: { readonly pods: number; readonly against: readonly string[] } | undefined;
+  /** How many find no place: why that is so of all nodes, or what is against each, empty where there is none. */
+  readonly waiting:
+    | { readonly pods: number; readonly why?: string; readonly against: readonly string[] }
+    | undefined;
 };
 
 /** Where pods would go if nothing else changed meanwhile; one after the other, as a rollout would. */
 export function forecast(world: Surroundings, asked: Asked, coming: Coming): Forecast {
   const { count, strategy, staying, old } = coming;
   const allAtOnce = strategy.kind === "recreate";
+  const unknown = allAtOnce && count > 0 ? unknownPods(world.nodes) : undefined;
+  if (unknown !== undefined)
+    return { placed: [], waiting: { pods: count, why: unknown, against: [] } };
   const leaving = allAtOnce ? [] : [...old];
   let around = allAtOnce ? old.reduce(withoutPod, world) : world;
   const spread = spreadOf(world.nodes, asked.spreadBy, staying);

@@ -13,7 +13,7 @@ import {
 import { wishTrouble } from "./wish.ts";
 
 /** A node whose agent was silent for longer takes no new pods, and what it said last proves nothing new. */
-const SILENT_AFTER_MS = 45_000;
+export const SILENT_AFTER_MS = 45_000;
 
 export type Verdict = { readonly fits: true } | { readonly fits: false; readonly why: string };
 

@@ -1,6 +1,7 @@
 import { and, asc, eq, isNotNull, sql } from "drizzle-orm";
 import type { AppId, NodeId, PodId, ReleaseId } from "../../contract/ids.ts";
 import type { Held } from "../../contract/node/protocol.ts";
+import { SILENT_AFTER_MS } from "../../contract/placement/filter.ts";
 import { strategyOf } from "../../contract/placement/strategy.ts";
 import { anyOf } from "../any-of.ts";
 import type { Db, Tx } from "../client.ts";
@@ -17,7 +18,7 @@ import { renewRoutesTo } from "./routes.ts";
 /** What never becomes ready keeps the unknown pods for no longer. */
 const KEPT_FOR = sql`interval '5 minutes'`;
 /** Of a node that was not heard of for so long nobody knows whether its pods serve. */
-const SILENT_FOR = sql`interval '45 seconds'`;
+const SILENT_FOR = sql.raw(`interval '${SILENT_AFTER_MS} milliseconds'`);
 
 // ---- called by api alone ----------------------------------------------------------------------------
 
@@ -96,9 +97,12 @@ export async function withdraw(
     .update(pods)
     .set({ wanted: "gone", goneAt: sql`now()`, goneGeneration })
     .where(
-      anyOf(
-        pods.id,
-        withdrawn.map((it) => it.id),
+      and(
+        eq(pods.wanted, "run"),
+        anyOf(
+          pods.id,
+          withdrawn.map((it) => it.id),
+        ),
       ),
     );
   for (const { app, release, name } of withdrawn) {
@@ -112,8 +116,9 @@ export async function withdraw(
 // ---- called by worker/nodes alone -------------------------------------------------------------------
 
 /**
- * Ends what adopted nodes keep, of all at once: when each pod that is wanted on one of them is ready or over, no
- * node with wanted pods is silent and none is left to adopt, or when that takes too long. Answers how many nodes that concerns.
+ * Ends what adopted nodes keep, of all at once: when each pod that is wanted on one of them is ready or over,
+ * no node with wanted pods is silent and none is left to adopt, or when that takes too long. Answers how
+ * many nodes that concerns.
  */
 export async function endAdoptions(db: Db): Promise<number> {
   return await db.transaction(async (tx) => {

@@ -87,6 +87,8 @@ test.each([
     const wish = await api.ask("/v1/node/desired?waitMs=0", { token: node.token, protocol });
     expect(wish.body.pods).toHaveLength(1);
     expect(wish.body).not.toHaveProperty("mark");
+    const ofToday = await api.ask("/v1/node/desired?waitMs=0", { token: node.token });
+    expect(ofToday.body).toHaveProperty("mark");
     expect(wish.headers.get(PROTOCOL_HEADER)).toBe(String(PROTOCOL));
     expect((await api.ask("/readyz", { token: null })).body.missing).toContain(
       "no node that takes pods was heard of in the last 30 s (1 node's agent speaks another protocol)",
