@@ -2,7 +2,7 @@ import { createSocket } from "node:dgram";
 import { once } from "node:events";
 import { reachableAddress } from "../../contract/node/host.ts";
 
-/** Addresses of documentation, which are routed as any that is far away; nothing is sent there. */
+/** Addresses that are reserved for documentation: routed like all that is far away, and sent nothing. */
 const FAR = [
   { type: "udp4", address: "192.0.2.1" },
   { type: "udp6", address: "2001:db8::1" },
@@ -16,19 +16,24 @@ const EVERYWHERE = new Set(["0.0.0.0", "::"]);
  * no way out.
  */
 export async function outwardAddress(host: string): Promise<string | null> {
-  if (!EVERYWHERE.has(host)) {
-    const isName = !/^[\d.]+$|:/.test(host);
-    return isName
-      ? /(^|\.)localhost$/.test(host)
-        ? null
-        : host
-      : (reachableAddress(host) ?? null);
-  }
+  if (!EVERYWHERE.has(host)) return isName(host) ? nameElsewhere(host) : reachable(host);
   for (const { type, address } of FAR) {
     const own = await ownAddressTowards(type, address);
     if (own !== undefined) return own;
   }
   return null;
+}
+
+function isName(host: string): boolean {
+  return !/^[\d.]+$|:/.test(host);
+}
+
+function nameElsewhere(name: string): string | null {
+  return /(^|\.)localhost$/.test(name) ? null : name;
+}
+
+function reachable(address: string): string | null {
+  return reachableAddress(address) ?? null;
 }
 
 /** As the kernel's routes choose it: connecting a datagram socket asks them, and sends nothing. */
