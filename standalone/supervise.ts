@@ -83,6 +83,11 @@ export async function launch(part: Part, places: Places): Promise<Running> {
   return { part, process, adopted: false, log, ending: () => ending };
 }
 
+/** A child of ours is over when we were told how it ended; a moment earlier it is a zombie. */
+export function isOver({ adopted, ending, process }: Running): boolean {
+  return (adopted || ending() !== undefined) && !isAlive(process);
+}
+
 /** Resolves when the part answers; throws a StartError when it ends first or takes too long. */
 export async function untilReady(running: Running, signal: AbortSignal): Promise<void> {
   const { part, log } = running;
@@ -90,7 +95,7 @@ export async function untilReady(running: Running, signal: AbortSignal): Promise
   for (let pauseMs = 20; ; pauseMs = Math.min(250, pauseMs * 1.5)) {
     signal.throwIfAborted();
     if (await answers(part.ready, log)) return;
-    if (!isAlive(running.process)) {
+    if (isOver(running)) {
       const how = running.ending() ?? "ended";
       throw new StartError(`${part.name} ${how} while starting. ${await lastWords(log)}`);
     }

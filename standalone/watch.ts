@@ -5,7 +5,7 @@ import type { PartName } from "./part.ts";
 import type { Places } from "./places.ts";
 import { endProcess, isAlive } from "./processes.ts";
 import type { Say } from "./progress.ts";
-import { launch, type Running } from "./supervise.ts";
+import { isOver, launch, type Running } from "./supervise.ts";
 import { hear, look, type Watched } from "./watch-plan.ts";
 
 /** The parts as they run now; the watch replaces one that it starts again. */
@@ -42,9 +42,7 @@ export async function watch(
       const running = fleet.get(name);
       if (running === undefined) return;
       const nowMs = Date.now();
-      // A child of ours is over when we were told how it ended; a moment earlier it is a zombie.
-      const untold = !running.adopted && running.ending() === undefined;
-      const { next, act } = look(state, untold || isAlive(running.process), nowMs);
+      const { next, act } = look(state, !isOver(running), nowMs);
       state = next;
       if (act === "say-it-died" && next.retryAtMs !== undefined) {
         const seconds = Math.round((next.retryAtMs - nowMs) / 1_000);

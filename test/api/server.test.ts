@@ -74,7 +74,7 @@ test("a GET with a body is refused", async () => {
 });
 
 test("a sender that pauses in its body is cut off, one that waits for its answer is not", async () => {
-  await using api = await startApi({ bodyIdleMs: 300 });
+  await using api = await startApi({ bodyIdleMs: 1_000 });
   await insertArtifact(api.db, { projectId: api.project, digest: aDigest("a"), sizeBytes: 1 });
   const socket = connect(Number(new URL(api.url).port), "127.0.0.1");
   socket.on("error", () => undefined);
@@ -84,7 +84,7 @@ test("a sender that pauses in its body is cut off, one that waits for its answer
   );
 
   const cut = once(socket, "close");
-  const waited = await api.ask("/v1/apps/shop?wait=healthy&timeout=1", {
+  const waited = await api.ask("/v1/apps/shop?wait=healthy&timeout=2", {
     method: "PUT",
     json: { war: { artifact: aDigest("a") } },
   });

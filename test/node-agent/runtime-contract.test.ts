@@ -192,7 +192,8 @@ describe.each(["in memory", "containerd"])("the runtime %s", (kind) => {
     const [running, ended] = [await create(0), await create(1)];
     await runtime.startContainer(running);
     await runtime.startContainer(ended);
-    await runtime.stopContainer(ended, 0);
+    // A busy containerd may lose the word of its shim on the way; whoever stops asks again.
+    await eventually(() => runtime.stopContainer(ended, 0));
 
     const stats = await runtime.stats();
 
@@ -306,11 +307,12 @@ describe("a command in a real container", () => {
     await runtime.stopSandbox(withPod.sandbox);
     await runtime.removeSandbox(withPod.sandbox);
 
-    expect(await tasksIn(endpoint)).toEqual([alone.sandbox]);
     const { sandboxes, containers } = await runtime.list();
-    const ids = [...sandboxes, ...containers].map((it) => it.id);
-    expect(ids).toContain(alone.sandbox);
-    for (const it of [alone.id, withPod.id, withPod.sandbox]) expect(ids).not.toContain(it);
+    const known = [...sandboxes, ...containers].map((it) => it.id);
+    for (const ids of [known, await tasksIn(endpoint)]) {
+      expect(ids).toContain(alone.sandbox);
+      for (const it of [alone.id, withPod.id, withPod.sandbox]) expect(ids).not.toContain(it);
+    }
     await runtime.removeSandbox(alone.sandbox);
   });
 });
