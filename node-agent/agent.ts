@@ -11,6 +11,7 @@ import { openImageCollector } from "./clean/clean-images.ts";
 import type { AgentEnv } from "./env.ts";
 import { followExecs, runningId } from "./exec/follow.ts";
 import { type Health, serveHealth } from "./health.ts";
+import { ensureNodeCgroup } from "./host/cgroups.ts";
 import { keepQueuedConnections } from "./host/kernel.ts";
 import { openIngress } from "./ingress/keeper.ts";
 import { rotateLogs } from "./logs/rotate.ts";
@@ -49,6 +50,9 @@ export async function runAgent(
   if (refused !== undefined)
     log.warn("a request may fail while routes change", { because: refused });
   const parts = await openParts(env, log, openRuntime);
+  await ensureNodeCgroup(parts.places.cgroup, parts.facts.capacity.cpuMillis).catch((error) =>
+    log.error("what the host does may slow its pods down", error),
+  );
   const loops = startLoops({ env, signal, log, startedAtMs, ...parts });
   const health = await serveHealth(env.WAYBILL_AGENT_HEALTH, loops.health);
   log.info("agent ready", { version: parts.facts.version });

@@ -1,5 +1,5 @@
 import type { Pod } from "../../contract/pod/pod.ts";
-import { effectiveLimits } from "../../contract/pod/requests.ts";
+import { effectiveLimits, effectiveRequests } from "../../contract/pod/requests.ts";
 import type { PodValues } from "../disk/materials.ts";
 import { ensurePodCgroup } from "../host/cgroups.ts";
 import { refuseHostPorts } from "../host/host-ports.ts";
@@ -51,7 +51,7 @@ export async function startPod(hands: Hands, step: StartPod, givenUp: AbortSigna
   const [sandbox, [values, volumes]] = await allDone([
     sandboxFor(hands, step, config),
     volumesOf(hands, step, givenUp),
-    ensurePodCgroup(home.cgroup, memoryOfAll(step.pod)),
+    ensurePodCgroup(home.cgroup, boundsOf(step.pod)),
     Promise.allSettled(images),
   ] as const);
   const rising = { step, home, config, sandbox, values, volumes, givenUp };
@@ -76,9 +76,10 @@ function homeOf({ places, dns }: Hands, { uid, fingerprint }: StartPod): PodHome
 }
 
 /** A handler of its own may run the whole pod as one, beside what it takes itself. */
-function memoryOfAll({ spec }: Pod): number | undefined {
-  if (spec.runtimeClassName === undefined) return undefined;
-  return effectiveLimits(spec).memoryBytes + HANDLER_BYTES;
+function boundsOf({ spec }: Pod) {
+  const { cpuMillis } = effectiveRequests(spec);
+  if (spec.runtimeClassName === undefined) return { cpuMillis };
+  return { cpuMillis, memoryBytes: effectiveLimits(spec).memoryBytes + HANDLER_BYTES };
 }
 
 async function sandboxFor(hands: Hands, step: StartPod, config: SandboxConfig): Promise<string> {

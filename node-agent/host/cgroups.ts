@@ -1,6 +1,7 @@
 import { mkdir, readdir, readFile, rmdir, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { cpuShares, cpuWeight } from "./cpu-weight.ts";
 
 const ROOT = "/sys/fs/cgroup";
 /** Threads and processes of a whole pod; a JVM under load has hundreds, a fork bomb wants millions. */
@@ -9,14 +10,34 @@ const PIDS_PER_POD = 4_096;
 const BUSY = { tries: 60, pauseMs: 50 };
 
 /**
- * Makes the pod's own group and bounds its processes there, since CRI v1 has no field for that with
- * cgroup v1. The runtime puts its containers below. `memoryBytes` bounds all of the pod together,
- * for handlers that run it as one and do not bound its containers.
+ * Makes the group above those of all pods. Together they weigh as much as all cpus that the node
+ * offers, and not as one process among those of the host, which starts containers beside them.
  */
-export async function ensurePodCgroup(cgroup: string, memoryBytes?: number): Promise<void> {
+export async function ensureNodeCgroup(cgroup: string, offeredCpuMillis: number): Promise<void> {
+  const group = await openGroup(cgroup);
+  await group.weigh(offeredCpuMillis);
+}
+
+/**
+ * Makes the pod's own group, which weighs what the pod requests, and bounds its processes there, since
+ * CRI v1 has no field for that with cgroup v1. The runtime puts its containers below. `memoryBytes`
+ * bounds all of the pod together, for handlers that run it as one and do not bound its containers.
+ */
+export async function ensurePodCgroup(
+  cgroup: string,
+  { cpuMillis, memoryBytes }: { readonly cpuMillis: number; readonly memoryBytes?: number },
+): Promise<void> {
+  const { unified, set, weigh } = await openGroup(cgroup);
+  await weigh(cpuMillis);
+  await set("pids", "pids.max", PIDS_PER_POD);
+  if (memoryBytes !== undefined)
+    await set("memory", unified ? "memory.max" : "memory.limit_in_bytes", memoryBytes);
+}
+
+async function openGroup(cgroup: string) {
   const unified = await exists(join(ROOT, "cgroup.controllers"));
-  if (unified) await delegatePids(cgroup);
-  const bound = async (controller: string, file: string, value: number) => {
+  if (unified) await delegateTo(cgroup);
+  const set = async (controller: string, file: string, value: number) => {
     const root = join(ROOT, unified ? "" : controller);
     // Where nothing is mounted, Node.js tries for ever to make the folder.
     if (!(await exists(root))) throw new Error(`this host has no cgroups at ${root}`);
@@ -24,9 +45,11 @@ export async function ensurePodCgroup(cgroup: string, memoryBytes?: number): Pro
     await mkdir(folder, { recursive: true });
     await writeFile(join(folder, file), String(value));
   };
-  await bound("pids", "pids.max", PIDS_PER_POD);
-  if (memoryBytes !== undefined)
-    await bound("memory", unified ? "memory.max" : "memory.limit_in_bytes", memoryBytes);
+  const weigh = (cpuMillis: number) =>
+    unified
+      ? set("cpu", "cpu.weight", cpuWeight(cpuMillis))
+      : set("cpu", "cpu.shares", cpuShares(cpuMillis));
+  return { unified, set, weigh };
 }
 
 /** The names of the groups right below this one. */
@@ -54,7 +77,7 @@ export async function killCgroup(cgroup: string): Promise<void> {
 }
 
 /** With cgroup v2 a controller reaches a group only when each one above hands it down. */
-async function delegatePids(cgroup: string): Promise<void> {
+async function delegateTo(cgroup: string): Promise<void> {
   let folder = ROOT;
   for (const part of cgroup.split("/").filter(Boolean)) {
     await writeFile(join(folder, "cgroup.subtree_control"), "+pids +memory +cpu");

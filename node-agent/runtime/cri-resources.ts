@@ -1,6 +1,7 @@
 import { bytes, cpuMillis } from "../../contract/document/units.ts";
 import type { Container, Pod } from "../../contract/pod/pod.ts";
 import { effectiveLimits, effectiveRequests } from "../../contract/pod/requests.ts";
+import { cpuShares } from "../host/cpu-weight.ts";
 
 const CPU_PERIOD_US = 100_000;
 
@@ -26,7 +27,7 @@ export function sandboxResources({ spec }: Pod) {
 
 function cpu(requestMillis: number, limitMillis: number | undefined) {
   return {
-    cpu_shares: Math.max(2, Math.floor((requestMillis * 1024) / 1000)),
+    cpu_shares: cpuShares(requestMillis),
     ...(limitMillis !== undefined && {
       cpu_period: CPU_PERIOD_US,
       cpu_quota: Math.max(1_000, (limitMillis * CPU_PERIOD_US) / 1000),

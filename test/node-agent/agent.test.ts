@@ -5,7 +5,9 @@ import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 import type { PodStatus } from "../../contract/node/protocol.ts";
 import type { Pod } from "../../contract/pod/pod.ts";
+import { effectiveRequests } from "../../contract/pod/requests.ts";
 import { exec } from "../../kit/exec.ts";
+import { cpuShares } from "../../node-agent/host/cpu-weight.ts";
 import { mountPoints } from "../../node-agent/host/mounts.ts";
 import { openCri } from "../../node-agent/runtime/cri.ts";
 import type { Runtime } from "../../node-agent/runtime/runtime.ts";
@@ -424,7 +426,7 @@ test("a pod that must not run as root does not", async () => {
   );
 });
 
-test("memory, swap and processes of a pod are bounded in its own group", async () => {
+test("a pod has its part of the cpus, and memory, swap and processes are bounded, in its own group", async () => {
   const pod = aPod({ image, memory: "48Mi" });
   node.api.wish([pod], [aRoute([pod])]);
   await ready(pod);
@@ -433,6 +435,13 @@ test("memory, swap and processes of a pod are bounded in its own group", async (
   const limit = (file: string) =>
     readFile(join("/sys/fs/cgroup", file), "utf8").then((it) => it.trim());
 
+  const { cpuMillis } = effectiveRequests(pod.spec);
+  expect(cpuMillis).toBeGreaterThan(0);
+  expect(await limit(`cpu/${group}/cpu.shares`)).toBe(String(cpuShares(cpuMillis)));
+  const { capacity } = node.api.reports[0] ?? {};
+  expect(await limit(`cpu/${node.containerd.cgroupParent}/cpu.shares`)).toBe(
+    String(cpuShares(capacity?.cpuMillis ?? 0)),
+  );
   expect(await limit(`pids/${group}/pids.max`)).toBe("4096");
   expect(await limit(`memory/${group}/${container?.id}/memory.limit_in_bytes`)).toBe(
     String(48 * 1024 ** 2),

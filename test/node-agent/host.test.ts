@@ -10,6 +10,7 @@ import { startPod } from "../../node-agent/act/start-pod.ts";
 import { orphans, staleLogs } from "../../node-agent/clean/clean-plan.ts";
 import { placesIn } from "../../node-agent/disk/places.ts";
 import { capacity } from "../../node-agent/host/capacity.ts";
+import { cpuShares, cpuWeight } from "../../node-agent/host/cpu-weight.ts";
 import { refuseHostPorts } from "../../node-agent/host/host-ports.ts";
 import { logTail, wordsIn } from "../../node-agent/host/log-tail.ts";
 import { parseMounts } from "../../node-agent/host/mounts.ts";
@@ -136,6 +137,18 @@ test("mount points are read as they are written, spaces and all", () => {
   expect(parseMounts(`${row("/a", "rw")}\n${row("/a/b\\040c", "ro")}\n`)).toEqual([
     { path: "/a", readOnly: false },
     { path: "/a/b c", readOnly: true },
+  ]);
+});
+
+test("who requests more cpu weighs more, with both kinds of cgroups and within what they take", () => {
+  const weights = [0, 100, 1_000, 2_000, 1_000_000].map((it) => [cpuShares(it), cpuWeight(it)]);
+
+  expect(weights).toEqual([
+    [2, 1],
+    [102, 4],
+    [1_024, 39],
+    [2_048, 79],
+    [262_144, 10_000],
   ]);
 });
 
