@@ -35,4 +35,4 @@ test("a node whose own pods did not change since the backup takes the routes of 
   for (const agent of agents) await agent.ask();
   expect(agents.map((it) => it.ledger()?.routing)).toEqual([10, 10]);
   expect(before.map((it) => it?.routing)).toEqual([8, 8]);
-}, 30_000);
+});

@@ -148,7 +148,7 @@ test("places are those that asking every node for every pod would find, in that 
   );
   expect(seen.placed).toBeGreaterThan(1_000);
   expect(seen.waited).toBeGreaterThan(1_000);
-}, 30_000);
+});
 
 /** The same as whoever asks for a plan is told. */
 function foreseen(world: Surroundings, asked: Asked, count: number, staying: readonly NodeId[]) {
