@@ -64,7 +64,9 @@ export async function readWish(deps: ApiDeps, question: WishQuestion): Promise<P
 
 /** Whether a wish is not the one that the agent holds, though both may have counted alike. */
 export function isAnother(wish: HeldWish, { tag, held }: WishQuestion): boolean {
-  return wishTag(wish) !== tag || (held?.mark !== undefined && held.mark !== wish.mark);
+  const { routingMark: _, ...unmarked } = wish;
+  const isTagged = tag === wishTag(wish) || tag === wishTag(unmarked);
+  return !isTagged || (held?.mark !== undefined && held.mark !== wish.mark);
 }
 
 /** Nothing is told to a node that holds what was never wished here: its generations are others'. */
@@ -76,9 +78,9 @@ async function answerWish(
   const { speaker, protocol, held } = question;
   if (held !== undefined && !isOfHistory(held, wish.plan))
     throw aheadProblem(speaker.name, held, wish.plan);
-  const lost = lostRouting(question, wish.desired);
-  if (lost !== undefined) {
-    await raiseRoutes(deps.db, lost);
+  const others = routingOfOthers(question, wish.desired);
+  if (others !== undefined) {
+    await raiseRoutes(deps.db, others);
     return await readWish(deps, question);
   }
   const secrets = await sealForNode(deps, wish.publicKey, wish.secrets);
@@ -93,18 +95,22 @@ async function answerWish(
 
 /** An agent from before there were marks takes no wish with one. */
 function toldTo(protocol: number, desired: NodeWish["desired"]): NodeWish["desired"] {
-  const { mark: _, keepPods: __, ...unmarked } = desired;
+  const { mark: _, routingMark: __, keepPods: ___, ...unmarked } = desired;
   return protocol < MARKED_SINCE ? unmarked : desired;
 }
 
 /**
- * The number of the routes that the agent has with this very wish, where ours is lower: a restored database
- * counts them anew, whether or not the node's own pods have changed since the backup.
+ * The number of the routes that the agent has with this very wish, where it would take ours for no news and
+ * they are not ours: a restored database counts routes anew, whether or not the node's own pods have
+ * changed since the backup.
  */
-function lostRouting({ tag, held }: WishQuestion, wish: HeldWish): number | undefined {
+function routingOfOthers({ tag, held }: WishQuestion, wish: HeldWish): number | undefined {
   if (tag === undefined || held?.generation !== wish.generation) return undefined;
   const told = readRouting(tag);
-  return told !== undefined && told > wish.routing ? told : undefined;
+  if (told === undefined || told.routing < wish.routing) return undefined;
+  const { routing, routingMark = wish.routingMark } = told;
+  const isOurs = routing === wish.routing && routingMark === wish.routingMark;
+  return isOurs ? undefined : routing;
 }
 
 function unchanged(wish: HeldWish): PlainAnswer {

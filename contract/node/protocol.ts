@@ -8,7 +8,7 @@ import { NODE_PORTS } from "./node-ports.ts";
 /*
  * What an agent and the api say to each other, always asked by the agent:
  *   POST /v1/node/join      Bearer = join token   JoinRequest  -> JoinAnswer
- *   GET  /v1/node/desired   Bearer = node token   If-None-Match: "<generation>", waybill-held-wish, ?waitMs=
+ *   GET  /v1/node/desired   Bearer = node token   If-None-Match (wishTag), waybill-held-wish, ?waitMs=
  *                                                 -> 200 DesiredState with ETag, or 304;
  *                                                 412 where the api never made the wish that is held
  *   POST /v1/node/report    Bearer = node token   NodeReport   -> 204
@@ -76,6 +76,8 @@ export const DesiredState = z.strictObject({
   routes: z.array(Route),
   /** +1 when routes change for what happens on other nodes; only grows. */
   routing: z.int().min(0).default(0),
+  /** Random, one for each number that `routing` had, as `mark` is for `generation`. */
+  routingMark: z.uuid().optional(),
   /** The other nodes' addresses: from there alone requests are taken at node ports. */
   peers: z.array(z.string().min(1)).default([]),
   /** What these pods name, and nothing else. */
@@ -93,21 +95,27 @@ export const DesiredState = z.strictObject({
 });
 export type DesiredState = z.infer<typeof DesiredState>;
 
+/** Which routes an agent has; without a mark where it was told them before there were any. */
+export type HeldRouting = Pick<DesiredState, "routing" | "routingMark">;
+
 /** A wish that an agent holds, as far as the api is to know which one. */
-export type HeldWish = Held & Pick<DesiredState, "routing">;
+export type HeldWish = Held & HeldRouting;
 
 /** What an agent holds already, as an ETag: two wishes of one node with the same tag say the same. */
 export function wishTag({
   generation,
   routing,
-}: Pick<DesiredState, "generation" | "routing">): string {
-  return routing === 0 ? `"${generation}"` : `"${generation}.${routing}"`;
+  routingMark,
+}: Pick<HeldWish, "generation" | keyof HeldRouting>): string {
+  const mark = routingMark === undefined ? "" : `.${routingMark}`;
+  return routing === 0 ? `"${generation}"` : `"${generation}.${routing}${mark}"`;
 }
 
-/** The routing in such a tag; undefined where there is none, or more than a counter could go on from. */
-export function readRouting(tag: string): number | undefined {
-  const [, routing] = /^"\d+\.(\d{1,15})"$/.exec(tag) ?? [];
-  return routing === undefined ? undefined : Number(routing);
+/** The routes in such a tag; undefined where there are none, or more than a counter could go on from. */
+export function readRouting(tag: string): HeldRouting | undefined {
+  const [, routing, routingMark] = /^"\d+\.(\d{1,15})(?:\.([-0-9a-f]{36}))?"$/.exec(tag) ?? [];
+  if (routing === undefined) return undefined;
+  return { routing: Number(routing), ...(routingMark !== undefined && { routingMark }) };
 }
 
 /** Which wish an agent has in hand; without a mark where it was made before there were any. */
@@ -122,7 +130,8 @@ export function heldText({ generation, mark }: Held): string {
 
 /** Undefined where the text is none of those. An ETag is one, too: agents of before send no other. */
 export function readHeld(text: string): Held | undefined {
-  const [, generation, mark] = /^"?(\d{1,15})(?: ([-0-9a-f]{36})|\.\d+"|"|)$/.exec(text) ?? [];
+  const [, generation, mark] =
+    /^"?(\d{1,15})(?: ([-0-9a-f]{36})|\.\d+(?:\.[-0-9a-f]{36})?"|"|)$/.exec(text) ?? [];
   if (generation === undefined) return undefined;
   return { generation: Number(generation), ...(mark !== undefined && { mark }) };
 }

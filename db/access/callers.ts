@@ -4,7 +4,7 @@ import type { TokenKind } from "../../contract/token.ts";
 import { anyOf, idList } from "../any-of.ts";
 import type { Db } from "../client.ts";
 import type { WishVersion } from "../nodes/desired.ts";
-import { NOW_ROUTED } from "../nodes/routes.ts";
+import { NOW_ROUTED, ROUTING_MARK } from "../nodes/routes.ts";
 import { prepared } from "../prepared.ts";
 import { nodeSessions } from "../schema/access.ts";
 import { nodePlans, nodes, projects, type Scope, tokens } from "../schema/core.ts";
@@ -60,6 +60,7 @@ const callers = prepared((db: Db) =>
       // Null of a generation from before there were marks.
       mark: sql<string | null>`${nodePlans.marks}[1]`,
       routing: NOW_ROUTED,
+      routingMark: ROUTING_MARK,
     })
     .from(tokens)
     .innerJoin(projects, eq(projects.id, tokens.projectId))
@@ -80,8 +81,9 @@ export async function findCallers(
 ): Promise<ReadonlyMap<string, CallerRow>> {
   const rows = await callers(db).execute({ ids: idList(ids) });
   return new Map(
-    rows.map(({ node: id, fenced, heard, generation, mark, routing, ...token }) => {
-      const wish = generation === null ? undefined : { generation, ...(mark && { mark }), routing };
+    rows.map(({ node: id, fenced, heard, generation, mark, routing, routingMark, ...token }) => {
+      const marks = { ...(mark && { mark }), ...(routingMark && { routingMark }) };
+      const wish = generation === null ? undefined : { generation, routing, ...marks };
       return [token.id, { ...token, node: id && { id, fenced, heard, wish } }];
     }),
   );

@@ -21,7 +21,7 @@ import {
   wantedSecrets,
 } from "./desired-materials.ts";
 import type { Plan } from "./history.ts";
-import { NOW_ROUTED, routeQueries, routesFrom } from "./routes.ts";
+import { NOW_ROUTED, ROUTING_MARK, routeQueries, routesFrom } from "./routes.ts";
 
 /** The generation of what this node should run; undefined when nobody has planned for it yet. */
 export async function wishGeneration(tx: Tx, node: NodeId): Promise<number | undefined> {
@@ -70,7 +70,7 @@ export async function readDesired(
   const purges = byNode(read.purges, ({ project, name }) => ({ project, name }));
   const secrets = byNode(read.secrets, secretOf);
   return read.these.map((head): NodeWish | undefined => {
-    const { node, generation, marks, keepPods, routing, publicKey } = head;
+    const { node, generation, marks, keepPods, routing, routingMark, publicKey } = head;
     if (generation === null) return undefined;
     return {
       desired: {
@@ -79,6 +79,7 @@ export async function readDesired(
         ...(marks[0] !== undefined && { mark: marks[0] }),
         pods: pods.get(node) ?? [],
         routing,
+        ...(routingMark && { routingMark }),
         ...routes(node),
         configMaps: configMaps.get(node) ?? [],
         keepImages: imageNames(images.get(node) ?? []),
@@ -137,6 +138,7 @@ function these(db: Db) {
       marks: sql<string[]>`coalesce(marks, '{}')`.as("marks"),
       keepPods: KEPT_PODS.as("keep_pods"),
       routing: NOW_ROUTED.as("routing"),
+      routingMark: ROUTING_MARK.as("routing_mark"),
       publicKey: sql<string | null>`encode(public_key, 'base64')`.as("public_key"),
     })
     .from(measured)

@@ -63,6 +63,8 @@ export function routesFrom(rows: RouteRows, appsDomain: string): (node: NodeId) 
 
 /** How often the routes of all nodes changed for what is not their own. */
 export const NOW_ROUTED = sql<number>`coalesce((select generation from ${routing}), 0)::float8`;
+/** The mark of that number; null where they never changed. */
+export const ROUTING_MARK = sql<string | null>`(select mark from ${routing})`;
 
 /**
  * Pods of these apps came, went or became ready: every node's routes are to be read again. Not where no
@@ -90,7 +92,7 @@ export async function renewRoutes(tx: Tx): Promise<void> {
 
 /**
  * A node has routes of this number from a life of the database that a restore undid: ours are numbered above
- * it from here on, or it would refuse them as older. Nothing where that is so already.
+ * it from here on, or it would take none that count as far. Nothing where that is so already.
  */
 export async function raiseRoutes(db: Db, told: number): Promise<void> {
   const generation = told + 1;

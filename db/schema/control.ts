@@ -1,4 +1,4 @@
-import { bigint, boolean, pgTable, text } from "drizzle-orm/pg-core";
+import { bigint, boolean, pgTable, text, uuid } from "drizzle-orm/pg-core";
 import { now } from "./columns.ts";
 
 /** Written by worker/nodes. One row: since when reports come in as ever, and when a worker last found that they do. */
@@ -15,4 +15,6 @@ export const workers = pgTable("workers", { id: text("id").primaryKey(), seenAt:
 export const routing = pgTable("routing", {
   id: boolean("id").primaryKey().default(true),
   generation: bigint("generation", { mode: "number" }).notNull(),
+  /** Of this generation alone: see `raiseRoutes`. Drawn by a trigger, so that no writer forgets it. */
+  mark: uuid("mark").notNull().defaultRandom(),
 });

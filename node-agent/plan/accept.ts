@@ -60,8 +60,8 @@ function isSealedAnew(state: DesiredState, current: DesiredState): boolean {
 
 /** What ran here goes on, with its routes; a node where nothing did passes requests on to the others. */
 function goingOn(empty: DesiredState, last: DesiredState | undefined): DesiredState {
-  const { node, generation, routing, mark } = empty;
+  const { node, generation, routing, mark, routingMark } = empty;
   return last && last.pods.length > 0
-    ? { ...last, node, generation, routing, mark, purgeVolumes: [] }
+    ? { ...last, node, generation, routing, mark, routingMark, purgeVolumes: [] }
     : empty;
 }

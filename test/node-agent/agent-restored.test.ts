@@ -1,8 +1,11 @@
+import { readFile } from "node:fs/promises";
+import { sql } from "drizzle-orm";
 import { expect, test } from "vitest";
 import { NodeId } from "../../contract/ids.ts";
 import { endAdoptions } from "../../db/nodes/adopt.ts";
 import { renewWish } from "../../db/nodes/desired.ts";
 import { findNode } from "../../db/nodes/nodes.ts";
+import { renewRoutes } from "../../db/nodes/routes.ts";
 import { LABELS } from "../../node-agent/runtime/labels.ts";
 import { scheduleApp } from "../../worker/schedule/run.ts";
 import { aToken, startApi, type TestApi } from "../support/api.ts";
@@ -85,3 +88,31 @@ test("an agent goes on below a restored database, alarms, and is taken in withou
   );
   expect((await wantedPods(api.db)).map((it) => `${it.id}`)).toEqual([first[0]?.split(" ")[0]]);
 }, 90_000);
+
+test("an agent has no routes of a life of the database that is gone, though both counted alike", async () => {
+  await using api = await startApi();
+  const joinToken = await aToken(api.db, { kind: "join", project: api.project, node: "node-a" });
+  await using host = await openMemoryAgent({ url: api.url, joinToken });
+  const runtime = openMemoryRuntime(["waybill.internal/base/pause:1"]);
+  const routed = async () => {
+    const { routing, routingMark } = JSON.parse(await readFile(host.ledgerFile, "utf8"));
+    return { routing, routingMark };
+  };
+  const told = async () => (await api.db.execute(sql`select generation, mark from routing`))[0];
+  await renewRoutes(api.db);
+  host.startAgent(runtime);
+  await eventually(async () => expect(await routed()).toMatchObject({ routing: 1 }));
+  const restore = await backUp(api.pg);
+  await renewRoutes(api.db);
+  await eventually(async () => expect(await routed()).toMatchObject({ routing: 2 }));
+  await host.endAgent();
+  const lost = await told();
+  await restore();
+  await renewRoutes(api.db);
+
+  host.startAgent(runtime);
+
+  await eventually(async () => expect(await routed()).toMatchObject({ routing: 3 }));
+  expect(await routed()).toEqual({ routing: 3, routingMark: (await told())?.mark });
+  expect((await told())?.mark).not.toBe(lost?.mark);
+}, 60_000);
