@@ -14,7 +14,8 @@ run twice may run there. docs/backup.md tells more.
 
 The api is at $WAYBILL_URL, else where npm start puts it with the same variables; the token, which needs the
 scope node:admin, is $WAYBILL_TOKEN, else in $WAYBILL_DATA_DIR/admin.token. The exit code is 0 where every
-node does as it is told, 1 where one waits for --adopt or nothing is known of one, 2 where something went wrong.
+node does as this database says, 1 where one waits for --adopt, has pods that are not known, or was not heard of,
+2 where something went wrong, for one node or for all.
 `;
 
 export type ReconcileWords = { readonly adopt: boolean; readonly help: boolean };
@@ -49,6 +50,7 @@ export function isUnheard({ status }: ShownNode): boolean {
 /** What the api answers of one adoption. */
 export type Adoption = {
   readonly node: string;
+  readonly adopts: boolean;
   readonly reason: string | null;
   readonly generation: number | null;
   readonly pods: readonly {
@@ -69,29 +71,67 @@ export function adoptionWords({ node, reason, generation, pods }: Adoption): str
   return `${reason}\n${lines.join("")}${done}`;
 }
 
+/**
+ * Whether the node has pods that this database does not know and that no adoption is waited for to end. Those
+ * of a host that is off, as a person says, have ended.
+ */
+export function isStrange(
+  { status }: ShownNode,
+  { adopts, reason, generation, pods }: Adoption,
+): boolean {
+  if (status === "fenced") return false;
+  const isAdopted = generation !== null;
+  return adopts ? isAdopted && pods.some((it) => it.becomes === "ends") : reason !== null;
+}
+
+/** What came of asking each node that a person should look at. */
+export type Outcome = {
+  /** How many were adopted, or would be. */
+  readonly adoptions: number;
+  /** See `isStrange`. */
+  readonly strange: readonly string[];
+  readonly unheard: readonly ShownNode[];
+  /** What went wrong with one node, by itself. */
+  readonly failures: readonly string[];
+};
+
 export function closingWords(
-  adoptions: number,
-  unheard: readonly ShownNode[],
+  { adoptions, strange, unheard, failures }: Outcome,
   adopt: boolean,
 ): string {
-  const unknown =
-    unheard.length === 0
-      ? ""
-      : `Nothing is known of ${counted(unheard.length)}: ${namedOf(unheard)}. Ask again when it was heard of; fence what is off.\n`;
-  if (adoptions === 0) return unknown || "Every node does as this database says.\n";
-  const done = adopt
-    ? `${counted(adoptions)} adopted.\n`
-    : `${counted(adoptions)} to adopt: npm run reconcile -- --adopt\n`;
-  return done + unknown;
+  const done = adopt ? "adopted." : "to adopt: npm run reconcile -- --adopt";
+  const lines = [
+    adoptions > 0 && `${counted(adoptions)} ${done}`,
+    strange.length > 0 &&
+      `Pods that this database does not know are on ${counted(strange.length)}: ${few(strange)}. Ask again when they are gone.`,
+    unheard.length > 0 &&
+      `Nothing is known of ${counted(unheard.length)}: ${few(unheard.map(({ name, status }) => `${name} (${status})`))}. Ask again when it was heard of; fence what is off.`,
+  ].filter((it) => it !== false);
+  if (lines.length === 0 && failures.length === 0)
+    return "Every node does as this database says.\n";
+  return lines.map((it) => `${it}\n`).join("");
+}
+
+/** What could not be done, after all else; empty where nothing went wrong. */
+export function failureWords({ failures }: Outcome): string {
+  if (failures.length === 0) return "";
+  const lines = failures.map((it) => `  ${it}\n`);
+  return `${counted(failures.length)} could not be taken in:\n${lines.join("")}`;
+}
+
+export function exitCode(
+  { adoptions, strange, unheard, failures }: Outcome,
+  adopt: boolean,
+): 0 | 1 | 2 {
+  if (failures.length > 0) return 2;
+  return strange.length + unheard.length > 0 || (adoptions > 0 && !adopt) ? 1 : 0;
 }
 
 function counted(nodes: number): string {
   return nodes === 1 ? "1 node" : `${nodes} nodes`;
 }
 
-/** The first few with how they are shown. */
-function namedOf(nodes: readonly ShownNode[]): string {
-  const names = nodes.slice(0, 5).map(({ name, status }) => `${name} (${status})`);
-  const more = nodes.length - names.length;
-  return names.join(", ") + (more > 0 ? ` and ${more} more` : "");
+function few(nodes: readonly string[]): string {
+  const more = nodes.length > 5 ? ` and ${nodes.length - 5} more` : "";
+  return nodes.slice(0, 5).join(", ") + more;
 }

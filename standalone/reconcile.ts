@@ -3,6 +3,9 @@ import {
   type Adoption,
   adoptionWords,
   closingWords,
+  exitCode,
+  failureWords,
+  isStrange,
   isUnheard,
   parseReconcileWords,
   RECONCILE_HELP,
@@ -17,19 +20,26 @@ type Page = {
 };
 
 async function reconcile(client: Client, adopt: boolean): Promise<number> {
-  let adoptions = 0;
   const nodes = await allNodes(client);
-  for (const { name } of nodes.filter((it) => it.reason !== null)) {
-    const query = adopt ? "" : "?dryRun=true";
-    const path = `/v1/nodes/${encodeURIComponent(name)}/adopt${query}`;
-    const adoption = await ask<Adoption & { adopts: boolean }>(client, "POST", path);
-    if (!adoption.adopts) continue;
-    adoptions += 1;
-    process.stdout.write(adoptionWords(adoption));
+  const strange: string[] = [];
+  const failures: string[] = [];
+  let adoptions = 0;
+  for (const node of nodes.filter((it) => it.reason !== null)) {
+    try {
+      const path = `/v1/nodes/${encodeURIComponent(node.name)}/adopt${adopt ? "" : "?dryRun=true"}`;
+      const adoption = await ask<Adoption>(client, "POST", path);
+      const isHolding = isStrange(node, adoption);
+      if (adoption.adopts || isHolding) process.stdout.write(adoptionWords(adoption));
+      if (adoption.adopts) adoptions += 1;
+      if (isHolding) strange.push(node.name);
+    } catch (error) {
+      failures.push(`${node.name}: ${wordsOf(error)}`);
+    }
   }
-  const unheard = nodes.filter(isUnheard);
-  process.stdout.write(closingWords(adoptions, unheard, adopt));
-  return unheard.length > 0 || (adoptions > 0 && !adopt) ? 1 : 0;
+  const outcome = { adoptions, strange, unheard: nodes.filter(isUnheard), failures };
+  process.stdout.write(closingWords(outcome, adopt));
+  process.stderr.write(failureWords(outcome));
+  return exitCode(outcome, adopt);
 }
 
 async function allNodes(client: Client): Promise<readonly ShownNode[]> {
@@ -52,6 +62,10 @@ async function ask<T>({ url, token }: Client, method: string, path: string): Pro
   return body;
 }
 
+function wordsOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
 const words = parseReconcileWords(process.argv.slice(2));
 const client = readClient();
 if (typeof words === "string") {
@@ -66,7 +80,7 @@ if (typeof words === "string") {
   try {
     process.exitCode = await reconcile(client, words.adopt);
   } catch (error) {
-    process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
+    process.stderr.write(`${wordsOf(error)}\n`);
     process.exitCode = 2;
   }
 }

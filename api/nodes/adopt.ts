@@ -12,7 +12,7 @@ export const AdoptAnswer = z.strictObject({
   node: z.string(),
   /** Whether the node does as it is told from here on, or would; false where there is nothing to adopt. */
   adopts: z.boolean(),
-  /** Why a person is asked; null where there is nothing to adopt. */
+  /** Why a person should look at it, also where there is nothing to adopt; null: it is in order. */
   reason: z.string().nullable(),
   /** The generation that its wish gets; null in a dry run. */
   generation: z.int().nullable(),
@@ -44,11 +44,12 @@ export async function adopt(
 ): Promise<Changed<AdoptAnswer>> {
   const node = await holdNodeAlone(tx, name);
   if (node === undefined) throw noNode(name);
-  const nothing = { node: name, adopts: false, reason: null, generation: null, pods: [] };
+  const reason = reasonOf(node);
+  const nothing = { node: name, adopts: false, reason, generation: null, pods: [] };
   if (node.ahead === null) return { status: 200, value: nothing, audits: [] };
   if (node.ahead.generation > MOST_ADOPTED) throw absurd(name, node.ahead.generation);
   const wanted = await podsWantedOn(tx, node.id);
-  const plan = { node: name, adopts: true, reason: reasonOf(node), pods: outlook(node, wanted) };
+  const plan = { node: name, adopts: true, reason, pods: outlook(node, wanted) };
   if (dryRun) return { status: 200, value: { ...plan, generation: null }, audits: [] };
   const generation = await joinHistories(tx, node.id, node.ahead);
   await withdraw(tx, wanted.filter(mustWait), generation);
