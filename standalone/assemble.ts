@@ -57,6 +57,7 @@ export function assemble(
     home: around.homes.postgres,
     port: ports.postgres,
     password: passwords.postgres,
+    serviceFile: places.databaseService,
   };
   const redis = { home: around.homes.redis, port: ports.redis, password: passwords.redis };
   const registry = {

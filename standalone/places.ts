@@ -12,6 +12,8 @@ export type Places = {
   readonly adminToken: string;
   /** What seals secrets in the database, and never lies in it. */
   readonly secretsKey: string;
+  /** Says to psql and pg_dump where the embedded database is: see docs/backup.md. */
+  readonly databaseService: string;
   readonly agentDir: string;
   readonly joinToken: string;
   readonly agentSocket: string;
@@ -32,6 +34,7 @@ export function placesOf(dataDir: string, id: string): Places {
     recordsDir: recordsDirOf(dataDir),
     adminToken: join(dataDir, "admin.token"),
     secretsKey: join(dataDir, "secrets.key"),
+    databaseService: join(dataDir, "pg_service.conf"),
     agentDir,
     joinToken: join(agentDir, "join.token"),
     agentSocket: join(runDir, "node-agent.sock"),

@@ -6,6 +6,8 @@ export type PostgresOptions = {
   readonly home: string;
   readonly port: number;
   readonly password: string;
+  /** For people: libpq's PGSERVICEFILE, which only root reads. */
+  readonly serviceFile: string;
 };
 
 export const POSTGRES_DATABASE = "waybill";
@@ -36,7 +38,7 @@ export function postgresPart(o: PostgresOptions): Part {
     }),
     env: { LC_ALL: "C.UTF-8", PATH: "/usr/bin:/bin" },
     folders: [{ path: o.home, mode: "0700", owner: "postgres" }],
-    files: [],
+    files: [{ path: o.serviceFile, text: serviceText(o) }],
     sockets: [],
     memories: [],
     ports: [o.port],
@@ -73,6 +75,15 @@ export function initdbCommand(o: PostgresOptions, into: string, passwordFile: st
 
 export function clusterOf(home: string): string {
   return `${home}/cluster`;
+}
+
+/** So that no command line has to hold the password, which every user of the machine could read there. */
+function serviceText({ port, password }: PostgresOptions): string {
+  const words = { host: "127.0.0.1", port, user: POSTGRES_ROLE, password };
+  const lines = Object.entries({ ...words, dbname: POSTGRES_DATABASE }).map(
+    ([name, value]) => `${name}=${value}`,
+  );
+  return ["[waybill]", ...lines, ""].join("\n");
 }
 
 export function databaseUrl(o: Pick<PostgresOptions, "port" | "password">): string {

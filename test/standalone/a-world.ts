@@ -55,11 +55,16 @@ async function aPostgres(places: Places) {
   const bin = await findPostgres(home);
   if (bin === undefined) throw new Error("PostgreSQL is not installed");
   const port = await chooseLoopbackPort(new Set());
-  const options: PostgresOptions = { bin, home, port, password: "secret" };
+  const options: PostgresOptions = {
+    bin,
+    home,
+    port,
+    password: "secret",
+    serviceFile: places.databaseService,
+  };
   const ask = async (statement: string) => {
-    const argv = ["-h", "127.0.0.1", "-p", String(port), "-U", "waybill", "-X", "-A", "-t"];
-    const env = { PGPASSWORD: options.password };
-    const { stdout } = await exec(`${bin}/psql`, [...argv, "-c", statement, "waybill"], {
+    const env = { PGSERVICEFILE: options.serviceFile, PGSERVICE: "waybill" };
+    const { stdout } = await exec(`${bin}/psql`, ["-X", "-A", "-t", "-c", statement], {
       env,
       timeoutMs: 10_000,
     });

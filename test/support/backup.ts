@@ -7,14 +7,19 @@ import type { FreshDb } from "./postgres.ts";
 
 const run = promisify(execFile);
 
-/** A backup, as `pg_dump` makes one: what is answered brings the database back to how it is now, in one moment. */
+/**
+ * A backup, by the words of docs/backup.md: what is answered brings the database back to how it is now, in one
+ * moment.
+ */
 export async function backUp(pg: Pick<FreshDb, "url">): Promise<() => Promise<void>> {
   const folder = await mkdtemp(join(tmpdir(), "waybill-backup-"));
   const file = join(folder, "backup.sql");
   const env = { PATH: "/usr/bin:/bin" };
-  await run("pg_dump", ["--clean", "--if-exists", "-f", file, pg.url], { env });
+  await run("pg_dump", ["--schema=public", "--schema=drizzle", "-f", file, pg.url], { env });
   const strict = ["--quiet", "--single-transaction", "-v", "ON_ERROR_STOP=1"];
-  const restore = () => run("psql", ["--no-psqlrc", ...strict, "-f", file, pg.url], { env });
+  const drop = ["-c", "DROP SCHEMA IF EXISTS public, drizzle CASCADE"];
+  const words = ["--no-psqlrc", ...strict, ...drop, "-f", file, pg.url];
+  const restore = () => run("psql", words, { env });
   return async () => {
     await untilNotGivenWay(restore);
     await rm(folder, { recursive: true });
