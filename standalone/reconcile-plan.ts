@@ -75,7 +75,7 @@ export function adoptionWords({ node, reason, generation, pods }: Adoption): str
  * Whether the node has pods that this database does not know and that no adoption is waited for to end. Those
  * of a host that is off, as a person says, have ended.
  */
-export function isStrange(
+export function hasStrangers(
   { status }: ShownNode,
   { adopts, reason, generation, pods }: Adoption,
 ): boolean {
@@ -88,7 +88,7 @@ export function isStrange(
 export type Outcome = {
   /** How many were adopted, or would be. */
   readonly adoptions: number;
-  /** See `isStrange`. */
+  /** See `hasStrangers`. */
   readonly strange: readonly string[];
   readonly unheard: readonly ShownNode[];
   /** What went wrong with one node, by itself. */
@@ -116,7 +116,7 @@ export function closingWords(
 export function failureWords({ failures }: Outcome): string {
   if (failures.length === 0) return "";
   const lines = failures.map((it) => `  ${it}\n`);
-  return `${counted(failures.length)} could not be taken in:\n${lines.join("")}`;
+  return `Something went wrong with ${counted(failures.length)}:\n${lines.join("")}`;
 }
 
 export function exitCode(

@@ -5,7 +5,7 @@ import {
   closingWords,
   exitCode,
   failureWords,
-  isStrange,
+  hasStrangers,
   isUnheard,
   parseReconcileWords,
   RECONCILE_HELP,
@@ -28,10 +28,10 @@ async function reconcile(client: Client, adopt: boolean): Promise<number> {
     try {
       const path = `/v1/nodes/${encodeURIComponent(node.name)}/adopt${adopt ? "" : "?dryRun=true"}`;
       const adoption = await ask<Adoption>(client, "POST", path);
-      const isHolding = isStrange(node, adoption);
-      if (adoption.adopts || isHolding) process.stdout.write(adoptionWords(adoption));
+      const isStrange = hasStrangers(node, adoption);
+      if (adoption.adopts || isStrange) process.stdout.write(adoptionWords(adoption));
       if (adoption.adopts) adoptions += 1;
-      if (isHolding) strange.push(node.name);
+      if (isStrange) strange.push(node.name);
     } catch (error) {
       failures.push(`${node.name}: ${wordsOf(error)}`);
     }

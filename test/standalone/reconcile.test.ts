@@ -133,7 +133,7 @@ test("a node that cannot be adopted keeps no other from it, and is named at the 
   expect(done).toMatchObject({ code: 2, stdout: expect.stringMatching(/\n1 node adopted\.\n$/) });
   expect(done.stdout).toContain("node-b does as it is told from generation 8 on.");
   expect(done.stderr).toMatch(
-    /^1 node could not be taken in:\n {2}node-a: node-a says .* 999999999999999 .*\n$/,
+    /^Something went wrong with 1 node:\n {2}node-a: node-a says .* 999999999999999 .*\n$/,
   );
   expect(again).toEqual({ code: 2, stdout: "", stderr: done.stderr });
 });
