@@ -40,7 +40,7 @@ const bases = openBases({
 });
 const onError = (error: unknown) => log.error("a pass failed", withoutValues(error));
 
-const queues = openQueues(env.REDIS_URL, env.WAYBILL_QUEUE_PREFIX, onError);
+const queues = await openQueues(env.REDIS_URL, env.WAYBILL_QUEUE_PREFIX, onError);
 const build = {
   ...{ db, registry, bases, workDir: env.WAYBILL_WORK_DIR, log, signal },
   egress: openEgress(env.WAYBILL_REGISTRIES_ALLOWED),

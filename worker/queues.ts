@@ -19,12 +19,15 @@ export type Queues = {
   close(): Promise<void>;
 };
 
-/** Redis is a doorbell: jobs are dropped once they ran, and a failed one is left to the sweep. */
-export function openQueues(
+/**
+ * Redis is a doorbell: jobs are dropped once they ran, and a failed one is left to the sweep. Resolves when
+ * Redis was asked for the first time, whether it answered or not.
+ */
+export async function openQueues(
   redisUrl: string,
   prefix: string,
   onError: (error: unknown) => void,
-): Queues {
+): Promise<Queues> {
   const connection = new Redis(redisUrl, {
     maxRetriesPerRequest: 1,
     enableOfflineQueue: false,
@@ -33,6 +36,9 @@ export function openQueues(
     commandTimeout: 5_000,
   });
   connection.on("error", onError);
+  await new Promise<void>((resolve) => {
+    connection.once("ready", resolve).once("close", resolve);
+  });
   const queues = Object.fromEntries(
     TOPICS.map((topic) => {
       const queue = new Queue<LookAt>(topic, { connection, prefix });

@@ -24,7 +24,7 @@ test("a nudge rings once, however often the relay crashes between sending and fo
   await using pg = await freshDb();
   await using redis = await startRedis();
   const prefix = aPrefix();
-  const queues = openQueues(redis.url, prefix, fail);
+  const queues = await openQueues(redis.url, prefix, fail);
   const sent: string[] = [];
   await pg.db.transaction((tx) => nudge(tx, "schedule", "subject-1"));
 
@@ -52,7 +52,7 @@ test("a stop waits for the looks under way, so that each can write down how far 
   await using pg = await freshDb();
   await using redis = await startRedis();
   const prefix = aPrefix();
-  const queues = openQueues(redis.url, prefix, () => undefined);
+  const queues = await openQueues(redis.url, prefix, () => undefined);
   const begun = Promise.withResolvers<void>();
   let written = false;
   const look = async () => {
@@ -62,7 +62,7 @@ test("a stop waits for the looks under way, so that each can write down how far 
   };
   const looks = { build: look, schedule: look };
   const processors = startProcessors(redis.url, prefix, looks, () => undefined);
-  await eventually(() => queues.add("build", "subject-1", "n1"));
+  await queues.add("build", "subject-1", "n1");
   await begun.promise;
 
   await processors.close();
@@ -74,7 +74,7 @@ test("a stop waits for the looks under way, so that each can write down how far 
 test("a build that goes on for long holds up no other", async () => {
   await using redis = await startRedis();
   const prefix = aPrefix();
-  const queues = openQueues(redis.url, prefix, () => undefined);
+  const queues = await openQueues(redis.url, prefix, () => undefined);
   const end = Promise.withResolvers<void>();
   const built: string[] = [];
   const build = async (subject: string) => {
@@ -83,7 +83,7 @@ test("a build that goes on for long holds up no other", async () => {
   };
   const looks = { build, schedule: async () => undefined };
   const processors = startProcessors(redis.url, prefix, looks, () => undefined);
-  await eventually(() => queues.add("build", "slow", "n1"));
+  await queues.add("build", "slow", "n1");
   await queues.add("build", "quick", "n2");
 
   await eventually(() => expect(built).toEqual(["quick"]));
@@ -97,7 +97,7 @@ test("a build that goes on for long holds up no other", async () => {
 test("a look that is due later comes then, and holds up none that is due now", async () => {
   await using redis = await startRedis();
   const prefix = aPrefix();
-  const queues = openQueues(redis.url, prefix, () => undefined);
+  const queues = await openQueues(redis.url, prefix, () => undefined);
   const looked: { subject: string; atMs: number }[] = [];
   const look = async (subject: string) => {
     looked.push({ subject, atMs: Date.now() });
@@ -106,7 +106,7 @@ test("a look that is due later comes then, and holds up none that is due now", a
   const processors = startProcessors(redis.url, prefix, looks, () => undefined);
   const startMs = Date.now();
 
-  await eventually(() => queues.add("schedule", "later", "t1", 700));
+  await queues.add("schedule", "later", "t1", 700);
   await queues.add("schedule", "now", "t2");
 
   await eventually(() => expect(looked.map((it) => it.subject)).toEqual(["now", "later"]));
@@ -118,7 +118,7 @@ test("a look that is due later comes then, and holds up none that is due now", a
 test("FLUSHALL loses the bell and not the work: the sweep finds what waits", async () => {
   await using pg = await freshDb();
   await using redis = await startRedis();
-  const queues = openQueues(redis.url, aPrefix(), fail);
+  const queues = await openQueues(redis.url, aPrefix(), fail);
   const { release } = await declare(pg.db, "shop", aDigest("a"));
   await relayOutbox(pg.db, queues);
   const admin = new Redis(redis.url);
@@ -136,15 +136,14 @@ test("what waits behind a long build is no lost nudge, and one job rings for it 
   await using pg = await freshDb();
   await using redis = await startRedis();
   const prefix = aPrefix();
-  const queues = openQueues(redis.url, prefix, fail);
+  const queues = await openQueues(redis.url, prefix, fail);
   const warnings: string[] = [];
   const log = { ...openLog("test", () => undefined), warn: (it: string) => void warnings.push(it) };
   const [long, behind] = [await declare(pg.db, "long"), await declare(pg.db, "behind")];
   await claimBuild(pg.db, long.release);
   await pg.db.execute(sql`update releases set phase_at = now() - interval '11 seconds'`);
 
-  for (let at = 0; at < 3; at++)
-    await eventually(() => sweep({ db: pg.db, queues, log, worker: "w" }));
+  for (let at = 0; at < 3; at++) await sweep({ db: pg.db, queues, log, worker: "w" });
 
   const admin = new Redis(redis.url);
   expect(await admin.lrange(`${prefix}:build:wait`, 0, -1)).toEqual([`s0-${behind.release}`]);
@@ -164,11 +163,11 @@ test("a worker that Redis does not answer is not counted as there", async () => 
   await using pg = await freshDb();
   await using redis = await startRedis();
   const workersAfter = async (redisUrl: string) => {
-    const queues = openQueues(redisUrl, aPrefix(), () => undefined);
+    const queues = await openQueues(redisUrl, aPrefix(), () => undefined);
     const log = openLog("test", () => undefined);
     const look = () => sweep({ db: pg.db, queues, log, worker: "w" });
     try {
-      if (redisUrl === redis.url) await eventually(look);
+      if (redisUrl === redis.url) await look();
       else await expect(look()).rejects.toThrow();
       return (await whoIsThere(pg.db)).workers;
     } finally {
