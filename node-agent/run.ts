@@ -175,6 +175,7 @@ export function openNodePass(deps: PassDeps): NodePass {
       deps.ingress.want({
         routes: ingressRoutes({ routes, pods, verdicts: deps.watch.verdicts() }),
         peers: desired?.peers ?? [],
+        ingressKey: desired?.ingressKey,
       });
     return unroutedPods(routes, pods, deps.ingress.upstreams() ?? new Set());
   }

@@ -16,7 +16,7 @@ import { sealForNode } from "../materials/node-secrets.ts";
 import { aheadProblem } from "./ahead.ts";
 import { askAgain, type Speaker } from "./speaker.ts";
 
-/** The first protocol whose agents know of marks, and of pods that are kept. */
+/** The first protocol whose agents know of marks, of pods that are kept, and of a key. */
 const MARKED_SINCE = 2;
 
 /** What an agent asks for; of its request nothing else is kept while it waits. */
@@ -93,9 +93,9 @@ async function answerWish(
   return { status: 200, headers, body: JSON.stringify(body) };
 }
 
-/** An agent from before there were marks takes no wish with one. */
+/** An agent from before there were these takes no wish with one. */
 function toldTo(protocol: number, desired: NodeWish["desired"]): NodeWish["desired"] {
-  const { mark: _, routingMark: __, keepPods: ___, ...unmarked } = desired;
+  const { mark: _, routingMark: __, keepPods: ___, ingressKey: ____, ...unmarked } = desired;
   return protocol < MARKED_SINCE ? unmarked : desired;
 }
 

@@ -80,6 +80,11 @@ export const DesiredState = z.strictObject({
   routingMark: z.uuid().optional(),
   /** The other nodes' addresses: from there alone requests are taken at node ports. */
   peers: z.array(z.string().min(1)).default([]),
+  /**
+   * What an ingress shows at node ports, of all nodes alike: pods elsewhere come from those addresses, too.
+   * Secret; told to a node that has such ports or asks at others'.
+   */
+  ingressKey: z.uuid().optional(),
   /** What these pods name, and nothing else. */
   configMaps: z.array(ConfigMapMaterial).default([]),
   secrets: z.array(SecretMaterial).default([]),

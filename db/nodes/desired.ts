@@ -96,12 +96,13 @@ export async function readDesired(
 /** One statement, and so of one moment, in one turn of the wire: thousands wait for it together. */
 const wishes = prepared((db: Db) => {
   const asked = db.$with("these").as(these(db));
-  const { reached, here, elsewhere } = routeQueries(db, THESE);
+  const { ingressKeys, reached, here, elsewhere } = routeQueries(db, THESE);
   return db
     .with(asked)
     .select({
       these: asJson(db.select().from(asked).orderBy(asked.at)),
       pods: asJson(wantedPods(db)),
+      ingressKeys: asJson(ingressKeys),
       reached: asJson(reached),
       here: asJson(here),
       elsewhere: asJson(elsewhere),

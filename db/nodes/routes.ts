@@ -1,6 +1,6 @@
 import { and, asc, eq, isNotNull, isNull, lte, or, type SQL, sql } from "drizzle-orm";
 import type { AppId, NodeId, PodId } from "../../contract/ids.ts";
-import type { RemotePod, Route } from "../../contract/node/protocol.ts";
+import type { DesiredState, RemotePod, Route } from "../../contract/node/protocol.ts";
 import { anyOf } from "../any-of.ts";
 import type { Db, Tx } from "../client.ts";
 import { announce } from "../outbox.ts";
@@ -27,11 +27,12 @@ const leadsOn = sql`(
 /** Nor is it another pod's meanwhile. */
 const RESTS = sql`interval '10 minutes'`;
 
-export type Routes = Readonly<{ routes: Route[]; peers: string[] }>;
+export type Routes = Readonly<Pick<DesiredState, "routes" | "peers" | "ingressKey">>;
 
 /** What of the database the routes of `nodes` are made of; `routesFrom` makes them. */
 export function routeQueries(db: Db, nodes: SQL) {
   return {
+    ingressKeys: db.select({ key: routing.ingressKey }).from(routing),
     reached: reachedNodes(db),
     here: podsHere(db, nodes),
     elsewhere: podsElsewhere(db, nodes),
@@ -51,13 +52,18 @@ type RouteRows = {
 export function routesFrom(rows: RouteRows, appsDomain: string): (node: NodeId) => Routes {
   const reached = new Map(rows.reached.map(({ node, ...it }) => [node, it]));
   const pods = byNode(rows.here, (row) => row);
+  const [only] = rows.ingressKeys;
   return (node) => {
     const peers = peersOf(node, reached);
     const alone = peers.length === 0;
     const here = (pods.get(node) ?? []).filter((it) => !alone || it.wanted === "run");
-    const sends = reached.get(node)?.isIngress === true && reached.size > 1;
-    const elsewhere = sends ? rows.elsewhere.filter((it) => it.node !== node) : [];
-    return { routes: routesOf(here, elsewhere, appsDomain, !alone), peers };
+    const among = reached.size > 1 ? reached.get(node) : undefined;
+    const elsewhere = among?.isIngress ? rows.elsewhere.filter((it) => it.node !== node) : [];
+    return {
+      routes: routesOf(here, elsewhere, appsDomain, !alone),
+      peers,
+      ...(among && only && { ingressKey: only.key }),
+    };
   };
 }
 

@@ -17,4 +17,6 @@ export const routing = pgTable("routing", {
   generation: bigint("generation", { mode: "number" }).notNull(),
   /** Of this generation alone: see `raiseRoutes`. Drawn by a trigger, so that no writer forgets it. */
   mark: uuid("mark").notNull().defaultRandom(),
+  /** What nodes' ingresses know one another by: told to nodes, and shown to nobody. */
+  ingressKey: uuid("ingress_key").notNull().defaultRandom(),
 });

@@ -113,7 +113,8 @@ export async function openApiClient(options: ApiClientOptions): Promise<ApiClien
   const waitMs = options.waitMs ?? WAIT_MS;
   let refused = false;
   let joinTrouble: string | undefined;
-  let sealedForUs = true;
+  /** Since this agent was started and joined: an earlier one was told less, or what is sealed for an older key. */
+  let wasTold = false;
   let joinTriedAtMs = Number.NEGATIVE_INFINITY;
   let takenAtMs = Number.NEGATIVE_INFINITY;
   let address: string | undefined;
@@ -123,10 +124,9 @@ export async function openApiClient(options: ApiClientOptions): Promise<ApiClien
     [SESSION_HEADER]: options.session,
     [PROTOCOL_HEADER]: String(PROTOCOL),
   });
-  // What was told before joining anew is sealed for an older key, and wanted again.
   const headersAbout = (held: HeldWish) => ({
     [HELD_HEADER]: heldText(held),
-    ...(sealedForUs && { "if-none-match": wishTag(held) }),
+    ...(wasTold && { "if-none-match": wishTag(held) }),
   });
   const isTaken = () => performance.now() - takenAtMs < TAKEN_MS;
 
@@ -150,7 +150,7 @@ export async function openApiClient(options: ApiClientOptions): Promise<ApiClien
     if (typeof answer === "string") return identity ?? answer;
     identity = { ...answer, api: options.apiUrl, publicKey };
     refused = false;
-    sealedForUs = false;
+    wasTold = false;
     await writeDurably(options.identityFile, JSON.stringify(identity));
     return identity;
   }
@@ -181,7 +181,7 @@ export async function openApiClient(options: ApiClientOptions): Promise<ApiClien
     }
     const { value: state, problem } = readJson(DesiredState, answer.text);
     if (!state) return { kind: "nothing-new", because: `the answer ${problem}` };
-    sealedForUs = true;
+    wasTold = true;
     return { kind: "desired", state, identity: who };
   }
 

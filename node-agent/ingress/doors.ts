@@ -1,5 +1,16 @@
 import { errorRoutes, nobodyAnswers } from "./errors.ts";
-import { type AppProxy, appProxy, CHECK, HOP, nearProxy, plainText } from "./proxy.ts";
+import {
+  AGAIN,
+  type AppProxy,
+  type Asking,
+  appProxy,
+  CHECK,
+  HOP,
+  KEY,
+  keyText,
+  nearProxy,
+  plainText,
+} from "./proxy.ts";
 
 /**
  * A node port: where the other nodes' ingresses ask for one pod of this node. Only this node knows
@@ -15,25 +26,24 @@ export type Door = {
   readonly gone: boolean;
 };
 
-type Surroundings = {
+type Surroundings = Asking & {
   readonly peers: readonly string[];
-  readonly asks: number;
   readonly ingressSocket: string;
 };
 
 /**
- * Its server in Caddy. `peers` are the only ones let in, and are believed about whom they ask for;
- * `asks` is as in `appProxy`. Pure.
+ * Its server in Caddy. Only `peers` are let in, and of those only ingresses, which have the key, are
+ * believed about whom they ask for: their pods come from the same addresses. Pure.
  */
 export function doorServer(
   door: Door,
   app: AppProxy,
-  { peers, asks, ingressSocket }: Surroundings,
+  { peers, ingressSocket, ...asking }: Surroundings,
 ): object {
   const host = app.hosts;
   const { pod } = door;
-  const further = pod === undefined ? onward(app, asks) : [];
-  const isOpen = pod !== undefined || (door.gone && further.length > 0);
+  const ways: readonly Way[] = pod === undefined ? onward(app, asking) : [wayTo([pod])];
+  const isOpen = pod !== undefined || (door.gone && ways.length > 0);
   return {
     listen: [`:${door.port}`],
     automatic_https: { disable: true },
@@ -43,23 +53,15 @@ export function doorServer(
         handle: [{ handler: "static_response", abort: true }],
         terminal: true,
       },
+      notBelieved(asking.ingressKey),
       {
         match: [{ host, header: { [CHECK]: ["1"] } }],
         handle: [plainText(isOpen ? 200 : 503, "")],
         terminal: true,
       },
-      ...(pod === undefined
-        ? []
-        : [
-            {
-              match: [{ host }],
-              handle: [{ ...nearProxy([pod]), trusted_proxies: peers }],
-              terminal: true,
-            },
-          ]),
-      ...further.map(({ hop, handle }) => ({
+      ...ways.map(({ hop, handle }) => ({
         match: [{ host, ...(hop !== undefined && { header: { [HOP]: [String(hop)] } }) }],
-        handle: [{ ...handle, trusted_proxies: peers }],
+        handle,
         terminal: true,
       })),
       { handle: [nobodyAnswers(503)] },
@@ -68,19 +70,50 @@ export function doorServer(
   };
 }
 
+/** What a request may say of who asks, and what it says to ingresses that would spare it from ending. */
+const CLAIMS = ["Forwarded", "X-Forwarded-*", "X-Real-Ip", AGAIN];
+
+/**
+ * A request without the key is served, since the other node may not have been told it yet, and is said to
+ * come from where it does. What else it may say harms nobody: a check tells what a request would, and of
+ * hops those alone are known that lead on a few times, as any request of an ingress does.
+ */
+function notBelieved(ingressKey: string | undefined): object {
+  return {
+    ...(ingressKey !== undefined && {
+      match: [{ not: [{ header: { [KEY]: [keyText(ingressKey)] } }] }],
+    }),
+    handle: [
+      { handler: "headers", request: { delete: CLAIMS } },
+      {
+        handler: "headers",
+        request: {
+          set: {
+            "X-Forwarded-For": ["{http.request.remote.host}"],
+            "X-Forwarded-Host": ["{http.request.hostport}"],
+            "X-Forwarded-Proto": ["http"],
+          },
+        },
+      },
+    ],
+  };
+}
+
+/** For requests that came through `hop` ingresses, or through any number of them. */
+type Way = { readonly hop?: number; readonly handle: readonly object[] };
+
+const wayTo = (pods: readonly string[]): Way => ({ handle: [nearProxy(pods)] });
+
 /** Through so many ingresses at most, one of which may know no more than the one before. */
 const MAX_HOPS = 3;
 
 /** Where a request goes on to, by how many ingresses it came through: this node's ready pods are sure to be so. */
-function onward(
-  app: AppProxy,
-  asks: number,
-): readonly { readonly hop?: number; readonly handle: object }[] {
-  if (app.upstreams.length > 0) return [{ handle: nearProxy(app.upstreams) }];
+function onward(app: AppProxy, asking: Asking): readonly Way[] {
+  if (app.upstreams.length > 0) return [wayTo(app.upstreams)];
   if (app.remote.length === 0) return [];
   return Array.from({ length: MAX_HOPS - 1 }, (_, index) => {
     const hop = index + 1;
-    return { hop, handle: appProxy(app, { asks, hop: hop + 1 }) };
+    return { hop, handle: appProxy(app, asking, hop + 1) };
   });
 }
 

@@ -4,7 +4,7 @@ import { startLoop } from "../../kit/loop.ts";
 import { type HttpAnswer, httpCall } from "../api/http-call.ts";
 import { caddyConfig, type IngressPlan, upstreamsIn } from "./routes.ts";
 
-export type IngressWish = Pick<IngressPlan, "routes" | "peers">;
+export type IngressWish = Omit<IngressPlan, "adminSocket" | "ingressSocket">;
 
 export type Ingress = {
   /** Asks for these routes; the keeper brings Caddy there, and back there after Caddy's restart. */
@@ -156,8 +156,8 @@ function takenPort(answer: HttpAnswer): number | undefined {
   return answer.status === 200 || port === undefined ? undefined : Number(port);
 }
 
-function withoutDoor({ routes, peers }: IngressWish, port: number): IngressWish {
+function withoutDoor(wish: IngressWish, port: number): IngressWish {
   const doorsOf = (route: IngressWish["routes"][number]) =>
     route.doors.filter((door) => door.port !== port);
-  return { routes: routes.map((it) => ({ ...it, doors: doorsOf(it) })), peers };
+  return { ...wish, routes: wish.routes.map((it) => ({ ...it, doors: doorsOf(it) })) };
 }

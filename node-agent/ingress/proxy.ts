@@ -16,6 +16,16 @@ export const CHECK = "Waybill-Check";
 export const HOP = "Waybill-Hop";
 /** How often it has begun anew, a letter each time: see errors.ts. */
 export const AGAIN = "Waybill-Again";
+/**
+ * Proves to a door that an ingress asks. By its standard this header is for the next hop alone: every Caddy,
+ * also of a node where Waybill knows no key yet, drops it by itself from what it passes on and from its log.
+ */
+export const KEY = "Proxy-Authorization";
+
+/** What stands there. */
+export function keyText(ingressKey: string): string {
+  return `Bearer ${ingressKey}`;
+}
 
 /**
  * How long a request waits for a pod that is just starting again, or for another one: as long as a
@@ -35,7 +45,10 @@ const DIAL_TIMEOUT = "2s";
 /** One node's questions to all doors that it knows; in a large fleet each is asked less often. */
 const CHECKS_PER_SECOND = 200;
 
-/** Who asks is what this node's front says: for Caddy itself whoever comes through a socket has no address. */
+/**
+ * Who asks is what the request says when it gets here, from this node's front or of another's: for Caddy
+ * itself it is whoever brings it. A pod is told the same, whichever way the request took.
+ */
 export const FORWARDED = {
   "X-Forwarded-For": ["{http.request.header.X-Forwarded-For}"],
   "X-Forwarded-Host": ["{http.request.header.X-Forwarded-Host}"],
@@ -44,19 +57,30 @@ export const FORWARDED = {
   "X-Forwarded-Port": ["{http.request.port}"],
 };
 
-/** Passes requests on to the app's pods. `asks`: how many questions to doors this ingress has in all. Pure. */
-export function appProxy(
-  to: AppProxy,
-  said: { readonly asks: number; readonly hop?: number },
-): object {
-  const { hop = 1 } = said;
-  if (to.remote.length === 0) return nearProxy(to.upstreams, FORWARDED);
-  return {
+export type Asking = {
+  /** How many questions to doors this ingress has in all. */
+  readonly asks: number;
+  /** Undefined where the api tells none: then no door believes this ingress. */
+  readonly ingressKey: string | undefined;
+};
+
+/**
+ * Passes requests on to the app's pods, as the handlers of a route. A key is not in questions whether a
+ * pod takes requests: doors answer anybody, and pods of this node are asked, too. Pure.
+ */
+export function appProxy(to: AppProxy, { asks, ingressKey }: Asking, hop = 1): readonly object[] {
+  if (to.remote.length === 0) return [nearProxy(to.upstreams)];
+  const forDoors = {
+    [HOP]: [String(hop)],
+    ...(ingressKey !== undefined && { [KEY]: [keyText(ingressKey)] }),
+  };
+  const kept = keptFrom(to.upstreams);
+  const proxy = {
     ...nearProxy([...to.upstreams, ...to.remote]),
     headers: {
       request: {
-        set: { ...(hop === 1 && FORWARDED), [HOP]: [String(hop)] },
-        delete: [CHECK, AGAIN],
+        set: { ...FORWARDED, ...forDoors },
+        delete: [CHECK, AGAIN, ...kept.flatMap((it) => it.destinations)],
       },
     },
     health_checks: {
@@ -65,21 +89,40 @@ export function appProxy(
       active: {
         uri: "/",
         headers: { Host: to.hosts.slice(0, 1), [CHECK]: ["1"] },
-        interval: `${Math.ceil(said.asks / CHECKS_PER_SECOND)}s`,
+        interval: `${Math.ceil(asks / CHECKS_PER_SECOND)}s`,
         timeout: "2s",
       },
     },
     // A connection that is kept may be closed by the other ingress's reload just when a POST is sent.
     transport: { protocol: "http", dial_timeout: DIAL_TIMEOUT, keep_alive: { enabled: false } },
   };
+  return [...kept, proxy];
+}
+
+/**
+ * Names in placeholders what these pods do not get of that which doors do. Caddy reads them anew for each
+ * upstream that it tries.
+ */
+function keptFrom(pods: readonly string[]) {
+  if (pods.length === 0) return [];
+  return [
+    {
+      handler: "map",
+      source: "{http.reverse_proxy.upstream.hostport}",
+      destinations: ["{near_key}", "{near_hop}"],
+      mappings: pods.map((input) => ({ input, outputs: [KEY, HOP] })),
+      // Some name is wanted: that of one which nobody gets.
+      defaults: [CHECK, CHECK],
+    },
+  ];
 }
 
 /** Passes requests on to pods of this node. */
-export function nearProxy(upstreams: readonly string[], set: object = {}): object {
+export function nearProxy(upstreams: readonly string[]): object {
   return {
     handler: "reverse_proxy",
     upstreams: upstreams.map((dial) => ({ dial })),
-    headers: { request: { set, delete: [CHECK, HOP, AGAIN] } },
+    headers: { request: { set: FORWARDED, delete: [CHECK, HOP, AGAIN] } },
     load_balancing: {
       selection_policy: { policy: "least_conn" },
       try_duration: `${TRY_FOR_SECONDS}s`,

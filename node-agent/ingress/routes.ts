@@ -1,6 +1,6 @@
 import { askingDoors, type Door, doorServer } from "./doors.ts";
 import { errorRoutes } from "./errors.ts";
-import { type AppProxy, appProxy, plainText } from "./proxy.ts";
+import { type AppProxy, type Asking, appProxy, plainText } from "./proxy.ts";
 
 /** What the ingress is to do for an app: where its requests go, and the doors to its pods here. */
 export type IngressRoute = AppProxy & {
@@ -15,6 +15,8 @@ export type IngressPlan = {
   readonly routes: readonly IngressRoute[];
   /** Who may come in at the doors. */
   readonly peers: readonly string[];
+  /** Who is believed there, and what this ingress shows at others'. */
+  readonly ingressKey?: string | undefined;
 };
 
 /**
@@ -25,7 +27,8 @@ export type IngressPlan = {
  */
 export function caddyConfig(plan: IngressPlan): object {
   const routes = plan.routes.filter((it) => it.hosts.length > 0);
-  const said = { ...plan, asks: asksIn(routes) };
+  const asking = { ingressKey: plan.ingressKey, asks: asksIn(routes) };
+  const said = { ...plan, ...asking };
   const doors = routes.flatMap((route) =>
     route.doors.map((door) => [`door-${door.port}`, doorServer(door, route, said)]),
   );
@@ -38,7 +41,7 @@ export function caddyConfig(plan: IngressPlan): object {
           waybill: {
             listen: [`unix/${plan.ingressSocket}`],
             automatic_https: { disable: true },
-            routes: [...routes.map((it) => appRoute(it, said.asks)), UNKNOWN_HOST],
+            routes: [...routes.map((it) => appRoute(it, asking)), UNKNOWN_HOST],
             errors: errorRoutes(plan.ingressSocket),
           },
           ...Object.fromEntries(doors),
@@ -67,11 +70,11 @@ const UNKNOWN_HOST = {
   ],
 };
 
-function appRoute(route: IngressRoute, asks: number): object {
+function appRoute(route: IngressRoute, asking: Asking): object {
   const has = route.upstreams.length + route.remote.length > 0;
   return {
     match: [{ host: route.hosts }],
-    handle: [has ? appProxy(route, { asks }) : nobodyReady(route.app)],
+    handle: has ? appProxy(route, asking) : [nobodyReady(route.app)],
     terminal: true,
   };
 }

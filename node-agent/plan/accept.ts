@@ -24,8 +24,7 @@ export function accept(
 ): Acceptance {
   const verdict = judge(state, current, node);
   if (verdict === "taken") return { verdict, keep: taken(state, current) };
-  const renewed = verdict === "same" && current && isSealedAnew(state, current);
-  return { verdict, keep: renewed ? { ...current, secrets: state.secrets } : undefined };
+  return { verdict, keep: verdict === "same" && current ? toldAnew(state, current) : undefined };
 }
 
 function taken(state: DesiredState, current: DesiredState | undefined): DesiredState {
@@ -47,7 +46,17 @@ function judge(state: DesiredState, current: DesiredState | undefined, node: Nod
   return news < 0 ? "older" : "taken";
 }
 
-/** The same wish, with its secrets sealed for a newer key of this node. */
+/**
+ * The same wish with what this agent is told of it by now: secrets that are sealed for a newer key of this
+ * node, and the ingress key, which an earlier agent was not told. Undefined where there is nothing of that.
+ */
+function toldAnew(state: DesiredState, current: DesiredState): DesiredState | undefined {
+  const secrets = isSealedAnew(state, current) ? state.secrets : current.secrets;
+  const ingressKey = state.ingressKey ?? current.ingressKey;
+  const isNews = secrets !== current.secrets || ingressKey !== current.ingressKey;
+  return isNews ? { ...current, secrets, ingressKey } : undefined;
+}
+
 function isSealedAnew(state: DesiredState, current: DesiredState): boolean {
   const names = (secrets: DesiredState["secrets"]) =>
     JSON.stringify(secrets.map((it) => `${it.project}/${it.name}`).sort());
@@ -61,7 +70,9 @@ function isSealedAnew(state: DesiredState, current: DesiredState): boolean {
 /** What ran here goes on, with its routes; a node where nothing did passes requests on to the others. */
 function goingOn(empty: DesiredState, last: DesiredState | undefined): DesiredState {
   const { node, generation, routing, mark, routingMark } = empty;
+  const ingressKey = empty.ingressKey ?? last?.ingressKey;
+  const numbers = { generation, routing, mark, routingMark };
   return last && last.pods.length > 0
-    ? { ...last, node, generation, routing, mark, routingMark, purgeVolumes: [] }
+    ? { ...last, node, ...numbers, ingressKey, purgeVolumes: [] }
     : empty;
 }

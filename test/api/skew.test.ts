@@ -22,9 +22,9 @@ const tells = (
   protocol: number | null = PROTOCOL,
 ) => api.ask("/v1/node/report", { method: "POST", token, json: report, protocol });
 
-async function aNode(api: TestApi, name = "web-1"): Promise<JoinAnswer> {
+async function aNode(api: TestApi, name = "web-1", address?: string): Promise<JoinAnswer> {
   const node = await joined(api, name);
-  await tells(api, node, aReport([]));
+  await tells(api, node, { ...aReport([]), ...(address !== undefined && { address }) });
   return node;
 }
 
@@ -95,6 +95,18 @@ test.each([
     );
   },
 );
+
+test("an agent of before there was an ingress key is told its peers without one", async () => {
+  await using api = await startApi();
+  const [node] = [await aNode(api, "a", "10.9.0.1"), await aNode(api, "b", "10.9.0.2")];
+  await live(api, node);
+  const told = async (protocol: number | null) =>
+    (await api.ask("/v1/node/desired?waitMs=0", { token: node.token, protocol })).body;
+
+  expect(await told(1)).toMatchObject({ peers: ["10.9.0.2"] });
+  expect(await told(1)).not.toHaveProperty("ingressKey");
+  expect(await told(PROTOCOL)).toMatchObject({ ingressKey: expect.any(String) });
+});
 
 test("nothing new comes to such a node, in words, until its agent is updated", async () => {
   await using api = await startApi();

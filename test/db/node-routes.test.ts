@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { eq } from "drizzle-orm";
 import { expect, test } from "vitest";
+import { z } from "zod";
 import { NodeId } from "../../contract/ids.ts";
 import { wishTag } from "../../contract/node/protocol.ts";
 import type { Db } from "../../db/client.ts";
@@ -38,8 +39,8 @@ async function placed(db: Db, name: string, replicas: number) {
 async function told(db: Db, node: NodeId) {
   const [wish] = await readDesired(db, [node], "localhost");
   if (!wish) throw new Error("nobody has planned for the node");
-  const { routes, peers, pods: own } = wish.desired;
-  return { route: routes[0], routes, peers, own: own.map((it) => it.metadata.uid) };
+  const { routes, peers, ingressKey, pods: own } = wish.desired;
+  return { route: routes[0], routes, peers, ingressKey, own: own.map((it) => it.metadata.uid) };
 }
 
 const tagOf = async (db: Db, node: NodeId) => {
@@ -200,6 +201,32 @@ test("only those nodes come in at a door that send requests to other nodes' pods
   expect(ingress).toMatchObject({ route: { nodePorts: {} }, peers: [] });
   expect(ingress.route?.remote).toMatchObject([{ address: "10.9.0.2" }]);
   expect(there).toMatchObject({ peers: ["10.9.0.1"], route: { remote: [] } });
+});
+
+test("all nodes that others ask, or that ask others, are told one key, and no other node is", async () => {
+  await using pg = await freshDb();
+  const [first] = (await nodesAt(pg.db, ["10.9.0.1"])) as [NodeId];
+  await placed(pg.db, "shop", 1);
+  expect((await told(pg.db, first)).ingressKey).toBeUndefined();
+  const inner = await joinedNode(pg.db, "b");
+  await storeReport(pg.db, inner, { ...aReport([]), address: "10.9.0.2" });
+  const hidden = await joinedNode(pg.db, "c");
+  const labels = { "waybill/ingress": "false" };
+  await pg.db.update(nodes).set({ labels }).where(eq(nodes.id, inner));
+  await placed(pg.db, "blog", 6);
+
+  const [asks, isAsked, alone] = [
+    await told(pg.db, first),
+    await told(pg.db, inner),
+    await told(pg.db, hidden),
+  ];
+
+  const { data: key } = z.uuid().safeParse(asks.ingressKey);
+  expect(key).toBeDefined();
+  expect(asks.peers).toEqual([]);
+  expect(isAsked).toMatchObject({ peers: ["10.9.0.1"], ingressKey: key });
+  expect(alone).not.toHaveProperty("ingressKey", key);
+  expect(JSON.stringify(asks.routes)).not.toContain(key);
 });
 
 test("no request goes to a host that somebody says is off, nor is one taken from there", async () => {

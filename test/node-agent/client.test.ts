@@ -51,8 +51,17 @@ test("a node joins once and keeps its token for itself", async () => {
   const second = await open();
 
   expect(second.identity()?.node).toBe(api.node);
-  expect(await second.fetchDesired(NOTHING, forever)).toEqual({ kind: "unchanged" });
+  expect(await second.fetchDesired(NOTHING, forever)).toMatchObject({ kind: "desired" });
   expect(api.joins()).toBe(1);
+});
+
+test("an agent that starts is told the wish that it holds, since an earlier one was told less of it", async () => {
+  await (await open()).fetchDesired(undefined, forever);
+
+  const next = await open();
+
+  expect(await next.fetchDesired(NOTHING, forever)).toMatchObject({ kind: "desired" });
+  expect(await next.fetchDesired(NOTHING, forever)).toEqual({ kind: "unchanged" });
 });
 
 test("news ends the wait at once", async () => {
@@ -115,7 +124,7 @@ test("a node with another key that cannot join goes on with the token that it ha
 
   const client = await open(Uint8Array.from({ length: 32 }, () => 7));
 
-  expect(await client.fetchDesired(NOTHING, forever)).toEqual({ kind: "unchanged" });
+  expect(await client.fetchDesired(NOTHING, forever)).toMatchObject({ kind: "desired" });
 });
 
 test("an agent says with every question which one it is, and that it stops", async () => {

@@ -1,107 +1,24 @@
 import { once } from "node:events";
-import { mkdtemp, rm } from "node:fs/promises";
-import {
-  Agent,
-  createServer,
-  type IncomingHttpHeaders,
-  type IncomingMessage,
-  request,
-  type ServerResponse,
-} from "node:http";
+import { Agent, createServer, request } from "node:http";
 import type { Socket } from "node:net";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { expect, test } from "vitest";
 import { connectionsTo } from "../../node-agent/host/connections.ts";
-import type { Door } from "../../node-agent/ingress/doors.ts";
-import { type Ingress, type IngressWish, openIngress } from "../../node-agent/ingress/keeper.ts";
-import type { IngressRoute } from "../../node-agent/ingress/routes.ts";
 import { eventually } from "../support/eventually.ts";
 import { freePort } from "../support/free-port.ts";
-import { anIngress } from "../support/ingress.ts";
+import {
+  aDoor,
+  aNode,
+  aPod,
+  ask,
+  aWish,
+  HERE,
+  type Pod,
+  routed,
+  SHOP,
+} from "./a-node-with-doors.ts";
 
-/* Several ingresses on loopback, each as a node's: what one sends through another's doors. */
-
-const SHOP = "shop.localhost";
-const HERE = "127.0.0.1";
-
-const aWish = (said: Partial<IngressRoute>, peers = [HERE]): IngressWish => ({
-  routes: [{ app: "shop", hosts: [SHOP], upstreams: [], remote: [], doors: [], ...said }],
-  peers,
-});
-
-const aDoor = (port: number, pod?: string, gone = false): Door => ({ port, pod, gone });
-
-type Node = { readonly port: number; readonly ingress: Ingress; kill(): Promise<void> };
-
-/** An ingress and its keeper, with the first routes in place. */
-async function aNode(stack: AsyncDisposableStack, wish: IngressWish): Promise<Node> {
-  const dir = await mkdtemp(join(tmpdir(), "waybill-doors-"));
-  stack.defer(() => rm(dir, { recursive: true, force: true }));
-  const port = await freePort();
-  const { front, router, ...part } = await anIngress({ dataDir: dir, runDir: dir, httpPort: port });
-  for (const it of [router, front]) await stack.use(it).start();
-  const ending = new AbortController();
-  const log = { info: () => {}, warn: () => {}, error: () => {} };
-  const { signal } = ending;
-  await eventually(() => ask(port));
-  const ingress = openIngress({ ...part, signal, log, onChange: () => {} });
-  stack.defer(async () => {
-    ending.abort();
-    await ingress.done;
-  });
-  await eventually(() => expect(ingress.upstreams()).toBeDefined());
-  await routed(ingress, wish);
-  return { port, ingress, kill: async () => void (await Promise.all([front.end(), router.end()])) };
-}
-
-/** Asks for these routes, and waits until Caddy has them. */
-async function routed(ingress: Ingress, wish: IngressWish): Promise<void> {
-  ingress.want(wish);
-  const sentTo = wish.routes.flatMap((it) => [...it.upstreams, ...it.remote]);
-  await eventually(() => expect([...(ingress.upstreams() ?? [])].sort()).toEqual(sentTo.sort()));
-}
-
-type Pod = { readonly at: string; asked(): number; headers(): IncomingHttpHeaders };
-
-/** Answers its name and how many bytes it was sent, after as many ms as the path says. */
-async function aPod(stack: AsyncDisposableStack, name: string): Promise<Pod> {
-  let asked = 0;
-  let headers: IncomingHttpHeaders = {};
-  const answered = async (question: IncomingMessage, answer: ServerResponse) => {
-    let bytes = 0;
-    for await (const chunk of question) bytes += chunk.length;
-    await sleep(Number(question.url?.slice(1) || 0));
-    answer.end(`${name} ${bytes}`);
-  };
-  const server = createServer((question, answer) => {
-    asked += 1;
-    headers = question.headers;
-    // One that is cut off in its middle ends here.
-    answered(question, answer).catch(() => answer.destroy());
-  }).listen(0, HERE);
-  await once(server, "listening");
-  stack.defer(async () => void server.close().closeAllConnections());
-  const { port } = server.address() as { port: number };
-  return { at: `${HERE}:${port}`, asked: () => asked, headers: () => headers };
-}
-
-async function ask(
-  port: number,
-  said: { host?: string; path?: string; body?: Buffer; headers?: object; agent?: Agent } = {},
-): Promise<string> {
-  const { host = SHOP, path = "/", body } = said;
-  const method = body ? "POST" : "GET";
-  const headers = { host, ...said.headers };
-  const { agent = new Agent({ keepAlive: false }) } = said;
-  const question = request({ host: HERE, port, path, method, headers, agent });
-  question.end(body);
-  const [answer] = await once(question, "response");
-  let text = "";
-  for await (const chunk of answer) text += chunk;
-  return `${answer.statusCode} ${text}`;
-}
+/* What one ingress sends through another's doors. */
 
 /** Sends a POST and a GET every 10 ms each; answers what was not answered with 200 and all of its bytes. */
 function aStream(port: number) {
@@ -181,33 +98,6 @@ test("a node that is gone is asked no more, and requests go to the pods of the o
   await eventually(async () => {
     for (let turn = 0; turn < 20; turn++) expect(await ask(port, { body })).toBe("200 two 20000");
   });
-});
-
-test("a pod behind a door is told who asks as one behind its own ingress is, and nothing of doors", async () => {
-  await using stack = new AsyncDisposableStack();
-  const pod = await aPod(stack, "one");
-  const door = await freePort();
-  await aNode(stack, aWish({ upstreams: [pod.at], doors: [aDoor(door, pod.at)] }));
-  const { port } = await aNode(stack, aWish({ remote: [`${HERE}:${door}`] }));
-  const alone = await aNode(stack, aWish({ upstreams: [pod.at] }));
-
-  const proxied = ["forwarded", "x-forwarded-prefix", "x-forwarded-ssl", "x-real-ip"];
-  const headers = {
-    ...{ "waybill-check": "1", "waybill-hop": "1", "x-forwarded-for": "192.0.2.7" },
-    ...Object.fromEntries(proxied.map((it) => [it, "for=192.0.2.7"])),
-  };
-  expect(await ask(alone.port, { headers })).toBe("200 one 0");
-  expect(Object.keys(pod.headers()).filter((it) => it.startsWith("waybill"))).toEqual([]);
-  expect(Object.keys(pod.headers()).filter((it) => proxied.includes(it))).toEqual([]);
-  expect(await ask(port, { host: `${SHOP}:8080`, headers })).toBe("200 one 0");
-
-  expect(pod.headers()).toMatchObject({
-    host: `${SHOP}:8080`,
-    "x-forwarded-for": `${HERE}, ${HERE}`,
-    "x-forwarded-host": `${SHOP}:8080`,
-    "x-forwarded-port": "8080",
-  });
-  expect(Object.keys(pod.headers()).filter((it) => it.startsWith("waybill"))).toEqual([]);
 });
 
 test("what no pod answers is told in words after a few seconds, wherever the pods are", async () => {
@@ -357,7 +247,7 @@ test("a door lets in other nodes only, for its own app, and passes a request on,
   );
   await aNode(stack, aWish({ doors: [aDoor(elsewhere)] }));
   const closed = await freePort();
-  await aNode(stack, aWish({ doors: [aDoor(closed, pod.at)] }, ["192.0.2.1"]));
+  await aNode(stack, aWish({ doors: [aDoor(closed, pod.at)] }, { peers: ["192.0.2.1"] }));
   const check = { headers: { "waybill-check": "1" } };
   const hop = (hops: string) => ({ headers: { "waybill-hop": hops } });
 

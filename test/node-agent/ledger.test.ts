@@ -140,6 +140,23 @@ test("a broken ledger on a disk that cannot be written is left there, and the ag
   expect(broken).toEqual([path]);
 });
 
+test("a key of the ingresses that is told later is taken into the same wish, and stays with what runs on", async () => {
+  const ingressKey = randomUUID();
+  const ledger = await open();
+  await ledger.accept(wish(3), node);
+
+  expect(await ledger.accept({ ...wish(3), ingressKey }, node)).toBe("same");
+  expect((await open()).current()).toEqual({
+    ...wish(3),
+    pods: ledger.current()?.pods,
+    ingressKey,
+  });
+  await ledger.accept(wish(3), node);
+  await ledger.accept({ ...wish(0, other), pods: [] }, other);
+
+  expect(ledger.current()).toMatchObject({ node: other, ingressKey });
+});
+
 test("secrets that were sealed anew replace the older boxes, and nothing else of the same wish", async () => {
   const secret = (sealed: string) => ({ project: "default", name: "key.v1", sealed });
   const first = { ...wish(3), secrets: [secret("aaaa")] };

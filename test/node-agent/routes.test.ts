@@ -269,6 +269,26 @@ test("the whole of Caddy's configuration is this", () => {
   expect(upstreamsIn(caddyConfig(plan))).toEqual(new Set(["10.0.0.2:8080", "10.0.0.3:8080"]));
 });
 
+test("the key goes to doors alone, and a door believes whoever has it", () => {
+  const ingressKey = "5f0e8c6a-3b1d-4e57-8a94-2c7d10b6f3e9";
+  const [near, door] = ["10.0.0.2:8080", "192.0.2.7:31000"];
+  const doors = [{ port: 31_001, pod: near, gone: false }];
+  const configOf = (said: Partial<IngressRoute>) =>
+    JSON.stringify(caddyConfig({ ...aPlan(said), peers: ["192.0.2.7"], ingressKey }));
+  const times = (said: Partial<IngressRoute>) => configOf(said).split(ingressKey).length - 1;
+
+  expect(times({ upstreams: [near] })).toBe(0);
+  expect(times({ upstreams: [near], doors })).toBe(1);
+  expect(times({ upstreams: [near], remote: [door] })).toBe(1);
+  const asking = configOf({ upstreams: [near], remote: [door] });
+  expect(asking.match(/"active":\{.*?\}/)?.[0]).not.toContain(ingressKey);
+  const believing = configOf({ upstreams: [near], doors });
+  expect(believing).toContain(
+    `"match":[{"not":[{"header":{"Proxy-Authorization":["Bearer ${ingressKey}"]}}]}]`,
+  );
+  expect(believing).not.toContain("trusted_proxies");
+});
+
 test("doors are asked less often the more questions there are, those of doors that pass on included", () => {
   const remote = Array.from({ length: 100 }, (_, at) => `10.9.0.2:${31_000 + at}`);
   const closed = { pod: undefined, gone: false };
