@@ -1,9 +1,10 @@
-import { copyFile, rename } from "node:fs/promises";
+import { copyFile, readFile, rename } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
+import { DesiredState } from "../../contract/node/protocol.ts";
 import { eventually } from "../support/eventually.ts";
-import { anApp, deploy, podsOf, startsOf } from "../support/lab/an-app.ts";
+import { anApp, deploy, podsOf, startsOf, TELLS_WHO } from "../support/lab/an-app.ts";
 import type { Host } from "../support/lab/host.ts";
 import { type Lab, openLab } from "../support/lab/lab.ts";
 import { aLoad } from "../support/lab/load.ts";
@@ -48,6 +49,16 @@ const waits = async (visit: Promise<unknown>) =>
   expect(await Promise.race([visit, sleep(500, "no answer yet")])).toBe("no answer yet");
 const serves = async (host: Host) => expect(await host.visit(WEB)).toEqual(served);
 const servesItsOwn = async (host: Host) => expect(await host.visit(WEB)).toEqual(itsOwn(host));
+/** What a command line writes in the pod of the app that runs there. */
+async function runIn({ name }: Host, line: string): Promise<string> {
+  const pod = (await podsOf(lab.controlPlane, "web")).find((it) => it.node === name)?.name;
+  const { body } = await lab.controlPlane.call("POST", "/v1/apps/web/exec", {
+    body: JSON.stringify({ pod, command: ["sh", "-c", line] }),
+    headers: { "content-type": "application/json" },
+  });
+  expect(body).toMatchObject({ exitCode: 0 });
+  return String(body.stdout);
+}
 /** On which hosts those are that answer at this one. */
 const answering = async (host: Host) => {
   const pages = await Promise.all(Array.from({ length: 20 }, () => host.visit(WEB)));
@@ -64,6 +75,28 @@ test("replicas spread over the hosts, and each host's ingress reaches all of the
   expect(pods.map((it) => it.node)).toEqual(["host-1", "host-2", "host-3"]);
   for (const host of lab.hosts)
     await soon(async () => expect(await answering(host)).toEqual(["host-1", "host-2", "host-3"]));
+});
+
+test("a pod is told who asks through any host's ingress, and no invention of a pod elsewhere", {
+  timeout: 60_000,
+}, async () => {
+  const [first, second] = lab.hosts as [Host, Host];
+  const { url } = lab.controlPlane;
+  const client = new URL(url).hostname;
+  await soon(async () => {
+    const visits = Array.from({ length: 20 }, () => first.visit(WEB, TELLS_WHO));
+    const said = new Set((await Promise.all(visits)).map(({ text }) => text.trim()));
+    expect(said).toEqual(new Set(lab.hosts.map(({ name }) => `${client} [] ${name}`)));
+  });
+
+  const ledger = await readFile(join(second.env.WAYBILL_AGENT_DIR, "ledger.json"), "utf8");
+  const { routes } = DesiredState.parse(JSON.parse(ledger));
+  const [door] = routes.flatMap((it) => (it.app === "web" ? Object.values(it.nodePorts) : []));
+  const invented = ["X-Forwarded-For: 192.0.2.7", "Proxy-Authorization: Bearer a-guess"];
+  const headers = [`Host: ${WEB}`, ...invented].map((it) => `--header '${it}'`).join(" ");
+  const line = `wget -qO- ${headers} http://${second.address}:${door}${TELLS_WHO}`;
+
+  expect(await runIn(first, line)).toBe(`${first.address} [] ${second.name}\n`);
 });
 
 test("no request fails at any host while releases follow one another", {

@@ -10,6 +10,8 @@ export type PodSeen = {
 
 /** Where a pod of `anApp` takes a POST, and answers how many bytes came, and the same words. */
 export const TELLS_SIZE = "/cgi-bin/size";
+/** Where it answers `<X-Forwarded-For> [<Proxy-Authorization>] <node>`, as it was told the first two. */
+export const TELLS_WHO = "/cgi-bin/who";
 
 /**
  * The spec of an app whose pods answer `<version> <pod> <node>`, each with its own. Its server has
@@ -61,7 +63,13 @@ warm_up() {
 size=$(wc -c)
 printf 'Content-type: text/plain\\n\\n%s' "$size $VERSION $POD $NODE"
 END
-  chmod +x /www${TELLS_SIZE}
+  cat > /www${TELLS_WHO} <<'END'
+#!/bin/sh
+echo "Content-type: text/plain
+
+$HTTP_X_FORWARDED_FOR [$HTTP_PROXY_AUTHORIZATION] $NODE"
+END
+  chmod +x /www/cgi-bin/*
   echo "$VERSION $POD $NODE" > /www/index.html
 }
 if [ "$WARM_UP" = 0 ]; then warm_up; else warm_up & fi
