@@ -70,13 +70,13 @@ export function doorServer(
   };
 }
 
-/** What a request may say of who asks, and what it says to ingresses that would spare it from ending. */
+/** What a request may say of who asks, and of how often it began anew, which only its own node knows. */
 const CLAIMS = ["Forwarded", "X-Forwarded-*", "X-Real-Ip", AGAIN];
 
 /**
  * A request without the key is served, since the other node may not have been told it yet, and is said to
- * come from where it does. What else it may say harms nobody: a check tells what a request would, and of
- * hops those alone are known that lead on a few times, as any request of an ingress does.
+ * come from where it does. What else it may say harms nobody: a check tells what a request would, and the
+ * hops that are known here lead a request on a few times at most.
  */
 function notBelieved(ingressKey: string | undefined): object {
   return {
