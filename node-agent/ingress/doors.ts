@@ -3,8 +3,8 @@ import {
   AGAIN,
   type AppProxy,
   type Asking,
-  appProxy,
   CHECK,
+  doorsProxy,
   HOP,
   KEY,
   keyText,
@@ -49,7 +49,7 @@ export function doorServer(
     automatic_https: { disable: true },
     routes: [
       {
-        match: [{ not: [{ remote_ip: { ranges: peers } }] }],
+        match: [{ not: [{ remote_ip: { ranges: [LOOPBACK, ...peers] } }] }],
         handle: [{ handler: "static_response", abort: true }],
         terminal: true,
       },
@@ -104,6 +104,27 @@ type Way = { readonly hop?: number; readonly handle: readonly object[] };
 
 const wayTo = (pods: readonly string[]): Way => ({ handle: [nearProxy(pods)] });
 
+/** Where this node's own ingress asks; no pod comes from there. */
+const LOOPBACK = "127.0.0.1";
+
+/**
+ * The doors of an app's pods, here and elsewhere. Caddy asks all that it passes a request on to in one way,
+ * and tells them the same: so where an app has pods elsewhere, those here are asked for at their doors, too.
+ * Undefined where it has none elsewhere, or one here has no door, as its port is another program's.
+ */
+export function doorsTo({
+  upstreams,
+  remote,
+  doors,
+}: Pick<AppProxy, "upstreams" | "remote"> & { readonly doors: readonly Door[] }):
+  | readonly string[]
+  | undefined {
+  if (remote.length === 0) return undefined;
+  const ports = upstreams.map((pod) => doors.find((it) => it.pod === pod)?.port);
+  if (ports.includes(undefined)) return undefined;
+  return [...ports.map((port) => `${LOOPBACK}:${port}`), ...remote];
+}
+
 /** Through so many ingresses at most, one of which may know no more than the one before. */
 const MAX_HOPS = 3;
 
@@ -113,7 +134,7 @@ function onward(app: AppProxy, asking: Asking): readonly Way[] {
   if (app.remote.length === 0) return [];
   return Array.from({ length: MAX_HOPS - 1 }, (_, index) => {
     const hop = index + 1;
-    return { hop, handle: appProxy(app, asking, hop + 1) };
+    return { hop, handle: [doorsProxy(app.hosts, app.remote, asking, hop + 1)] };
   });
 }
 

@@ -64,31 +64,25 @@ export type Asking = {
   readonly ingressKey: string | undefined;
 };
 
-/**
- * Passes requests on to the app's pods, as the handlers of a route. A key is not in questions whether a
- * pod takes requests: doors answer anybody, and pods of this node are asked, too. Pure.
- */
-export function appProxy(to: AppProxy, { asks, ingressKey }: Asking, hop = 1): readonly object[] {
-  if (to.remote.length === 0) return [nearProxy(to.upstreams)];
-  const forDoors = {
-    [HOP]: [String(hop)],
-    ...(ingressKey !== undefined && { [KEY]: [keyText(ingressKey)] }),
-  };
-  const kept = keptFrom(to.upstreams);
-  const proxy = {
-    ...nearProxy([...to.upstreams, ...to.remote]),
+/** Passes requests on to doors, which say themselves whether they take any. Pure. */
+export function doorsProxy(
+  hosts: readonly string[],
+  doors: readonly string[],
+  { asks, ingressKey }: Asking,
+  hop = 1,
+): object {
+  const key = ingressKey !== undefined && { [KEY]: [keyText(ingressKey)] };
+  return {
+    ...nearProxy(doors),
     headers: {
-      request: {
-        set: { ...FORWARDED, ...forDoors },
-        delete: [CHECK, AGAIN, ...kept.flatMap((it) => it.destinations)],
-      },
+      request: { set: { ...FORWARDED, [HOP]: [String(hop)], ...key }, delete: [CHECK, AGAIN] },
     },
     health_checks: {
       // A door that cannot be reached costs one request its dial timeout, and not five.
       passive: { fail_duration: "1s", max_fails: 1 },
       active: {
         uri: "/",
-        headers: { Host: to.hosts.slice(0, 1), [CHECK]: ["1"] },
+        headers: { Host: hosts.slice(0, 1), [CHECK]: ["1"] },
         interval: `${Math.ceil(asks / CHECKS_PER_SECOND)}s`,
         timeout: "2s",
       },
@@ -96,25 +90,6 @@ export function appProxy(to: AppProxy, { asks, ingressKey }: Asking, hop = 1): r
     // A connection that is kept may be closed by the other ingress's reload just when a POST is sent.
     transport: { protocol: "http", dial_timeout: DIAL_TIMEOUT, keep_alive: { enabled: false } },
   };
-  return [...kept, proxy];
-}
-
-/**
- * Names in placeholders what these pods do not get of that which doors do. Caddy reads them anew for each
- * upstream that it tries.
- */
-function keptFrom(pods: readonly string[]) {
-  if (pods.length === 0) return [];
-  return [
-    {
-      handler: "map",
-      source: "{http.reverse_proxy.upstream.hostport}",
-      destinations: ["{near_key}", "{near_hop}"],
-      mappings: pods.map((input) => ({ input, outputs: [KEY, HOP] })),
-      // Some name is wanted: that of one which nobody gets.
-      defaults: [CHECK, CHECK],
-    },
-  ];
 }
 
 /** Passes requests on to pods of this node. */

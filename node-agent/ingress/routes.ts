@@ -1,6 +1,6 @@
-import { askingDoors, type Door, doorServer } from "./doors.ts";
+import { askingDoors, type Door, doorServer, doorsTo } from "./doors.ts";
 import { errorRoutes } from "./errors.ts";
-import { type AppProxy, type Asking, appProxy, plainText } from "./proxy.ts";
+import { type AppProxy, type Asking, doorsProxy, nearProxy, plainText } from "./proxy.ts";
 
 /** What the ingress is to do for an app: where its requests go, and the doors to its pods here. */
 export type IngressRoute = AppProxy & {
@@ -71,17 +71,21 @@ const UNKNOWN_HOST = {
 };
 
 function appRoute(route: IngressRoute, asking: Asking): object {
-  const has = route.upstreams.length + route.remote.length > 0;
-  return {
-    match: [{ host: route.hosts }],
-    handle: has ? appProxy(route, asking) : [nobodyReady(route.app)],
-    terminal: true,
-  };
+  return { match: [{ host: route.hosts }], handle: [appHandler(route, asking)], terminal: true };
 }
 
-/** How many questions are asked: of each door of other nodes, and by each door here that passes on, again. */
+function appHandler(route: IngressRoute, asking: Asking): object {
+  const doors = doorsTo(route);
+  if (doors !== undefined) return doorsProxy(route.hosts, doors, asking);
+  return route.upstreams.length > 0 ? nearProxy(route.upstreams) : nobodyReady(route.app);
+}
+
+/** How many questions are asked: of each door, and by each door here that passes on, again. */
 function asksIn(routes: readonly IngressRoute[]): number {
-  return routes.reduce((sum, it) => sum + it.remote.length * (1 + askingDoors(it, it.doors)), 0);
+  return routes.reduce(
+    (sum, it) => sum + (doorsTo(it)?.length ?? 0) + it.remote.length * askingDoors(it, it.doors),
+    0,
+  );
 }
 
 function nobodyReady(app: string): object {

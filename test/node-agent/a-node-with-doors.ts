@@ -69,7 +69,11 @@ export async function aNode(stack: AsyncDisposableStack, wish: IngressWish): Pro
 export async function routed(ingress: Ingress, wish: IngressWish): Promise<void> {
   ingress.want(wish);
   const sentTo = wish.routes.flatMap((it) => [...it.upstreams, ...it.remote]);
-  await eventually(() => expect([...(ingress.upstreams() ?? [])].sort()).toEqual(sentTo.sort()));
+  const own = wish.routes.flatMap((it) => it.doors.map(({ port }) => `${HERE}:${port}`));
+  await eventually(() => {
+    const now = [...(ingress.upstreams() ?? [])].filter((it) => !own.includes(it));
+    expect(now.sort()).toEqual(sentTo.sort());
+  });
 }
 
 export type Pod = {
@@ -81,8 +85,11 @@ export type Pod = {
   sawEver(header: string): boolean;
 };
 
-/** Answers its name and how many bytes it was sent, after as many ms as the path says. */
-export async function aPod(stack: AsyncDisposableStack, name: string): Promise<Pod> {
+/**
+ * Answers its name and how many bytes it was sent, after as many ms as the path says; to a request for `/`
+ * with this status.
+ */
+export async function aPod(stack: AsyncDisposableStack, name: string, atRoot = 200): Promise<Pod> {
   let asked = 0;
   let headers: IncomingHttpHeaders = {};
   const seen = new Set<string>();
@@ -90,7 +97,7 @@ export async function aPod(stack: AsyncDisposableStack, name: string): Promise<P
     let bytes = 0;
     for await (const chunk of question) bytes += chunk.length;
     await sleep(Number(question.url?.slice(1) || 0));
-    answer.end(`${name} ${bytes}`);
+    answer.writeHead(question.url === "/" ? atRoot : 200).end(`${name} ${bytes}`);
   };
   const server = createServer((question, answer) => {
     asked += 1;

@@ -100,6 +100,20 @@ test("a node that is gone is asked no more, and requests go to the pods of the o
   });
 });
 
+test("a pod whose app has others elsewhere, which are gone, is asked whatever it answers at /", async () => {
+  await using stack = new AsyncDisposableStack();
+  const pod = await aPod(stack, "near", 404);
+  const [own, dead] = [await freePort(), await freePort()];
+  const wish = { upstreams: [pod.at], doors: [aDoor(own, pod.at)], remote: [`${HERE}:${dead}`] };
+  const { port } = await aNode(stack, aWish(wish));
+  const untilChecked = performance.now() + 2_500;
+
+  while (performance.now() < untilChecked)
+    expect(await ask(port, { path: "/1" })).toBe("200 near 0");
+
+  expect(pod.sawEver("waybill-check")).toBe(false);
+});
+
 test("what no pod answers is told in words after a few seconds, wherever the pods are", async () => {
   await using stack = new AsyncDisposableStack();
   const door = await freePort();
@@ -257,8 +271,9 @@ test("a door lets in other nodes only, for its own app, and passes a request on,
   expect(await ask(notReady, hop("1"))).toBe("200 one 0");
   expect(await ask(notReady, hop("3"))).toBe("200 one 0");
   expect(await ask(elsewhere, hop("1"))).toMatch(/^503/);
-  await expect(ask(closed)).rejects.toThrow();
-  await expect(ask(closed, check)).rejects.toThrow();
+  const from = "127.0.0.5";
+  await expect(ask(closed, { from })).rejects.toThrow();
+  await expect(ask(closed, { ...check, from })).rejects.toThrow();
 });
 
 test("a door whose port another program has keeps no other route from changing", async () => {

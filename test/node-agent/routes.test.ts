@@ -279,14 +279,29 @@ test("the key goes to doors alone, and a door believes whoever has it", () => {
 
   expect(times({ upstreams: [near] })).toBe(0);
   expect(times({ upstreams: [near], doors })).toBe(1);
-  expect(times({ upstreams: [near], remote: [door] })).toBe(1);
-  const asking = configOf({ upstreams: [near], remote: [door] });
+  expect(times({ remote: [door] })).toBe(1);
+  const asking = configOf({ upstreams: [near], remote: [door], doors });
   expect(asking.match(/"active":\{.*?\}/)?.[0]).not.toContain(ingressKey);
   const believing = configOf({ upstreams: [near], doors });
   expect(believing).toContain(
     `"match":[{"not":[{"header":{"Proxy-Authorization":["Bearer ${ingressKey}"]}}]}]`,
   );
   expect(believing).not.toContain("trusted_proxies");
+});
+
+test("pods here are asked for at their doors where the app has others elsewhere, if each has one", () => {
+  const [one, two, far] = ["10.0.0.2:8080", "10.0.0.3:8080", "192.0.2.7:31000"];
+  const doorOf = (port: number, pod: string) => ({ port, pod, gone: false });
+  const doors = [doorOf(31_001, one), doorOf(31_002, two)];
+  const sendsTo = (said: Partial<IngressRoute>) => {
+    const config = JSON.stringify(caddyConfig(aPlan({ upstreams: [one, two], ...said })));
+    const { apps } = JSON.parse(config);
+    return [...upstreamsIn(apps.http.servers.waybill)];
+  };
+
+  expect(sendsTo({ remote: [far], doors })).toEqual(["127.0.0.1:31001", "127.0.0.1:31002", far]);
+  expect(sendsTo({ remote: [far], doors: doors.slice(1) })).toEqual([one, two]);
+  expect(sendsTo({ doors })).toEqual([one, two]);
 });
 
 test("doors are asked less often the more questions there are, those of doors that pass on included", () => {
