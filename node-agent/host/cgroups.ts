@@ -108,7 +108,9 @@ async function hierarchies(): Promise<readonly string[]> {
   return entries.filter((it) => it.isDirectory()).map((it) => join(ROOT, it.name));
 }
 
+/** Only what is there: a hierarchy without the group may be a folder that may only be read, as systemd leaves one. */
 async function collect(folder: string, found: string[]): Promise<void> {
+  if (!(await exists(folder))) return;
   for (const name of await foldersIn(folder)) await collect(join(folder, name), found);
   found.push(folder);
 }

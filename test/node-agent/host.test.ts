@@ -6,6 +6,7 @@ import { expect, test } from "vitest";
 import { PodId } from "../../contract/ids.ts";
 import { PodStatus } from "../../contract/node/protocol.ts";
 import type { PortRange } from "../../contract/pod/host-policy.ts";
+import { exec } from "../../kit/exec.ts";
 import { startPod } from "../../node-agent/act/start-pod.ts";
 import { orphans, staleLogs } from "../../node-agent/clean/clean-plan.ts";
 import { placesIn } from "../../node-agent/disk/places.ts";
@@ -21,6 +22,8 @@ import { someHands } from "../support/hands.ts";
 import { openMemoryRuntime } from "../support/memory-runtime.ts";
 import { aPod } from "../support/pods.ts";
 import { aContainer, aPodOf, aSandbox, aWorld } from "./a-world.ts";
+
+const CGROUPS = join(import.meta.dirname, "../../node-agent/host/cgroups.ts");
 
 test("the lines of a log are the container's own, joined where the runtime cut them, and harmless", () => {
   const at = "2026-01-01T00:00:00.000000000Z";
@@ -203,4 +206,29 @@ test("a log's rotation that was cut off goes on in the next turn, so that no log
   } finally {
     await rm(folder, { recursive: true });
   }
+});
+
+test("a hierarchy that holds nothing and may only be read keeps no group from being removed", async () => {
+  const mounts = [
+    "mount -t tmpfs tmpfs /sys/fs/cgroup",
+    "mkdir /sys/fs/cgroup/hugetlb /sys/fs/cgroup/pids",
+    "mount -t tmpfs tmpfs /sys/fs/cgroup/pids && mkdir -p /sys/fs/cgroup/pids/waybill-x/pod",
+    "mount -o remount,ro /sys/fs/cgroup",
+  ];
+  const script = [
+    `import { removeCgroup } from ${JSON.stringify(CGROUPS)};`,
+    'await removeCgroup("/waybill-x");',
+  ];
+  const argv = [process.execPath, "--input-type=module", "--eval", script.join("\n")];
+  const shell = [...mounts, '"$@"', "ls /sys/fs/cgroup/pids"].join("\n");
+
+  const { stdout } = await exec(
+    "/usr/bin/unshare",
+    ["--mount", "sh", "-ec", shell, "sh", ...argv],
+    {
+      timeoutMs: 15_000,
+    },
+  );
+
+  expect(stdout).toBe("");
 });
