@@ -74,7 +74,7 @@ install_npm_packages() {
   [ ! -L node_modules ] || die "node_modules is a link: install the npm packages where it leads."
   # npm puts this checkout's own Node.js first in PATH; npm ci takes that away under its feet.
   PATH=$(printf %s "$PATH" | tr : '\n' | grep -v /node_modules/ | tr '\n' : | sed 's/:$//')
-  command -v npm >/dev/null || die "npm is missing: install Node.js 20 or newer with npm."
+  command -v npm >/dev/null || die "npm is missing: install Node.js 18 or newer with npm."
   echo "Installing the npm packages…"
   run_showing_life npm ci --include=dev --no-audit --no-fund --loglevel=error ||
     die "npm ci failed; its last lines are above."

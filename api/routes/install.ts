@@ -42,9 +42,16 @@ install_node() {
   command -v npm >/dev/null || missing="nodejs npm"
   command -v git >/dev/null || missing="$missing git"
   if [ -n "$missing" ]; then
+    if ! command -v apt-get >/dev/null; then
+      echo "waybill: there is no apt-get here: install these in another way: $missing." >&2
+      exit 1
+    fi
+    echo "Installing Debian packages: $missing"
     export DEBIAN_FRONTEND=noninteractive
-    apt-get -q -o DPkg::Lock::Timeout=300 update
-    apt-get -q -y -o DPkg::Lock::Timeout=300 install --no-install-recommends ca-certificates $missing
+    apt-get -qq -o DPkg::Lock::Timeout=300 update </dev/null
+    # Five hundred packages of npm's say four lines each, to nobody's use; what fails says so itself.
+    apt-get -qq -y -o DPkg::Lock::Timeout=300 install --no-install-recommends ca-certificates $missing \
+      </dev/null >/dev/null
   fi
   if [ ! -e "$folder/standalone/agent/install.sh" ]; then
     git clone --quiet --depth 1 -- "$source" "$folder"

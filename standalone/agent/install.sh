@@ -6,7 +6,7 @@ set -eu
 
 unit=/etc/systemd/system/waybill-node.service
 settings=/etc/waybill/node.env
-patience=${WAYBILL_INSTALL_PATIENCE:-180}
+patience=${WAYBILL_INSTALL_PATIENCE:-900}
 
 root=$(cd "$(dirname "$0")/../.." && pwd)
 # What a host was told before stands until it is told otherwise.
@@ -60,9 +60,9 @@ case "$root" in
 esac
 [ "$(id -u)" = 0 ] || complain "this needs root: it runs containers and their network."
 [ -d /run/systemd/system ] || complain "systemd does not run here: use \"npm run agent\" instead."
-command -v npm >/dev/null || complain "npm is missing: install Node.js 20 or newer with npm."
+command -v npm >/dev/null || complain "npm is missing: install Node.js 18 or newer with npm."
 case "$(node --version 2>/dev/null)" in
-  "" | v[0-9].* | v1[0-9].*) complain "Node.js is missing or too old: install 20 or newer with npm." ;;
+  "" | v[0-9].* | v1[0-7].*) complain "Node.js is missing or too old: install 18 or newer with npm." ;;
 esac
 case "$lines" in
   *WAYBILL_API_URL=*) ;;
@@ -84,22 +84,37 @@ if [ -e "$data/node-agent/node.json" ]; then known=yes; else known=; fi
 sed -e "s|@ROOT@|$root|g" -e "s|@DATA@|$data|g" "$root/standalone/agent/waybill-node.service" >"$unit"
 systemctl daemon-reload
 systemctl enable waybill-node
-systemctl restart waybill-node
+# What it says is shown as it comes: the first time, packages take minutes.
+journalctl --unit waybill-node --since "@$(date +%s)" --follow --output cat &
+follower=$!
+trap 'kill "$follower" 2>/dev/null || true' EXIT
+trap 'exit 130' INT TERM HUP
 
+give_up() {
+  # What was said last may still be on its way.
+  sleep 1
+  echo "waybill: $1; why is said above. It goes on trying: mend that and type this command again," >&2
+  echo "with a new token where the token is at fault, or \"systemctl disable --now waybill-node\"." >&2
+  exit 1
+}
+
+systemctl restart waybill-node || give_up "this host's unit does not start"
 seconds=0
 until [ -e "$data/node-agent/node.json" ]; do
-  if [ "$seconds" -ge "$patience" ]; then
-    journalctl --unit waybill-node --lines 20 --no-pager >&2 || true
-    echo "waybill: this host has not joined in $seconds s; what it said is above." >&2
-    exit 1
-  fi
+  # systemd counts anew from every `systemctl restart`.
+  case "$(systemctl show --property NRestarts --value waybill-node)" in
+    "" | 0) ;;
+    *) give_up "this host has not joined" ;;
+  esac
+  if [ "$seconds" -ge "$patience" ]; then give_up "this host has not joined in $seconds s"; fi
   sleep 1
   seconds=$((seconds + 1))
-  if [ $((seconds % 5)) -eq 0 ]; then echo "  still joining ($seconds s)"; fi
 done
 if [ -n "$known" ]; then
   echo "This host had joined before, and starts again: \"journalctl -u waybill-node\" tells how it is;"
 else
   echo "This host has joined. \"systemctl status waybill-node\" tells how it is;"
 fi
-echo "\"npm run agent -- down\" in $root stops everything that runs on it."
+elsewhere=
+if [ "$data" != /var/lib/waybill ]; then elsewhere=" --data-dir $data"; fi
+echo "\"npm run agent -- down$elsewhere\" in $root stops everything that runs on it."

@@ -20,8 +20,9 @@ async function aHost() {
     await chmod(at(`bin/${name}`), 0o755);
   };
   await fake("npm", "");
-  await fake("node", "echo v20.0.0");
-  await fake("journalctl", 'echo "the api answered 401 to the join token"');
+  await fake("sleep", "exec /bin/sleep 0.1");
+  await fake("node", "echo v18.20.4");
+  await fake("journalctl", 'echo "the api answered 401 to the join token" >&2');
   const told = `echo "$*" >>${at("told")}`;
   await fake(
     "systemctl",
@@ -62,6 +63,7 @@ test("systemd is given a unit that leaves pods alone, and the token in a file fo
   const { code, said } = await host.run(SCRIPT, ...options, host.at("data"));
 
   expect({ code, said }).toEqual({ code: 0, said: expect.stringContaining("has joined") });
+  expect(said).toContain(`"npm run agent -- down --data-dir ${host.at("data")}"`);
   const settings = host.at("etc/waybill/node.env");
   expect((await readFile(settings, "utf8")).trim().split("\n")).toEqual([
     "WAYBILL_API_URL=https://api.example",
@@ -101,7 +103,7 @@ test("a host that is installed again keeps what it was told before, and is not s
 
 test("all that is wrong is named at once, and nothing is installed", async () => {
   await using host = await aHost();
-  await host.fake("node", "echo v18.20.4");
+  await host.fake("node", "echo v16.20.2");
   const options = ["--name", "x", "--join", "a b", "--data-dir", "data", "--address"];
 
   const { code, said } = await host.run(SCRIPT, ...options);
@@ -113,7 +115,7 @@ test("all that is wrong is named at once, and nothing is installed", async () =>
     "waybill: --join holds a character that no such value has.",
     "waybill: --address needs a value.",
     "waybill: --data-dir must be an absolute path.",
-    "waybill: Node.js is missing or too old: install 20 or newer with npm.",
+    "waybill: Node.js is missing or too old: install 18 or newer with npm.",
     "waybill: say where the api is, with --api URL.",
     "waybill: give this host a token, with --join TOKEN.",
   ]);
@@ -122,14 +124,20 @@ test("all that is wrong is named at once, and nothing is installed", async () =>
 
 test("a host that does not join is told why", async () => {
   await using host = await aHost();
-  await host.fake("systemctl", "");
   const options = ["--api", "https://api.example", "--join", "x", "--data-dir", host.at("data")];
 
-  const { code, said } = await host.run(SCRIPT, ...options);
+  await host.fake("systemctl", '[ "$1" != show ] || echo 1');
+  const refused = await host.run(SCRIPT, ...options);
+  await host.fake("systemctl", '[ "$1" != show ] || echo 0');
+  const silent = await host.run(SCRIPT, ...options);
+  await host.fake("systemctl", '[ "$1" != restart ]');
+  const broken = await host.run(SCRIPT, ...options);
 
-  expect(code).toBe(1);
-  expect(said).toContain("the api answered 401 to the join token");
-  expect(said).toContain("has not joined in 1 s");
+  expect(refused.code).toBe(1);
+  expect(refused.said).toContain("the api answered 401 to the join token");
+  expect(refused.said).toContain("waybill: this host has not joined; why is said above.");
+  expect(silent.said).toContain("this host has not joined in 1 s");
+  expect(broken.said).toContain("this host's unit does not start");
 });
 
 test("the api hands out the script that starts it, which does nothing when it arrives cut short", async () => {
