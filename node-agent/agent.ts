@@ -1,4 +1,5 @@
 import type { NodeReport } from "../contract/node/protocol.ts";
+import { effectiveRequests } from "../contract/pod/requests.ts";
 import { causeChain, type Log } from "../kit/log.ts";
 import { startLoop } from "../kit/loop.ts";
 import { executors } from "./act/act.ts";
@@ -11,7 +12,7 @@ import { openImageCollector } from "./clean/clean-images.ts";
 import type { AgentEnv } from "./env.ts";
 import { followExecs, runningId } from "./exec/follow.ts";
 import { type Health, serveHealth } from "./health.ts";
-import { ensureNodeCgroup } from "./host/cgroups.ts";
+import { ensureNodeCgroup, weighPodCgroup } from "./host/cgroups.ts";
 import { keepQueuedConnections } from "./host/kernel.ts";
 import { openIngress } from "./ingress/keeper.ts";
 import { rotateLogs } from "./logs/rotate.ts";
@@ -50,7 +51,7 @@ export async function runAgent(
   if (refused !== undefined)
     log.warn("a request may fail while routes change", { because: refused });
   const parts = await openParts(env, log, openRuntime);
-  await ensureNodeCgroup(parts.places.cgroup, parts.facts.capacity.cpuMillis).catch((error) =>
+  await weighGroups(parts).catch((error) =>
     log.error("what the host does may slow its pods down", error),
   );
   const loops = startLoops({ env, signal, log, startedAtMs, ...parts });
@@ -60,6 +61,13 @@ export async function runAgent(
   await parts.client.leave();
   health.close();
   await parts.runtime.close();
+}
+
+/** Those of pods as well that an agent started which gave them no weight. */
+async function weighGroups({ places, facts, ledger }: Parts): Promise<void> {
+  await ensureNodeCgroup(places.cgroup, facts.capacity.cpuMillis);
+  for (const { metadata, spec } of ledger.current()?.pods ?? [])
+    await weighPodCgroup(places.podCgroup(metadata.uid), effectiveRequests(spec).cpuMillis);
 }
 
 type Setting = Parts & {

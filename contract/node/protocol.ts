@@ -78,7 +78,7 @@ export const DesiredState = z.strictObject({
   routing: z.int().min(0).default(0),
   /** Random, one for each number that `routing` had, as `mark` is for `generation`. */
   routingMark: z.uuid().optional(),
-  /** The other nodes' addresses: from there alone requests are taken at node ports. */
+  /** The other nodes' addresses: from there, and from this host itself, requests are taken at node ports. */
   peers: z.array(z.string().min(1)).default([]),
   /**
    * What an ingress shows at node ports, of all nodes alike: pods elsewhere come from those addresses, too.

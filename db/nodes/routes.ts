@@ -55,12 +55,13 @@ export function routesFrom(rows: RouteRows, appsDomain: string): (node: NodeId) 
   const [only] = rows.ingressKeys;
   return (node) => {
     const peers = peersOf(node, reached);
-    const alone = peers.length === 0;
-    const here = (pods.get(node) ?? []).filter((it) => !alone || it.wanted === "run");
     const among = reached.size > 1 ? reached.get(node) : undefined;
+    // An ingress asks at the doors of its own pods, too, where others' lead to an app as well.
+    const hasDoors = peers.length > 0 || among?.isIngress === true;
+    const here = (pods.get(node) ?? []).filter((it) => hasDoors || it.wanted === "run");
     const elsewhere = among?.isIngress ? rows.elsewhere.filter((it) => it.node !== node) : [];
     return {
-      routes: routesOf(here, elsewhere, appsDomain, !alone),
+      routes: routesOf(here, elsewhere, appsDomain, hasDoors),
       peers,
       ...(among && only && { ingressKey: only.key }),
     };

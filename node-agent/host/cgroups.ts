@@ -18,6 +18,12 @@ export async function ensureNodeCgroup(cgroup: string, offeredCpuMillis: number)
   await group.weigh(offeredCpuMillis);
 }
 
+/** Weighs the group of a pod that was started before groups had weights. Nothing there is fine. */
+export async function weighPodCgroup(cgroup: string, cpuMillis: number): Promise<void> {
+  const group = await openGroup(cgroup);
+  if (await group.isThere()) await group.weigh(cpuMillis);
+}
+
 /**
  * Makes the pod's own group, which weighs what the pod requests, and bounds its processes there, since
  * CRI v1 has no field for that with cgroup v1. The runtime puts its containers below. `memoryBytes`
@@ -28,28 +34,30 @@ export async function ensurePodCgroup(
   { cpuMillis, memoryBytes }: { readonly cpuMillis: number; readonly memoryBytes?: number },
 ): Promise<void> {
   const { unified, set, weigh } = await openGroup(cgroup);
-  await weigh(cpuMillis);
   await set("pids", "pids.max", PIDS_PER_POD);
   if (memoryBytes !== undefined)
     await set("memory", unified ? "memory.max" : "memory.limit_in_bytes", memoryBytes);
+  // A host that takes no weights says so once, of the node's group; its pods run without.
+  await weigh(cpuMillis).catch(() => undefined);
 }
 
 async function openGroup(cgroup: string) {
   const unified = await exists(join(ROOT, "cgroup.controllers"));
-  if (unified) await delegateTo(cgroup);
   const set = async (controller: string, file: string, value: number) => {
     const root = join(ROOT, unified ? "" : controller);
     // Where nothing is mounted, Node.js tries for ever to make the folder.
     if (!(await exists(root))) throw new Error(`this host has no cgroups at ${root}`);
+    if (unified) await delegateTo(cgroup);
     const folder = join(root, cgroup);
     await mkdir(folder, { recursive: true });
     await writeFile(join(folder, file), String(value));
   };
+  const isThere = () => exists(join(ROOT, unified ? "" : "cpu", cgroup));
   const weigh = (cpuMillis: number) =>
     unified
       ? set("cpu", "cpu.weight", cpuWeight(cpuMillis))
       : set("cpu", "cpu.shares", cpuShares(cpuMillis));
-  return { unified, set, weigh };
+  return { unified, set, weigh, isThere };
 }
 
 /** The names of the groups right below this one. */

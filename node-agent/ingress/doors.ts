@@ -26,6 +26,9 @@ export type Door = {
   readonly gone: boolean;
 };
 
+/** Where this node's own ingress asks; no pod comes from there. */
+const LOOPBACK = "127.0.0.1";
+
 type Surroundings = Asking & {
   readonly peers: readonly string[];
   readonly ingressSocket: string;
@@ -80,9 +83,16 @@ const CLAIMS = ["Forwarded", "X-Forwarded-*", "X-Real-Ip", AGAIN];
  */
 function notBelieved(ingressKey: string | undefined): object {
   return {
-    ...(ingressKey !== undefined && {
-      match: [{ not: [{ header: { [KEY]: [keyText(ingressKey)] } }] }],
-    }),
+    match: [
+      {
+        // Without a key only this node's own ingress is sure to be one.
+        not: [
+          ingressKey === undefined
+            ? { remote_ip: { ranges: [LOOPBACK] } }
+            : { header: { [KEY]: [keyText(ingressKey)] } },
+        ],
+      },
+    ],
     handle: [
       { handler: "headers", request: { delete: CLAIMS } },
       {
@@ -103,9 +113,6 @@ function notBelieved(ingressKey: string | undefined): object {
 type Way = { readonly hop?: number; readonly handle: readonly object[] };
 
 const wayTo = (pods: readonly string[]): Way => ({ handle: [nearProxy(pods)] });
-
-/** Where this node's own ingress asks; no pod comes from there. */
-const LOOPBACK = "127.0.0.1";
 
 /**
  * The doors of an app's pods, here and elsewhere. Caddy asks all that it passes a request on to in one way,

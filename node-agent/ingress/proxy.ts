@@ -75,7 +75,7 @@ export function doorsProxy(
   return {
     ...nearProxy(doors),
     headers: {
-      request: { set: { ...FORWARDED, [HOP]: [String(hop)], ...key }, delete: [CHECK, AGAIN] },
+      request: { set: { ...FORWARDED, [HOP]: [String(hop)], ...key }, delete: [CHECK] },
     },
     health_checks: {
       // A door that cannot be reached costs one request its dial timeout, and not five.

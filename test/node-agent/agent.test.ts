@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { readFile } from "node:fs/promises";
+import { readFile, writeFile } from "node:fs/promises";
 import { request } from "node:http";
 import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
@@ -449,6 +449,21 @@ test("a pod has its part of the cpus, and memory, swap and processes are bounded
   expect(await limit(`memory/${group}/${container?.id}/memory.memsw.limit_in_bytes`)).toBe(
     String(48 * 1024 ** 2),
   );
+});
+
+test("a pod that an agent of before started gets its part of the cpus from the next one", async () => {
+  const pod = aPod({ image });
+  node.api.wish([pod], [aRoute([pod])]);
+  await ready(pod);
+  const group = `${node.containerd.cgroupParent}/pod${pod.metadata.uid}`;
+  const shares = join("/sys/fs/cgroup/cpu", group, "cpu.shares");
+  await writeFile(shares, "1024");
+
+  await node.endAgent("SIGTERM");
+  await node.startAgent();
+
+  const requested = String(cpuShares(effectiveRequests(pod.spec).cpuMillis));
+  await eventually(async () => expect((await readFile(shares, "utf8")).trim()).toBe(requested));
 });
 
 test("a pod that is wished for no more leaves nothing on the host", async () => {

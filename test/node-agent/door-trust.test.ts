@@ -18,6 +18,8 @@ import {
 /* Whom ingresses believe about who asks, and what pods see of that. */
 
 const CLIENT = "127.0.0.5";
+/** Another node's address. */
+const ELSEWHERE = "127.0.0.6";
 const INVENTED = {
   "x-forwarded-for": "192.0.2.7",
   "x-forwarded-host": "bank.example",
@@ -126,18 +128,35 @@ test.each(atDoors)(
   },
 );
 
-test("a door that was told no key, or another one, serves an ingress and believes nothing", async () => {
+test("a door that was told another key serves an ingress and believes nothing", async () => {
   await using stack = new AsyncDisposableStack();
   const pod = await aPod(stack, "one");
-  for (const ingressKey of [undefined, INGRESS_KEY.replace("5", "6")]) {
-    const door = await freePort();
-    await aNode(stack, aWish({ doors: [aDoor(door, pod.at)] }, { ingressKey }));
-    const front = await frontTo(stack, door);
+  const door = await freePort();
+  const ingressKey = INGRESS_KEY.replace("5", "6");
+  await aNode(stack, aWish({ doors: [aDoor(door, pod.at)] }, { ingressKey }));
+  const front = await frontTo(stack, door);
 
-    expect(await ask(front, { host: HOST, from: CLIENT })).toBe("200 one 0");
+  expect(await ask(front, { host: HOST, from: CLIENT })).toBe("200 one 0");
 
-    expect(told(pod)).toEqual(saysOf(HERE));
-  }
+  expect(told(pod)).toEqual(saysOf(HERE));
+});
+
+test("a door that was told no key serves other nodes, and believes its own alone", async () => {
+  await using stack = new AsyncDisposableStack();
+  const pod = await aPod(stack, "one");
+  const [door, dead] = [await freePort(), await freePort()];
+  const node = { peers: [ELSEWHERE], ingressKey: undefined };
+  const remote = [`${HERE}:${dead}`];
+  const { port } = await aNode(
+    stack,
+    aWish({ upstreams: [pod.at], doors: [aDoor(door, pod.at)], remote }, node),
+  );
+
+  expect(await ask(port, { host: HOST, from: CLIENT })).toBe("200 one 0");
+  expect(told(pod)).toEqual(saysOf(CLIENT));
+
+  expect(await ask(door, { host: HOST, from: ELSEWHERE, headers: INVENTED })).toBe("200 one 0");
+  expect(told(pod)).toEqual(saysOf(ELSEWHERE));
 });
 
 test("an ingress that was told no key is served", async () => {

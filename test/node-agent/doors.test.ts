@@ -190,6 +190,27 @@ test("a request that waits for a pod while routes change is answered by the new 
   expect(Object.keys(pod.headers()).filter((it) => it.startsWith("waybill"))).toEqual([]);
 });
 
+test("a request begins anew at most twenty times, though it comes back to the same door each time", async () => {
+  await using stack = new AsyncDisposableStack();
+  const nobody = async () => `${HERE}:${await freePort()}`;
+  const [door, remote] = [await freePort(), [await nobody()]];
+  const wishFor = (at: string) => aWish({ upstreams: [at], doors: [aDoor(door, at)], remote });
+  const { port, ingress } = await aNode(stack, wishFor(await nobody()));
+  let answer: string | undefined;
+  void ask(port).then((it) => {
+    answer = it;
+  });
+
+  let changes = 0;
+  for (; answer === undefined && changes < 40; changes++) {
+    await routed(ingress, wishFor(await nobody()));
+    await sleep(100);
+  }
+
+  expect(answer).toMatch(/^50[23] /);
+  expect(changes).toBeGreaterThan(10);
+});
+
 test("doors that know only of one another pass a request on no further than a few times", async () => {
   await using stack = new AsyncDisposableStack();
   const doors = [await freePort(), await freePort()] as const;

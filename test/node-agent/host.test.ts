@@ -208,27 +208,30 @@ test("a log's rotation that was cut off goes on in the next turn, so that no log
   }
 });
 
-test("a hierarchy that holds nothing and may only be read keeps no group from being removed", async () => {
-  const mounts = [
+/** What of `pids` is there afterwards, on a host that may write to no other hierarchy. */
+async function groupsAfter(calls: string): Promise<string> {
+  const script = `import { ensurePodCgroup, removeCgroup } from ${JSON.stringify(CGROUPS)}; ${calls}`;
+  const argv = [process.execPath, "--input-type=module", "--eval", script];
+  const shell = [
     "mount -t tmpfs tmpfs /sys/fs/cgroup",
-    "mkdir /sys/fs/cgroup/hugetlb /sys/fs/cgroup/pids",
-    "mount -t tmpfs tmpfs /sys/fs/cgroup/pids && mkdir -p /sys/fs/cgroup/pids/waybill-x/pod",
+    "mkdir /sys/fs/cgroup/cpu /sys/fs/cgroup/pids",
+    "mount -t tmpfs tmpfs /sys/fs/cgroup/pids",
     "mount -o remount,ro /sys/fs/cgroup",
+    '"$@"',
+    "cd /sys/fs/cgroup/pids",
+    "find . -mindepth 1",
   ];
-  const script = [
-    `import { removeCgroup } from ${JSON.stringify(CGROUPS)};`,
-    'await removeCgroup("/waybill-x");',
-  ];
-  const argv = [process.execPath, "--input-type=module", "--eval", script.join("\n")];
-  const shell = [...mounts, '"$@"', "ls /sys/fs/cgroup/pids"].join("\n");
+  const words = ["--mount", "sh", "-ec", shell.join("\n"), "sh", ...argv];
+  return (await exec("/usr/bin/unshare", words, { timeoutMs: 15_000 })).stdout;
+}
 
-  const { stdout } = await exec(
-    "/usr/bin/unshare",
-    ["--mount", "sh", "-ec", shell, "sh", ...argv],
-    {
-      timeoutMs: 15_000,
-    },
+test("a pod is bounded on a host that takes no weights, and its group removed where hierarchies may only be read", async () => {
+  const bounded = 'await ensurePodCgroup("/waybill-x/pod", { cpuMillis: 100 });';
+
+  expect(await groupsAfter(bounded)).toBe(
+    "./waybill-x\n./waybill-x/pod\n./waybill-x/pod/pids.max\n",
   );
-
-  expect(stdout).toBe("");
+  const emptied =
+    'await (await import("node:fs/promises")).rm("/sys/fs/cgroup/pids/waybill-x/pod/pids.max");';
+  expect(await groupsAfter(`${bounded} ${emptied} await removeCgroup("/waybill-x");`)).toBe("");
 });
