@@ -143,14 +143,14 @@ test("mount points are read as they are written, spaces and all", () => {
   ]);
 });
 
-test("who requests more cpu weighs more, with both kinds of cgroups and within what they take", () => {
+test("who requests more cpu weighs more, and one cpu as much as a group that was told nothing, with both kinds of cgroups", () => {
   const weights = [0, 100, 1_000, 2_000, 1_000_000].map((it) => [cpuShares(it), cpuWeight(it)]);
 
   expect(weights).toEqual([
     [2, 1],
-    [102, 4],
-    [1_024, 39],
-    [2_048, 79],
+    [102, 10],
+    [1_024, 100],
+    [2_048, 200],
     [262_144, 10_000],
   ]);
 });
