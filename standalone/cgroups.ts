@@ -28,10 +28,15 @@ async function withChildren(folder: string): Promise<readonly string[]> {
 export async function processesIn(folders: readonly string[]): Promise<ReadonlySet<number>> {
   const pids = new Set<number>();
   for (const folder of folders) {
-    const listed = (await readIfThere(join(folder, "cgroup.procs"))) ?? "";
+    const listed = (await readIfThere(join(folder, "cgroup.procs")).catch(unlessRemoved)) ?? "";
     for (const line of listed.split("\n")) if (line !== "") pids.add(Number(line));
   }
   return pids;
+}
+
+/** A group that is removed just when it is read answers so. */
+function unlessRemoved(error: NodeJS.ErrnoException): undefined {
+  if (error.code !== "ENODEV") throw error;
 }
 
 /** Removes empty cgroups. A process that is still dying keeps one busy for a moment, so it tries for a while. */
