@@ -35,8 +35,8 @@ type Surroundings = Asking & {
 };
 
 /**
- * Its server in Caddy. Only `peers` are let in, and of those only ingresses, which have the key, are
- * believed about whom they ask for: their pods come from the same addresses. Pure.
+ * Its server in Caddy. Only `peers` and this node's own ingress are let in, and of those only ingresses,
+ * which have the key, are believed about whom they ask for: their pods come from the same addresses. Pure.
  */
 export function doorServer(
   door: Door,
@@ -64,7 +64,7 @@ export function doorServer(
       },
       ...ways.map(({ hop, handle }) => ({
         match: [{ host, ...(hop !== undefined && { header: { [HOP]: [String(hop)] } }) }],
-        handle,
+        handle: [handle],
         terminal: true,
       })),
       { handle: [nobodyAnswers(503)] },
@@ -110,9 +110,9 @@ function notBelieved(ingressKey: string | undefined): object {
 }
 
 /** For requests that came through `hop` ingresses, or through any number of them. */
-type Way = { readonly hop?: number; readonly handle: readonly object[] };
+type Way = { readonly hop?: number; readonly handle: object };
 
-const wayTo = (pods: readonly string[]): Way => ({ handle: [nearProxy(pods)] });
+const wayTo = (pods: readonly string[]): Way => ({ handle: nearProxy(pods) });
 
 /**
  * The doors of an app's pods, here and elsewhere. Caddy asks all that it passes a request on to in one way,
@@ -141,7 +141,7 @@ function onward(app: AppProxy, asking: Asking): readonly Way[] {
   if (app.remote.length === 0) return [];
   return Array.from({ length: MAX_HOPS - 1 }, (_, index) => {
     const hop = index + 1;
-    return { hop, handle: [doorsProxy(app.hosts, app.remote, asking, hop + 1)] };
+    return { hop, handle: doorsProxy(app.hosts, app.remote, asking, hop + 1) };
   });
 }
 

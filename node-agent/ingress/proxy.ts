@@ -60,7 +60,7 @@ export const FORWARDED = {
 export type Asking = {
   /** How many questions to doors this ingress has in all. */
   readonly asks: number;
-  /** Undefined where the api tells none: then no door believes this ingress. */
+  /** Undefined where the api tells none: then only its own doors believe this ingress. */
   readonly ingressKey: string | undefined;
 };
 

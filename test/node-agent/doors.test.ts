@@ -197,9 +197,11 @@ test("a request begins anew at most twenty times, though it comes back to the sa
   const wishFor = (at: string) => aWish({ upstreams: [at], doors: [aDoor(door, at)], remote });
   const { port, ingress } = await aNode(stack, wishFor(await nobody()));
   let answer: string | undefined;
-  void ask(port).then((it) => {
-    answer = it;
-  });
+  ask(port)
+    .catch(String)
+    .then((it) => {
+      answer = it;
+    });
 
   let changes = 0;
   for (; answer === undefined && changes < 40; changes++) {
